@@ -1,0 +1,16 @@
+// One function per file of this folder, in the order module.cpp calls them.
+#pragma once
+
+#include <pybind11/pybind11.h>
+
+namespace shortlist {
+
+void bind_errors(pybind11::module_& m);
+void bind_kernels(pybind11::module_& m);
+void bind_params(pybind11::module_& m);
+void bind_index(pybind11::module_& m);
+void bind_classes(pybind11::module_& m);
+void bind_functions(pybind11::module_& m);
+void bind_io(pybind11::module_& m);
+
+}  // namespace shortlist

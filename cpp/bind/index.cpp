@@ -1,0 +1,287 @@
+// What every index offers. Arguments in, arguments out.
+#include "index/index.h"
+
+#include <pybind11/stl.h>
+
+#include <cmath>
+
+#include "base/error.h"
+#include "bind/arrays.h"
+#include "bind/bind.h"
+
+namespace shortlist {
+namespace {
+
+using Params = std::shared_ptr<const SearchParameters>;
+
+// Searches see their parameters as they were on entry, whatever other threads do to them.
+Params frozen(const Params& params) {
+  return params ? params->copy([](const auto& sel) { return sel; }) : nullptr;
+}
+using Pair = py::typing::Tuple<py::array_t<float>, py::array_t<id_t>>;
+using Triple = py::typing::Tuple<py::array_t<float>, py::array_t<id_t>, py::array_t<float>>;
+using Ranges = py::typing::Tuple<py::array_t<uint64_t>, py::array_t<float>, py::array_t<id_t>>;
+
+py::ssize_t signed_size(size_t n) { return static_cast<py::ssize_t>(n); }
+
+size_t positive_k(py::ssize_t k) {
+  if (k < 1) throw ArgumentError(text("k = ", k, " neighbours were asked for; k must be at least 1"));
+  return static_cast<size_t>(k);
+}
+
+struct Found {
+  py::array_t<float> distances;
+  py::array_t<id_t> labels;
+};
+
+Found search(const Index& index, const Vectors2D& x, py::ssize_t k, const Params& given, const py::object& D,
+             const py::object& I) {
+  const Params params = frozen(given);
+  const size_t width = positive_k(k), n = x.rows.n;
+  check_result_size(12. * static_cast<double>(n) * static_cast<double>(width), "the result of search");
+  Found out{output<float>(D, {signed_size(n), k}, "D"), output<id_t>(I, {signed_size(n), k}, "I")};
+  float* distances = out.distances.mutable_data();
+  id_t* labels = out.labels.mutable_data();
+  const Unlocked unlocked;
+  index.search(x.rows, width, distances, labels, params.get());
+  return out;
+}
+
+py::array_t<float> reconstruct_rows(const Index& index, const std::vector<id_t>& keys, const py::object& out) {
+  auto rows = output<float>(out, {signed_size(keys.size()), signed_size(index.d)}, "x");
+  float* data = rows.mutable_data();
+  const Unlocked unlocked;
+  index.reconstruct_batch(keys.data(), keys.size(), data);
+  return rows;
+}
+
+// Rows of missing ids are NaN, as in faiss.
+py::array_t<float> reconstruct_found(const Index& index, const py::array_t<id_t>& labels, const py::object& out) {
+  const py::ssize_t n = labels.shape(0), k = labels.shape(1);
+  check_result_size(4. * static_cast<double>(n) * static_cast<double>(k) * static_cast<double>(index.d),
+                    "the reconstructed vectors");
+  auto rows = output<float>(out, {n, k, signed_size(index.d)}, "R");
+  float* data = rows.mutable_data();
+  const id_t* ids = labels.data();
+  const Unlocked unlocked;
+  for (py::ssize_t i = 0; i < n * k; ++i) {
+    float* row = data + static_cast<size_t>(i) * index.d;
+    if (ids[i] < 0)
+      std::fill_n(row, index.d, NAN);
+    else
+      index.reconstruct_batch(ids + i, 1, row);
+  }
+  return rows;
+}
+
+size_t remove(Index& index, const py::object& x) {
+  if (py::isinstance<Selector>(x)) {
+    const auto sel = x.cast<std::shared_ptr<Selector>>();
+    const Unlocked unlocked;
+    return index.remove_ids(*sel);
+  }
+  const SelectorBatch sel(ids(py::reinterpret_borrow<ArrayLike>(x), -1, "x"));
+  const Unlocked unlocked;
+  return index.remove_ids(sel);
+}
+
+std::string describe(const Index& index) {
+  const double megabytes = static_cast<double>(index.memory()) / 1e6;
+  std::ostringstream out;
+  out.precision(1);
+  out << std::fixed << index.class_name() << "(d=" << index.d << ", metric=" << name_of(index.metric_type)
+      << ", ntotal=" << index.ntotal() << ", " << index.summary() << ", " << megabytes << " MB"
+      << (index.is_trained() ? "" : ", not trained") << ")";
+  return out.str();
+}
+
+void bind_changes(py::class_<Index, py::smart_holder>& c) {
+  c.def(
+       "train",
+       [](Index& self, const ArrayLike& x) {
+         const Vectors2D v = vectors(x);
+         const Unlocked unlocked;
+         self.train(v.rows);
+       },
+       py::arg("x"),
+       "Learns what the codec needs (value ranges, for scalar quantizers) from x (n, d).\n\n"
+       "Raises DimensionError for another d, ArgumentError for NaN or Inf.")
+      .def(
+          "add",
+          [](Index& self, const ArrayLike& x, bool allow_nan, const py::object& progress) {
+            const Vectors2D v = vectors(x);
+            const AddOptions options{.allow_nan = allow_nan, .progress = progress_from(progress)};
+            const Unlocked unlocked;
+            self.add(v.rows, options);
+          },
+          py::arg("x"), py::kw_only(), py::arg("allow_nan") = false, py::arg("progress") = py::none(),
+          "Stores the rows of x (n, d) under the next ids.\n\n"
+          "float32, float16, uint8 and int8 arrays are read without conversion. progress(done, total) is called "
+          "every now and then; Ctrl-C or an exception in it stops after the vectors stored so far.\n\n"
+          "Raises DimensionError for another d, ArgumentError for NaN or Inf (unless allow_nan), NotTrainedError "
+          "before train.")
+      .def(
+          "add_with_ids",
+          [](Index& self, const ArrayLike& x, const ArrayLike& xids, bool allow_nan, const py::object& progress) {
+            const Vectors2D v = vectors(x);
+            const auto keys = ids(xids, signed_size(v.rows.n));
+            const AddOptions options{.allow_nan = allow_nan, .progress = progress_from(progress)};
+            const Unlocked unlocked;
+            self.add_with_ids(v.rows, keys.data(), options);
+          },
+          py::arg("x"), py::arg("ids"), py::kw_only(), py::arg("allow_nan") = false, py::arg("progress") = py::none(),
+          "Stores the rows of x (n, d) under ids (n,), any integers.\n\n"
+          "IndexIDMap, IndexIDMap2 and the HNSW indexes offer it; others raise UnsupportedError. Otherwise as add.")
+      .def("remove_ids", &remove, py::arg("x"),
+           "Removes the ids in x, an IDSelector or an integer array; returns how many were there.\n\n"
+           "In IndexFlat and IndexScalarQuantizer the rows behind move up and take smaller ids, as in faiss; "
+           "IDMaps and HNSW indexes keep all other ids.")
+      .def(
+          "reset",
+          [](Index& self) {
+            const Unlocked unlocked;
+            self.reset();
+          },
+          "Removes every vector; what was trained stays.")
+      .def(
+          "merge_from",
+          [](Index& self, Index& other, id_t add_id) {
+            const Unlocked unlocked;
+            self.merge_from(other, add_id);
+          },
+          py::arg("otherIndex"), py::arg("add_id") = 0,
+          "Moves the vectors of another index of the same class behind ours and leaves it empty. Where ids are kept "
+          "they grow by add_id.")
+      .def("check_compatible_for_merge", &Index::check_compatible_for_merge, py::arg("otherIndex"),
+           "Raises ArgumentError unless merge_from could take the other index.");
+}
+
+void bind_reads(py::class_<Index, py::smart_holder>& c) {
+  c.def(
+       "search",
+       [](const Index& self, const ArrayLike& x, py::ssize_t k, const Params& params, const py::object& D,
+          const py::object& I) -> Pair {
+         const Vectors2D v = vectors(x);
+         Found found = search(self, v, k, params, D, I);
+         return py::make_tuple(in_kind(x, std::move(found.distances)), in_kind(x, std::move(found.labels)));
+       },
+       py::arg("x"), py::arg("k").noconvert(), py::kw_only(), py::arg("params") = nullptr, py::arg("D") = py::none(),
+       py::arg("I") = py::none(),
+       "The k nearest vectors of each row of x (n, d): distances (n, k) float32 and ids (n, k) int64, nearest first.\n\n"
+       "Distances are squared L2, or inner products (largest first). Missing results are id -1 with distance "
+       "+-3.4e38, which is also what a query with NaN gets. D and I may be given to be filled. Other threads may "
+       "search at the same time; a call that changes the index waits for them.\n\n"
+       "Raises DimensionError for another d, ArgumentError for k < 1.")
+      .def(
+          "range_search",
+          [](const Index& self, const ArrayLike& x, float thresh, const Params& given) -> Ranges {
+            const Params params = frozen(given);
+            const Vectors2D v = vectors(x);
+            RangeResult r;
+            {
+              const Unlocked unlocked;
+              r = self.range_search(v.rows, thresh, params.get());
+            }
+            return py::make_tuple(py::array_t<uint64_t>(signed_size(r.lims.size()), r.lims.data()),
+                                  py::array_t<float>(signed_size(r.distances.size()), r.distances.data()),
+                                  py::array_t<id_t>(signed_size(r.labels.size()), r.labels.data()));
+          },
+          py::arg("x"), py::arg("thresh"), py::kw_only(), py::arg("params") = nullptr,
+          "All vectors nearer than thresh: squared L2 below it, or inner product above it.\n\n"
+          "Returns lims (n + 1,) uint64, D and I: the results of query i are D[lims[i]:lims[i + 1]]. HNSW indexes "
+          "find most of them, not surely all.")
+      .def(
+          "reconstruct",
+          [](const Index& self, id_t key, const py::object& x) {
+            auto out = output<float>(x, {signed_size(self.d)}, "x");
+            float* data = out.mutable_data();
+            const Unlocked unlocked;
+            self.reconstruct_batch(&key, 1, data);
+            return out;
+          },
+          py::arg("key"), py::arg("x") = py::none(),
+          "The stored vector (d,) float32 of id `key`, as the codec decodes it. Raises IdError if it is not there.")
+      .def(
+          "reconstruct_n",
+          [](const Index& self, id_t n0, py::ssize_t ni, const py::object& x) {
+            const auto total = static_cast<id_t>(self.ntotal());
+            const id_t n = ni < 0 ? total - n0 : ni;
+            if (n0 < 0 || n < 0 || n > total)
+              throw IdError(text("ids ", n0, " to ", n0 + n, " are not all there; ntotal is ", total));
+            std::vector<id_t> keys(static_cast<size_t>(n));
+            for (size_t i = 0; i < keys.size(); ++i) keys[i] = n0 + static_cast<id_t>(i);
+            return reconstruct_rows(self, keys, x);
+          },
+          py::arg("n0") = 0, py::arg("ni") = -1, py::arg("x") = py::none(),
+          "The vectors (ni, d) of ids n0 to n0 + ni - 1; ni = -1 means up to ntotal.")
+      .def(
+          "reconstruct_batch",
+          [](const Index& self, const ArrayLike& key, const py::object& x) {
+            return reconstruct_rows(self, ids(key, -1, "key"), x);
+          },
+          py::arg("key"), py::arg("x") = py::none(), "The vectors (n, d) of an array of n ids.")
+      .def(
+          "search_and_reconstruct",
+          [](const Index& self, const ArrayLike& x, py::ssize_t k, const Params& params, const py::object& D,
+             const py::object& I, const py::object& R) -> Triple {
+            const Vectors2D v = vectors(x);
+            Found found = search(self, v, k, params, D, I);
+            py::array rows = reconstruct_found(self, found.labels, R);
+            return py::make_tuple(in_kind(x, std::move(found.distances)), in_kind(x, std::move(found.labels)),
+                                  in_kind(x, std::move(rows)));
+          },
+          py::arg("x"), py::arg("k").noconvert(), py::kw_only(), py::arg("params") = nullptr, py::arg("D") = py::none(),
+          py::arg("I") = py::none(), py::arg("R") = py::none(),
+          "search, and the found vectors as R (n, k, d); rows of missing results are NaN.")
+      .def(
+          "sa_encode",
+          [](const Index& self, const ArrayLike& x) {
+            const Vectors2D v = vectors(x);
+            py::array_t<uint8_t> codes({signed_size(v.rows.n), signed_size(self.sa_code_size())});
+            auto* data = reinterpret_cast<std::byte*>(codes.mutable_data());
+            const Unlocked unlocked;
+            self.sa_encode(v.rows, data);
+            return codes;
+          },
+          py::arg("x"), "The codes (n, sa_code_size()) uint8 that add would store for x (n, d), in faiss's bytes.")
+      .def(
+          "sa_decode",
+          [](const Index& self, const py::array_t<uint8_t, py::array::c_style>& codes) {
+            const size_t size = self.sa_code_size();
+            if (codes.ndim() != 2 || codes.shape(1) != signed_size(size))
+              throw DimensionError(text("codes must have shape (n, ", size, ")"));
+            py::array_t<float> x({codes.shape(0), signed_size(self.d)});
+            const auto* data = reinterpret_cast<const std::byte*>(codes.data());
+            float* out = x.mutable_data();
+            const auto n = static_cast<size_t>(codes.shape(0));
+            const Unlocked unlocked;
+            self.sa_decode(data, n, out);
+            return x;
+          },
+          py::arg("codes"), "The vectors (n, d) float32 that codes (n, sa_code_size()) stand for.")
+      .def("sa_code_size", &Index::sa_code_size, "Bytes of one code.");
+}
+
+}  // namespace
+
+void bind_index(py::module_& m) {
+  m.attr("METRIC_INNER_PRODUCT") = static_cast<int>(Metric::inner_product);
+  m.attr("METRIC_L2") = static_cast<int>(Metric::l2);
+  py::class_<Index, py::smart_holder> c(
+      m, "Index",
+      "A collection of vectors that finds the nearest ones to a query.\n\n"
+      "The base of all index classes; ids are 64-bit integers, vectors are rows of d values.");
+  c.def_readonly("d", &Index::d, "Dimension of the vectors.")
+      .def_property_readonly("ntotal", &Index::ntotal, "How many vectors a search can return.")
+      .def_property_readonly("is_trained", &Index::is_trained, "Whether vectors can be added.")
+      .def_property_readonly(
+          "metric_type", [](const Index& self) { return static_cast<int>(self.metric_type); },
+          "METRIC_L2 (squared L2, smaller is nearer) or METRIC_INNER_PRODUCT (larger is nearer).")
+      .def_readwrite("verbose", &Index::verbose, "Kept for faiss programs; nothing is printed.")
+      .def("__len__", &Index::ntotal)
+      .def("__repr__", &describe);
+  bind_changes(c);
+  bind_reads(c);
+}
+
+}  // namespace shortlist

@@ -1,0 +1,158 @@
+// The ISA level in use, and a private submodule that runs each kernel on each level for the tests
+// and micro benchmarks.
+#include <pybind11/numpy.h>
+#include <pybind11/stl.h>
+
+#include <algorithm>
+#include <array>
+#include <optional>
+
+#include "base/error.h"
+#include "bind/bind.h"
+#include "kernels/dispatch.h"
+
+namespace py = pybind11;
+
+namespace shortlist {
+namespace {
+
+using namespace kernels;
+
+constexpr std::array<const char*, kRowsOps> kOpNames = {
+    "l2_f32", "l2_f16", "l2_u8", "l2_i8", "l2_f32u8", "l2_f32i8", "l2_scaled",
+    "ip_f32", "ip_f16", "ip_u8", "ip_i8", "ip_f32u8", "ip_f32i8"};
+
+std::vector<std::string> names(const std::vector<Isa>& levels) {
+  std::vector<std::string> out;
+  for (Isa isa : levels) out.push_back(name_of(isa));
+  return out;
+}
+
+const Table& table_of(const std::string& isa) { return table(isa_named(isa)); }
+
+RowsFn rows_fn(const std::string& isa, const std::string& op) {
+  for (size_t i = 0; i < kOpNames.size(); ++i)
+    if (op == kOpNames[i]) return table_of(isa).rows[i];
+  throw ArgumentError(text("there is no rows kernel named '", op, "'; see _kernels.rows_ops"));
+}
+
+template <class T>
+using Contiguous = py::array_t<T, py::array::c_style>;
+
+void require(bool ok, const char* what) {
+  if (!ok) throw ArgumentError(text("kernel call refused: ", what));
+}
+
+// Rows of a 2-D array whose values are contiguous within a row, at any distance.
+template <class T = std::byte>
+const T* rows_of(const py::array& a) {
+  require(a.ndim() == 2 &&
+              (a.size() == 0 || (a.strides(1) == a.itemsize() && a.strides(0) >= 0)),
+          "an argument must be 2-D with contiguous values in each row");
+  return static_cast<const T*>(a.data());
+}
+
+template <class T>
+size_t ld_of(const py::array_t<T>& a) {
+  require(a.strides(0) % static_cast<py::ssize_t>(sizeof(T)) == 0,
+          "a row stride must be a multiple of the item size");
+  return static_cast<size_t>(a.strides(0)) / sizeof(T);
+}
+
+py::array_t<float> call_rows(const std::string& isa, const std::string& op, const py::array& query,
+                             const py::array& base, const std::optional<Contiguous<uint32_t>>& rows,
+                             size_t repeat) {
+  const RowsFn kernel = rows_fn(isa, op);
+  const std::byte* data = rows_of(base);
+  const auto count = static_cast<size_t>(base.shape(0)), d = static_cast<size_t>(base.shape(1));
+  const bool integers = op.ends_with("_u8") || op.ends_with("_i8");
+  const bool halves = op.ends_with("_f16"), floats = op.ends_with("_f32");
+  require(base.itemsize() == (floats ? 4 : halves ? 2 : 1), "base has the wrong item size");
+  require(query.ndim() == 1 && query.itemsize() == (integers ? 1 : 4) &&
+              (query.size() == 0 || query.strides(0) == query.itemsize()) &&
+              static_cast<size_t>(query.size()) == (op == "l2_scaled" ? 2 * d : d),
+          "query has the wrong item size or length");
+  const size_t n = rows ? static_cast<size_t>(rows->size()) : count;
+  const uint32_t* listed = rows ? rows->data() : nullptr;
+  for (size_t i = 0; rows && i < n; ++i) require(listed[i] < count, "a row is out of range");
+  py::array_t<float> out(static_cast<py::ssize_t>(n));
+  float* values = out.mutable_data();
+  const auto stride = static_cast<size_t>(base.strides(0));
+  py::gil_scoped_release release;
+  // Blocks of 32, as a graph search asks for them.
+  for (size_t r = 0; r < repeat; ++r)
+    if (!rows)
+      kernel(query.data(), data, stride, nullptr, n, d, values);
+    else
+      for (size_t i = 0; i < n; i += 32)
+        kernel(query.data(), data, stride, listed + i, std::min<size_t>(32, n - i), d, values + i);
+  return out;
+}
+
+template <class T, class Sum>
+py::array_t<Sum> call_dot(void (*kernel)(const T*, size_t, size_t, const T*, size_t, size_t, size_t,
+                                         Sum*, size_t),
+                          const py::array_t<T>& a, const py::array_t<T>& b, size_t repeat) {
+  const T* x = rows_of<T>(a);
+  const T* y = rows_of<T>(b);
+  require(a.shape(1) == b.shape(1), "a and b must have as many columns");
+  py::array_t<Sum> out({a.shape(0), b.shape(0)});
+  const size_t lda = ld_of(a), ldb = ld_of(b), d = static_cast<size_t>(a.shape(1));
+  const auto na = static_cast<size_t>(a.shape(0)), nb = static_cast<size_t>(b.shape(0));
+  Sum* values = out.mutable_data();
+  py::gil_scoped_release release;
+  for (size_t r = 0; r < repeat; ++r) kernel(x, lda, na, y, ldb, nb, d, values, nb);
+  return out;
+}
+
+template <class To, class From>
+py::array_t<To> convert(void (*kernel)(const From*, size_t, To*), const Contiguous<From>& x) {
+  py::array_t<To> out(x.size());
+  kernel(x.data(), static_cast<size_t>(x.size()), out.mutable_data());
+  return out;
+}
+
+}  // namespace
+
+void bind_kernels(py::module_& m) {
+  active();  // a wrong SHORTLIST_ISA stops the import, not the first search
+  m.def(
+      "simd_level", [] { return name_of(level()); },
+      "The instruction set in use: 'reference', 'avx2', 'avx512' or 'neon'. The environment "
+      "variable SHORTLIST_ISA, read at import, overrides the choice.");
+  m.def(
+      "simd_levels", [] { return names(runnable()); },
+      "The instruction sets this build offers and this machine runs; any of them may be named in "
+      "SHORTLIST_ISA.");
+
+  py::module_ k = m.def_submodule("_kernels", "Kernels one by one, for tests and benchmarks.");
+  k.attr("rows_ops") = py::tuple(py::cast(kOpNames));
+  k.def("compiled", [] { return names(compiled()); });
+  k.def("set_level", [](const std::string& isa) { set_level(isa_named(isa)); }, py::arg("isa"));
+  k.def("rows", &call_rows, py::arg("isa"), py::arg("op"), py::arg("query"), py::arg("base"),
+        py::arg("rows") = py::none(), py::arg("repeat") = 1);
+  k.def(
+      "dot_f32",
+      [](const std::string& isa, const py::array_t<float>& a, const py::array_t<float>& b,
+         size_t repeat) { return call_dot(table_of(isa).dot_f32, a, b, repeat); },
+      py::arg("isa"), py::arg("a").noconvert(), py::arg("b").noconvert(), py::arg("repeat") = 1);
+  k.def(
+      "dot_s16",
+      [](const std::string& isa, const py::array_t<int16_t>& a, const py::array_t<int16_t>& b,
+         size_t repeat) { return call_dot(table_of(isa).dot_s16, a, b, repeat); },
+      py::arg("isa"), py::arg("a").noconvert(), py::arg("b").noconvert(), py::arg("repeat") = 1);
+  k.def(
+      "widen_f16",
+      [](const std::string& isa, const Contiguous<uint16_t>& x) {
+        return convert(table_of(isa).widen_f16, x);
+      },
+      py::arg("isa"), py::arg("x"));
+  k.def(
+      "narrow_f16",
+      [](const std::string& isa, const Contiguous<float>& x) {
+        return convert(table_of(isa).narrow_f16, x);
+      },
+      py::arg("isa"), py::arg("x"));
+}
+
+}  // namespace shortlist

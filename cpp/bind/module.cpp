@@ -1,0 +1,15 @@
+#include "bind/arrays.h"
+#include "bind/bind.h"
+
+PYBIND11_MODULE(_core, m) {
+  m.doc() = "The C++ core of shortlist. Import its names from `shortlist`.";
+  m.attr("__version__") = SHORTLIST_VERSION;
+  shortlist::install_hooks();
+  shortlist::bind_errors(m);
+  shortlist::bind_kernels(m);
+  shortlist::bind_params(m);
+  shortlist::bind_index(m);
+  shortlist::bind_classes(m);
+  shortlist::bind_functions(m);
+  shortlist::bind_io(m);
+}

@@ -1,0 +1,106 @@
+#include "codec/codec.h"
+
+#include <algorithm>
+#include <cstring>
+
+namespace shortlist {
+namespace {
+
+// Every codec whose comparison is one rows kernel.
+class KernelComputer final : public DistanceComputer {
+ public:
+  KernelComputer(const Codec& codec, Metric metric, const CodeStore& store)
+      : codec_(codec), metric_(metric), store_(store) {}
+
+  void set_query(const float* q) override { codec_.prepare(q, metric_, query_); }
+  void set_query(slot_t stored) override {
+    codec_.prepare_code(store_.row(stored), metric_, query_);
+  }
+  void score(const slot_t* slots, size_t n, float* out) override {
+    run(query_, store_.data(), slots, n, out);
+  }
+  void score_range(size_t begin, size_t n, float* out) override {
+    run(query_, store_.row(begin), nullptr, n, out);
+  }
+  void between(slot_t a, const slot_t* b, size_t n, float* out) override {
+    if (a != prepared_) {
+      codec_.prepare_code(store_.row(a), metric_, other_);
+      prepared_ = a;
+    }
+    run(other_, store_.data(), b, n, out);
+  }
+
+ private:
+  void run(const PreparedQuery& p, const std::byte* base, const slot_t* slots, size_t n,
+           float* out) const {
+    p.kernel(p.query, base, store_.code_size(), slots, n, codec_.d, out);
+    if (p.scale != 1 || p.bias != 0)
+      for (size_t i = 0; i < n; ++i) out[i] = p.bias + p.scale * out[i];
+  }
+
+  const Codec& codec_;
+  const Metric metric_;
+  const CodeStore& store_;
+  PreparedQuery query_, other_;
+  slot_t prepared_ = kNoSlot;
+};
+
+void to_floats(const Rows& rows, float* out) {
+  const size_t n = rows.n * rows.d;
+  switch (rows.dtype) {
+    case DType::f32:
+      std::memcpy(out, rows.data, n * sizeof(float));
+      break;
+    case DType::f16:
+      kernels::active().widen_f16(static_cast<const uint16_t*>(rows.data), n, out);
+      break;
+    case DType::u8:
+      std::copy_n(static_cast<const uint8_t*>(rows.data), n, out);
+      break;
+    case DType::i8:
+      std::copy_n(static_cast<const int8_t*>(rows.data), n, out);
+      break;
+  }
+}
+
+}  // namespace
+
+void Codec::prepare_code(const std::byte* code, Metric metric, PreparedQuery& out) const {
+  std::vector<float> x(d);
+  decode(code, 1, x.data());
+  prepare(x.data(), metric, out);
+}
+
+std::unique_ptr<DistanceComputer> Codec::distance_computer(Metric metric,
+                                                           const CodeStore& store) const {
+  return std::make_unique<KernelComputer>(*this, metric, store);
+}
+
+bool finite(const float* x, size_t n) {
+  float zero = 0;
+  for (size_t i = 0; i < n; ++i) zero += x[i] * 0.f;
+  return zero == 0.f;
+}
+
+void encode_rows(const Codec& codec, const Rows& rows, std::byte* codes, const ProgressFn* progress) {
+  constexpr size_t kGrain = 256;
+  parallel_for(rows.n, {.grain = kGrain, .progress = progress}, [&](size_t begin, size_t end, size_t) {
+    const Rows part = rows.slice(begin, end);
+    std::byte* out = codes + begin * codec.code_size();
+    if (codec.stores(rows.dtype)) {
+      std::memcpy(out, part.data, part.n * codec.code_size());
+    } else {
+      std::vector<float> scratch;
+      codec.encode({as_floats(part, scratch), part.n, part.d}, out);
+    }
+  });
+}
+
+const float* as_floats(const Rows& rows, std::vector<float>& scratch) {
+  if (rows.dtype == DType::f32) return static_cast<const float*>(rows.data);
+  scratch.resize(rows.n * rows.d);
+  to_floats(rows, scratch.data());
+  return scratch.data();
+}
+
+}  // namespace shortlist

@@ -1,0 +1,100 @@
+// The classes of faiss whose files are recognised but not read.
+#include "faiss_format/faiss_format.h"
+
+namespace shortlist::faiss_format {
+namespace {
+
+struct Class {
+  std::string_view fourcc, name;
+};
+
+constexpr Class kClasses[] = {
+    {"IxFP", "IndexFlatPanorama"},
+    {"IxFp", "IndexFlatPanorama"},
+    {"IxHE", "IndexLSH"},
+    {"IxHe", "IndexLSH"},
+    {"IxPQ", "IndexPQ"},
+    {"IxPo", "IndexPQ"},
+    {"IxPq", "IndexPQ"},
+    {"IxRQ", "IndexResidualQuantizer"},
+    {"IxRq", "IndexResidualQuantizer"},
+    {"IxLS", "IndexLocalSearchQuantizer"},
+    {"IxPR", "IndexProductResidualQuantizer"},
+    {"IxPL", "IndexProductLocalSearchQuantizer"},
+    {"ImRQ", "ResidualCoarseQuantizer"},
+    {"IxLa", "IndexLattice"},
+    {"Ix2L", "Index2Layer"},
+    {"IxPT", "IndexPreTransform"},
+    {"Imiq", "MultiIndexQuantizer"},
+    {"IxRP", "IndexRefinePanorama"},
+    {"IRMf", "IndexRowwiseMinMax"},
+    {"IRMh", "IndexRowwiseMinMaxFP16"},
+    {"IvFl", "IndexIVFFlat"},
+    {"IvFL", "IndexIVFFlat"},
+    {"IwFl", "IndexIVFFlat"},
+    {"IwFd", "IndexIVFFlatDedup"},
+    {"IwPn", "IndexIVFFlatPanorama"},
+    {"IwP2", "IndexIVFFlatPanorama"},
+    {"IvSQ", "IndexIVFScalarQuantizer"},
+    {"IwSQ", "IndexIVFScalarQuantizer"},
+    {"IwSq", "IndexIVFScalarQuantizer"},
+    {"IwSh", "IndexIVFSpectralHash"},
+    {"IvPQ", "IndexIVFPQ"},
+    {"IwPQ", "IndexIVFPQ"},
+    {"IvQR", "IndexIVFPQR"},
+    {"IwQR", "IndexIVFPQR"},
+    {"IwIQ", "IndexIVFIndependentQuantizer"},
+    {"IwLS", "IndexIVFLocalSearchQuantizer"},
+    {"IwRQ", "IndexIVFResidualQuantizer"},
+    {"IwPL", "IndexIVFProductLocalSearchQuantizer"},
+    {"IwPR", "IndexIVFProductResidualQuantizer"},
+    {"IPfs", "IndexPQFastScan"},
+    {"IwPf", "IndexIVFPQFastScan"},
+    {"IHNp", "IndexHNSWPQ"},
+    {"IHN2", "IndexHNSW2Level"},
+    {"IHNc", "IndexHNSWCagra"},
+    {"IHc2", "IndexHNSWCagra"},
+    {"IHfP", "IndexHNSWFlatPanorama"},
+    {"INSf", "IndexNSGFlat"},
+    {"INSp", "IndexNSGPQ"},
+    {"INSs", "IndexNSGSQ"},
+    {"INNf", "IndexNNDescentFlat"},
+    {"Ixrq", "IndexRaBitQ"},
+    {"Ixrr", "IndexRaBitQ"},
+    {"Iwrq", "IndexIVFRaBitQ"},
+    {"Iwrr", "IndexIVFRaBitQ"},
+    {"Irfs", "IndexRaBitQFastScan"},
+    {"Irfn", "IndexRaBitQFastScan"},
+    {"Iwrf", "IndexIVFRaBitQFastScan"},
+    {"Iwrn", "IndexIVFRaBitQFastScan"},
+    {"IBxF", "IndexBinaryFlat"},
+    {"IBwF", "IndexBinaryIVF"},
+    {"IBFf", "IndexBinaryFromFloat"},
+    {"IBHf", "IndexBinaryHNSW"},
+    {"IBHc", "IndexBinaryHNSWCagra"},
+    {"IBMp", "IndexBinaryIDMap"},
+    {"IBM2", "IndexBinaryIDMap2"},
+    {"IBHh", "IndexBinaryHash"},
+    {"IBHm", "IndexBinaryMultiHash"},
+    {"LTra", "LinearTransform"},
+    {"rrot", "RandomRotationMatrix"},
+    {"Pcam", "PCAMatrix"},
+    {"PcAm", "PCAMatrix"},
+    {"PCAm", "PCAMatrix"},
+    {"HRot", "HadamardRotation"},
+    {"RmDT", "RemapDimensionsTransform"},
+    {"VNrm", "NormalizationTransform"},
+    {"VCnt", "CenteringTransform"},
+    {"Viqm", "ITQMatrix"},
+    {"Viqt", "ITQTransform"},
+};
+
+}  // namespace
+
+std::string_view class_of(uint32_t wanted) {
+  for (const Class& c : kClasses)
+    if (fourcc(c.fourcc) == wanted) return c.name;
+  return {};
+}
+
+}  // namespace shortlist::faiss_format

@@ -1,0 +1,320 @@
+#include <algorithm>
+#include <cmath>
+#include <cctype>
+#include <limits>
+#include <string>
+#include <vector>
+
+#include "base/error.h"
+#include "base/memory.h"
+#include "faiss_format/faiss_format.h"
+#include "index/hnsw.h"
+#include "index/wrap.h"
+#include "io/container.h"
+#include "io/foreign.h"
+
+namespace shortlist {
+namespace {
+
+using faiss_format::fourcc;
+
+constexpr int kMaxDepth = 8;
+constexpr size_t kMaxDimension = size_t{1} << 20;
+constexpr int kLastQuantizerType = 26;
+
+[[noreturn]] void corrupt(const std::string& what) {
+  throw CorruptIndexError(
+      text("the faiss file is damaged: ", what, "; copy it again or rebuild the index"));
+}
+
+std::string letters(uint32_t h) {
+  std::string s;
+  for (int shift = 0; shift < 32; shift += 8) s += static_cast<char>(h >> shift & 255);
+  return s;
+}
+
+struct Header {
+  size_t d, n;
+  bool is_trained;
+  Metric metric;
+};
+
+// A graph as faiss stores it.
+struct StoredGraph {
+  std::vector<int32_t> links_below;  // cum_nneighbor_per_level
+  std::vector<int32_t> levels;       // top level + 1
+  std::vector<uint64_t> offsets;
+  Array<int32_t> links;
+  int32_t entry = -1, max_level = -1, ef_construction = 0, ef_search = 0;
+
+  size_t begin(size_t node, int level) const {
+    return offsets[node] + static_cast<size_t>(links_below[static_cast<size_t>(level)]);
+  }
+};
+
+class Reader {
+ public:
+  explicit Reader(io::Source& in) : in_(in) {}
+
+  std::shared_ptr<Index> read(int depth = 0) {
+    if (depth > kMaxDepth) corrupt("indexes are nested too deeply");
+    if (depth == 0 && in_.remaining() < sizeof(uint32_t)) refuse_foreign({});
+    const auto h = get<uint32_t>();
+    if (h == fourcc("IxF2") || h == fourcc("IxFI") || h == fourcc("IxFl")) return read_flat(h);
+    if (h == fourcc("IxSQ")) return read_quantizer();
+    if (h == fourcc("IHNf")) return read_graph<IndexHNSWFlat>(depth);
+    if (h == fourcc("IHNs")) return read_graph<IndexHNSWSQ>(depth);
+    if (h == fourcc("IH00")) return read_graph<IndexHNSW>(depth);
+    if (h == fourcc("IxMp")) return read_id_map<IndexIDMap>(depth);
+    if (h == fourcc("IxM2")) return read_id_map<IndexIDMap2>(depth);
+    if (h == fourcc("IxRF")) return read_refine(depth);
+    if (h == fourcc("null"))
+      throw UnsupportedError(
+          "the file was written without the vectors of its graph "
+          "(IO_FLAG_SKIP_STORAGE); write it again with them");
+    if (const auto name = faiss_format::class_of(h); !name.empty())
+      throw UnsupportedError(text("it holds a faiss ", name, " ('", letters(h),
+                                  "'), which is not "
+                                  "supported yet; read it with faiss"));
+    if (depth > 0) corrupt(text("no index begins with '", printable(letters(h)), "'"));
+    refuse_foreign(letters(h));
+  }
+
+ private:
+  template <class T>
+  T get() {
+    T value;
+    in_.read(&value, sizeof value);
+    return value;
+  }
+  bool get_bool(const char* what) {
+    const auto value = get<uint8_t>();
+    if (value > 1) corrupt(text(what, " is ", int{value}, ", neither 0 nor 1"));
+    return value;
+  }
+  // A length is checked before anything is allocated for it.
+  size_t get_count(size_t unit, const char* what) {
+    const auto n = get<uint64_t>();
+    if (n > in_.remaining() / unit)
+      corrupt(text(what, " claims ", n, " items of ", unit, " bytes, more than the data has left"));
+    return n;
+  }
+  template <class T>
+  std::vector<T> get_vector(const char* what) {
+    return io::read_vector<T>(in_, get_count(sizeof(T), what));
+  }
+
+  static std::string printable(std::string s) {
+    std::replace_if(s.begin(), s.end(), [](unsigned char c) { return !std::isprint(c); }, '?');
+    return s;
+  }
+
+  [[noreturn]] void refuse_foreign(std::string head) {
+    const size_t left = in_.remaining();
+    if (left != SIZE_MAX) {
+      const size_t more = std::min<size_t>(left, 60), before = head.size();
+      head.resize(before + more);
+      in_.read(head.data() + before, more);
+    }
+    if (head.starts_with(io::kContainerMagic.substr(0, 4)))
+      throw CorruptIndexError(
+          "this is a file of shortlist's own format: open it with shortlist.open");
+    const std::string what = io::describe_foreign(std::as_bytes(std::span(head)));
+    if (!what.empty()) throw CorruptIndexError(text("this is no faiss file but ", what));
+    throw CorruptIndexError(text("this is no faiss file: it begins with '",
+                                 printable(head.substr(0, 4)),
+                                 "', which names no index; read_index takes files of write_index"));
+  }
+
+  Header get_header() {
+    const auto d = get<int32_t>();
+    const auto n = get<int64_t>();
+    get<int64_t>();  // two fields faiss no longer uses
+    get<int64_t>();
+    const bool is_trained = get_bool("is_trained");
+    const auto metric = get<int32_t>();
+    if (d < 1 || static_cast<size_t>(d) > kMaxDimension)
+      corrupt(text("d = ", d, " is not between 1 and 2^20"));
+    if (n < 0 || n > int64_t{kNoSlot})
+      corrupt(text("ntotal = ", n, " is not between 0 and 2^32 - 1"));
+    if ((metric > 1 && metric <= 4) || (metric >= 20 && metric <= 25))
+      throw UnsupportedError(text("the index has faiss's metric ", metric,
+                                  "; only L2 (1) and inner "
+                                  "product (0) are supported"));
+    if (metric < 0 || metric > 1) corrupt(text("metric ", metric, " does not exist"));
+    return {static_cast<size_t>(d), static_cast<size_t>(n), is_trained,
+            static_cast<Metric>(metric)};
+  }
+
+  void read_codes(IndexFlatCodes& index, size_t count, size_t unit, const Header& h) {
+    const size_t size = index.codec().code_size();
+    if (count * unit != h.n * size)
+      corrupt(text(count * unit, " bytes of codes, but ", h.n, " vectors of ", size,
+                   " bytes are claimed"));
+    io::read_growing(in_, h.n, size, [&](size_t n) { return index.mutable_codes().grow(n); });
+    if (h.n) index.codec().swap_faiss_form(index.mutable_codes().row(0), h.n);
+  }
+
+  std::shared_ptr<Index> read_flat(uint32_t name) {
+    const Header h = get_header();
+    const bool is_l2 = h.metric == Metric::l2;
+    if (name != (is_l2 ? fourcc("IxF2") : fourcc("IxFI")))
+      corrupt(text("'", letters(name), "' has the metric ", name_of(h.metric)));
+    std::shared_ptr<IndexFlat> index;
+    if (is_l2)
+      index = std::make_shared<IndexFlatL2>(h.d);
+    else
+      index = std::make_shared<IndexFlatIP>(h.d);
+    read_codes(*index, get_count(sizeof(float), "the vectors"), sizeof(float), h);
+    return index;
+  }
+
+  std::shared_ptr<Index> read_quantizer() {
+    const Header h = get_header();
+    const auto qtype = get<int32_t>(), rangestat = get<int32_t>();
+    const auto rangestat_arg = get<float>();
+    const auto d = get<uint64_t>(), code_size = get<uint64_t>();
+    if (qtype < 0 || qtype > kLastQuantizerType)
+      corrupt(text("quantizer type ", qtype, " does not exist"));
+    if (rangestat < 0 || rangestat > 3) corrupt(text("rangestat ", rangestat, " does not exist"));
+    if (d != h.d) corrupt(text("the quantizer has d = ", d, " but the index ", h.d));
+    auto index =
+        std::make_shared<IndexScalarQuantizer>(h.d, static_cast<QuantizerType>(qtype), h.metric);
+    ScalarQuantizer& sq = *index->sq;
+    if (code_size != sq.code_size())
+      corrupt(text("codes of ", code_size, " bytes where ", sq.code_size(), " are right"));
+    sq.rangestat = static_cast<RangeStat>(rangestat);
+    sq.rangestat_arg = rangestat_arg;
+    sq.trained = get_vector<float>("the trained ranges");
+    const bool fits = sq.is_trained() || (sq.trained.empty() && !h.is_trained && h.n == 0);
+    if (!fits) corrupt(text(sq.trained.size(), " trained values do not fit the quantizer type"));
+    read_codes(*index, get_count(1, "the codes"), 1, h);
+    return index;
+  }
+
+  template <class Graph>
+  std::shared_ptr<Index> read_graph(int depth) {
+    const Header h = get_header();
+    const StoredGraph stored = get_graph(h.n);
+    auto storage = std::dynamic_pointer_cast<IndexFlatCodes>(read(depth + 1));
+    if (!storage) corrupt("the graph does not stand on plain or scalar-quantized vectors");
+    if (storage->d != h.d || storage->ntotal() != h.n || storage->metric_type != h.metric)
+      corrupt(text("the graph has d = ", h.d, ", ", h.n, " nodes and metric ", name_of(h.metric),
+                   " but its storage d = ", storage->d, ", ", storage->ntotal(), " vectors and ",
+                   name_of(storage->metric_type)));
+    auto index = std::make_shared<Graph>(std::move(storage), links_per_node(stored));
+    restore(*index->hnsw, stored);
+    index->restore_names({}, static_cast<id_t>(h.n));
+    return index;
+  }
+
+  StoredGraph get_graph(size_t n) {
+    StoredGraph g;
+    get_vector<double>("the level probabilities");  // our levels are drawn from M
+    g.links_below = get_vector<int32_t>("the links per level");
+    g.levels = get_vector<int32_t>("the levels");
+    g.offsets = get_vector<uint64_t>("the offsets");
+    const size_t count = get_count(sizeof(int32_t), "the links");
+    check_tables(g, n, count);
+    io::read_growing(in_, count, sizeof(int32_t), [&](size_t m) { return g.links.grow(m); });
+    g.entry = get<int32_t>();
+    g.max_level = get<int32_t>();
+    g.ef_construction = get<int32_t>();
+    g.ef_search = get<int32_t>();
+    get<int32_t>();  // a field faiss no longer uses
+    return g;
+  }
+
+  static void check_tables(const StoredGraph& g, size_t n, size_t links) {
+    if (g.links_below.size() < 2 || g.links_below[0] != 0 ||
+        !std::is_sorted(g.links_below.begin(), g.links_below.end()))
+      corrupt("the links per level are not an increasing table from 0");
+    if (g.levels.size() != n || g.offsets.size() != n + 1)
+      corrupt(text("the graph has ", g.levels.size(), " levels and ", g.offsets.size(),
+                   " offsets for ", n, " nodes"));
+    if (g.offsets[0] != 0 || g.offsets[n] != links)
+      corrupt(text("the offsets of the links do not span the ", links, " there are"));
+    for (size_t i = 0; i < n; ++i) {
+      const int32_t level = g.levels[i];
+      if (level < 1 || static_cast<size_t>(level) >= g.links_below.size())
+        corrupt(
+            text("node ", i, " has the level ", level, ", outside 1..", g.links_below.size() - 1));
+      if (g.offsets[i + 1] - g.offsets[i] !=
+          static_cast<uint64_t>(g.links_below[static_cast<size_t>(level)]))
+        corrupt(text("the links of node ", i, " do not fit its level"));
+    }
+  }
+
+  // M, from a table that set_nb_neighbors may have changed.
+  static size_t links_per_node(const StoredGraph& g) {
+    int64_t m = (int64_t{g.links_below[1]} + 1) / 2;
+    for (size_t i = 2; i < g.links_below.size(); ++i)
+      m = std::max(m, int64_t{g.links_below[i]} - g.links_below[i - 1]);
+    return static_cast<size_t>(std::max(m, int64_t{2}));
+  }
+
+  static void restore(Hnsw& graph, const StoredGraph& g) {
+    const size_t n = g.levels.size();
+    if (g.entry < -1 || (n == 0) != (g.entry == -1))
+      corrupt(text("the entry point ", g.entry, " is no node"));
+    std::vector<uint8_t> levels(n);
+    for (size_t i = 0; i < n; ++i)
+      levels[i] = static_cast<uint8_t>(
+          std::min<int32_t>(g.levels[i] - 1, std::numeric_limits<uint8_t>::max()));
+    graph.restore(levels, g.max_level, static_cast<slot_t>(g.entry));
+    std::vector<slot_t> row;
+    for (size_t i = 0; i < n; ++i)
+      for (int level = 0; level < g.levels[i]; ++level) {
+        row.clear();
+        // The first -1 ends a list, also for faiss's search.
+        for (size_t at = g.begin(i, level); at < g.begin(i, level + 1) && g.links[at] != -1; ++at)
+          row.push_back(static_cast<slot_t>(g.links[at]));
+        graph.set_links(static_cast<slot_t>(i), level, row);
+      }
+    graph.efConstruction = g.ef_construction;
+    graph.efSearch = g.ef_search;
+  }
+
+  template <class Map>
+  std::shared_ptr<Index> read_id_map(int depth) {
+    const Header h = get_header();
+    auto inner = read(depth + 1);
+    auto ids = get_vector<id_t>("the ids");
+    if (ids.size() != h.n || inner->ntotal() != h.n || inner->d != h.d ||
+        inner->metric_type != h.metric)
+      corrupt(text("the header claims ", h.n, " ids of vectors with d = ", h.d, ", but there are ",
+                   ids.size(), " ids, ", inner->ntotal(), " vectors and d = ", inner->d));
+    return std::make_shared<Map>(std::move(inner), std::move(ids));
+  }
+
+  std::shared_ptr<Index> read_refine(int depth) {
+    const Header h = get_header();
+    auto base = read(depth + 1);
+    auto codes = std::dynamic_pointer_cast<IndexFlatCodes>(read(depth + 1));
+    const auto k_factor = get<float>();
+    if (!codes)
+      throw UnsupportedError(
+          "only plain and scalar-quantized vectors can refine; read it with faiss");
+    if (!(k_factor >= 1 && k_factor <= 1000))
+      corrupt(text("k_factor = ", k_factor, " is not between 1 and 1000"));
+    if (base->ntotal() != h.n || base->d != h.d || base->metric_type != h.metric)
+      corrupt("the header and the base index disagree on ntotal, d or metric");
+    std::shared_ptr<IndexRefine> index;
+    if (dynamic_cast<const IndexFlat*>(codes.get()))
+      index = std::make_shared<IndexRefineFlat>(std::move(base), std::move(codes));
+    else
+      index = std::make_shared<IndexRefine>(std::move(base), std::move(codes));
+    index->k_factor = k_factor;
+    return index;
+  }
+
+  io::Source& in_;
+};
+
+}  // namespace
+
+std::shared_ptr<Index> read_faiss(io::Source& source) {
+  return io::reading(source, [&] { return Reader(source).read(); });
+}
+
+}  // namespace shortlist

@@ -1,0 +1,37 @@
+// Exhaustive search over a code store: exact for the codes, whatever the codec.
+#pragma once
+
+#include <vector>
+
+#include "base/bitmap.h"
+#include "base/topk.h"
+#include "codec/codec.h"
+
+namespace shortlist {
+
+// Vectors as a structure sees them. Borrowed; valid for one call.
+struct Vectors {
+  const Codec& codec;
+  Metric metric;
+  const CodeStore& store;
+  std::unique_ptr<DistanceComputer> computer() const {
+    return codec.distance_computer(metric, store);
+  }
+};
+
+namespace flat {
+
+// For each query the k nearest slots with their internal distances ("smaller is nearer"),
+// sorted by (distance, slot); fewer where `allowed` leaves fewer. A query with NaN has none.
+void search(const Vectors& base, const Rows& queries, size_t k, const Bitmap* allowed,
+            std::vector<hit_t>* hits);
+
+// For each query every slot with internal distance < radius, in slot order.
+void range_search(const Vectors& base, const Rows& queries, float radius, const Bitmap* allowed,
+                  std::vector<hit_t>* hits);
+
+// The k nearest of the listed slots only.
+void scan(DistanceComputer& computer, const slot_t* slots, size_t n, TopK& top);
+
+}  // namespace flat
+}  // namespace shortlist

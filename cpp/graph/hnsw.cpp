@@ -1,0 +1,158 @@
+// The graph as data: slots, levels, link rows, and what readers of saved graphs need.
+#include "graph/hnsw.h"
+
+#include <algorithm>
+#include <cmath>
+
+#include "base/error.h"
+#include "base/random.h"
+
+namespace shortlist {
+namespace {
+
+constexpr uint64_t kLevelSeed = 12345;
+constexpr int kMaxLevel = 62;
+constexpr size_t kMaxSlots = size_t{1} << 31;  // the search pool spends one bit of a slot
+
+}  // namespace
+
+Hnsw::Hnsw(size_t M) : M_(M) {
+  if (M < 2 || M > 4096)
+    throw ArgumentError(text("M = ", M, " links per node is out of range; choose 2 to 4096 (16 to 64 is usual)"));
+  level_scale_ = 1 / std::log(static_cast<double>(M));
+}
+
+// Exponential with mean 1 / ln M (section 4.1), from the slot's own random number: batching and
+// threads do not change it.
+int Hnsw::draw_level(slot_t s) const {
+  return std::min(kMaxLevel, static_cast<int>(-std::log(uniform(kLevelSeed, s)) * level_scale_));
+}
+
+slot_t* Hnsw::row(slot_t s, int level) {
+  return const_cast<slot_t*>(static_cast<const Hnsw*>(this)->row(s, level));
+}
+const slot_t* Hnsw::row(slot_t s, int level) const {
+  if (level == 0) return base_.data() + size_t{s} * 2 * M_;
+  return upper_.data() + (size_t{upper_at_[s]} + static_cast<size_t>(level) - 1) * M_;
+}
+
+std::span<const slot_t> Hnsw::links(slot_t s, int level) const {
+  const slot_t* begin = row(s, level);
+  return {begin, std::find(begin, begin + max_links(level), kNoSlot)};
+}
+
+size_t Hnsw::memory() const {
+  return base_.capacity_bytes() + upper_.capacity_bytes() + upper_at_.capacity_bytes() +
+         levels_.capacity_bytes() + state_.capacity_bytes() + free_.capacity() * sizeof(slot_t);
+}
+
+void Hnsw::add_slot(int level) {
+  base_.resize(base_.size() + 2 * M_, kNoSlot);
+  upper_at_.push_back(level ? static_cast<uint32_t>(upper_.size() / M_) : kNoSlot);
+  if (level) upper_.resize(upper_.size() + static_cast<size_t>(level) * M_, kNoSlot);
+  levels_.push_back(static_cast<uint8_t>(level));
+  state_.push_back(State::free);
+  live_.resize(size());
+}
+
+void Hnsw::set_state(slot_t s, State state) {
+  state_[s] = state;
+  if (state == State::live)
+    live_.set(s);
+  else
+    live_.clear(s);
+}
+
+std::vector<slot_t> Hnsw::allocate(size_t n) {
+  const size_t reused = std::min(n, free_.size()), fresh = n - reused;
+  if (size() + fresh > kMaxSlots)
+    throw ArgumentError(text("a graph holds at most ", kMaxSlots, " vectors; it has ", size(),
+                             " and ", fresh, " more were added: split the data over several indexes"));
+  // All memory first, so that running out of it changes nothing.
+  std::vector<slot_t> slots(free_.end() - static_cast<ptrdiff_t>(reused), free_.end());
+  slots.reserve(n);
+  size_t upper = 0;
+  for (size_t i = 0; i < fresh; ++i)
+    upper += static_cast<size_t>(draw_level(static_cast<slot_t>(size() + i))) * M_;
+  reserve(size() + fresh, upper_.size() + upper);
+  for (size_t i = 0; i < fresh; ++i) {
+    const auto s = static_cast<slot_t>(size());
+    add_slot(draw_level(s));
+    slots.push_back(s);
+  }
+  free_.resize(free_.size() - reused);
+  return slots;
+}
+
+void Hnsw::reserve(size_t slots, size_t upper_links) {
+  // Grown by half at least: one add per vector must not copy the graph each time.
+  const auto grow = [](auto& array, size_t want) {
+    if (want > array.capacity()) array.reserve(std::max(want, array.size() + array.size() / 2));
+  };
+  grow(base_, slots * 2 * M_);
+  grow(upper_, upper_links);
+  grow(upper_at_, slots);
+  grow(levels_, slots);
+  grow(state_, slots);
+}
+
+void Hnsw::reset() {
+  base_.release();
+  upper_.release();
+  upper_at_.release();
+  levels_.release();
+  state_.release();
+  live_ = {};
+  free_.clear();
+  erased_count_ = 0;
+  max_level_ = -1;
+  entry_ = kNoSlot;
+}
+
+std::vector<slot_t> Hnsw::erased_slots() const {
+  std::vector<slot_t> out;
+  for (size_t s = 0; s < size(); ++s)
+    if (state_[s] == State::erased) out.push_back(static_cast<slot_t>(s));
+  return out;
+}
+
+void Hnsw::restore(std::span<const uint8_t> levels, int max_level, slot_t entry) {
+  reset();
+  if (levels.size() > kMaxSlots)
+    throw CorruptIndexError(text("the graph claims ", levels.size(), " nodes; at most ", kMaxSlots, " are possible"));
+  reserve(levels.size(), 0);
+  for (uint8_t level : levels) {
+    if (level > kMaxLevel)
+      throw CorruptIndexError(text("a node claims level ", int{level}, "; at most ", kMaxLevel, " is possible"));
+    add_slot(level);
+    set_state(static_cast<slot_t>(size() - 1), State::live);
+  }
+  const bool empty = levels.empty();
+  const bool consistent = empty ? entry == kNoSlot
+                                : entry < size() && levels_[entry] == max_level && max_level >= 0;
+  // A graph whose live nodes were all freed has no entry point either.
+  if (!consistent && !(entry == kNoSlot && max_level == -1))
+    throw CorruptIndexError(text("the graph's entry point ", entry, " does not have the top level ", max_level));
+  entry_ = entry;
+  max_level_ = empty ? -1 : max_level;
+}
+
+void Hnsw::set_links(slot_t s, int level, std::span<const slot_t> links) {
+  if (s >= size() || level < 0 || level > levels_[s] || links.size() > max_links(level))
+    throw CorruptIndexError(text("node ", s, " has ", links.size(), " links at level ", level, ", which it cannot hold"));
+  for (slot_t to : links)
+    if (to >= size() || levels_[to] < level)
+      throw CorruptIndexError(text("node ", s, " links to ", to, " at level ", level, ", which is not there"));
+  std::fill(std::copy(links.begin(), links.end(), row(s, level)), row(s, level) + max_links(level), kNoSlot);
+}
+
+void Hnsw::restore_free(std::span<const slot_t> slots) {
+  for (slot_t s : slots) {
+    if (s >= size() || state_[s] != State::live)
+      throw CorruptIndexError(text("slot ", s, " is listed as free but is not there or not in use"));
+    set_state(s, State::free);
+    free_.push_back(s);
+  }
+}
+
+}  // namespace shortlist

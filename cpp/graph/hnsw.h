@@ -1,0 +1,100 @@
+// Hierarchical navigable small world graph (Malkov and Yashunin, arXiv 1603.09320).
+// Links only: the vectors live in a code store, one slot each.
+#pragma once
+
+#include <atomic>
+#include <cstdint>
+#include <span>
+#include <vector>
+
+#include "base/threads.h"
+#include "flat/flat.h"
+
+namespace shortlist {
+
+class Hnsw {
+ public:
+  // Throws ArgumentError unless 2 <= M <= 4096.
+  explicit Hnsw(size_t M);
+
+  // Live parameters, under faiss's names; searches copy what they need on entry.
+  std::atomic<int> efConstruction = 40;  // candidates kept while inserting
+  std::atomic<int> efSearch = 16;        // candidates kept while searching
+
+  size_t M() const { return M_; }
+  size_t max_links(int level) const { return level == 0 ? 2 * M_ : M_; }
+  size_t size() const { return levels_.size(); }  // slots, erased ones included
+  size_t live() const { return size() - erased_count_ - free_.size(); }
+  int max_level() const { return max_level_; }
+  slot_t entry_point() const { return entry_; }
+  int level(slot_t s) const { return levels_[s]; }  // top level, 0-based
+  bool is_live(slot_t s) const { return state_[s] == State::live; }
+  // Current links of s at `level`, nearest-first order not guaranteed.
+  std::span<const slot_t> links(slot_t s, int level) const;
+  size_t memory() const;
+
+  // Slots for n new vectors: freed ones first, then fresh ones at the end. Nothing is linked yet.
+  std::vector<slot_t> allocate(size_t n);
+  // Links slots whose vectors are in the store. On an exception (interrupt, memory) the first
+  // `*completed` slots are linked, the others are freed again. One thread: same input, same graph.
+  void insert(const Vectors& base, std::span<const slot_t> slots, const ProgressFn* progress,
+              size_t* completed);
+  // Hides slots from results; they still carry the search until consolidate().
+  void erase(std::span<const slot_t> slots);
+  // Routes around erased slots and frees them; `insert` reuses them.
+  void consolidate(const Vectors& base);
+  bool wants_consolidation() const { return erased_count_ * 5 > size() - free_.size(); }
+  void reset();
+
+  // The k nearest live slots per query that `allowed` admits, sorted by (distance, slot).
+  // Internal distances; a query with NaN or Inf has none. ef is raised to k.
+  void search(const Vectors& base, const Rows& queries, size_t k, size_t ef, const Bitmap* allowed,
+              std::vector<hit_t>* hits) const;
+  // Live slots found with distance < radius: from the ef nearest, all that links within the
+  // radius reach.
+  void range_search(const Vectors& base, const Rows& queries, float radius, size_t ef,
+                    const Bitmap* allowed, std::vector<hit_t>* hits) const;
+
+  // For readers of saved graphs. `levels` are top levels; links follow by set_links. Throws
+  // CorruptIndexError on values that do not make a graph.
+  void restore(std::span<const uint8_t> levels, int max_level, slot_t entry);
+  void set_links(slot_t s, int level, std::span<const slot_t> links);
+  // Marks slots free (they hold no vector); with restore, for graphs saved with holes.
+  void restore_free(std::span<const slot_t> slots);
+  void restore_erased(std::span<const slot_t> slots) { erase(slots); }
+  std::span<const slot_t> free_slots() const { return free_; }
+  std::vector<slot_t> erased_slots() const;
+
+ private:
+  enum class State : uint8_t { live, erased, free };
+  struct Inserter;
+  struct Admitted;
+
+  slot_t* row(slot_t s, int level);
+  const slot_t* row(slot_t s, int level) const;
+  int draw_level(slot_t s) const;
+  void reserve(size_t slots, size_t upper_links);
+  void add_slot(int level);
+  void set_state(slot_t s, State state);
+  void free_slot(slot_t s);
+  void unlink(std::span<const slot_t> slots);
+  void choose_entry();
+  void walk(DistanceComputer& computer, size_t ef) const;
+  void search_one(DistanceComputer& computer, size_t k, size_t ef, const Admitted& admitted,
+                  std::vector<hit_t>& hits) const;
+
+  size_t M_;
+  double level_scale_;
+  int max_level_ = -1;
+  slot_t entry_ = kNoSlot;
+  Array<slot_t> base_;               // 2M links per slot, unused ones are kNoSlot, at the end
+  Array<slot_t> upper_;              // M links per slot and level above 0
+  Array<uint32_t> upper_at_;         // first row in upper_, kNoSlot for level 0
+  Array<uint8_t> levels_;
+  Array<State> state_;
+  Bitmap live_;                      // state_[s] == live, for searches with filters
+  std::vector<slot_t> free_;
+  size_t erased_count_ = 0;
+};
+
+}  // namespace shortlist

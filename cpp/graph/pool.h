@@ -1,0 +1,85 @@
+// Working memory of a graph walk: the sorted candidate pool and the visited marks.
+#pragma once
+
+#include <algorithm>
+#include <cstdint>
+#include <cstring>
+#include <limits>
+#include <vector>
+
+#include "base/memory.h"
+#include "base/topk.h"
+
+namespace shortlist {
+
+// The `capacity` nearest candidates seen so far, sorted. An entry is a distance's sortable bits,
+// 31 bits of slot, and whether the candidate was expanded, in one integer.
+class CandidatePool {
+ public:
+  void reset(size_t capacity) {
+    capacity_ = capacity;
+    if (entries_.size() < capacity + 1) entries_.resize(capacity + 1);
+    size_ = 0;
+    worst_ = std::numeric_limits<float>::infinity();
+  }
+  size_t size() const { return size_; }
+  slot_t slot(size_t i) const { return static_cast<slot_t>(entries_[i]) >> 1; }
+  float distance(size_t i) const { return from_sortable(static_cast<uint32_t>(entries_[i] >> 32)); }
+  bool expanded(size_t i) const { return entries_[i] & 1; }
+  void expand(size_t i) { entries_[i] |= 1; }
+  float worst() const { return worst_; }
+
+  static constexpr size_t kRejected = SIZE_MAX;
+  // The position taken, or kRejected. NaN is rejected; a slot must be offered once only.
+  size_t push(float distance, slot_t slot) {
+    if (!(distance < worst_)) return kRejected;
+    const uint64_t entry = static_cast<uint64_t>(sortable(distance)) << 32 | uint64_t{slot} << 1;
+    uint64_t* begin = entries_.data();
+    uint64_t* at = std::upper_bound(begin, begin + size_, entry);
+    std::memmove(at + 1, at, static_cast<size_t>(begin + size_ - at) * sizeof(uint64_t));
+    *at = entry;
+    if (size_ < capacity_) ++size_;
+    if (size_ == capacity_) worst_ = this->distance(size_ - 1);
+    return static_cast<size_t>(at - begin);
+  }
+
+ private:
+  std::vector<uint64_t> entries_;
+  size_t capacity_ = 0, size_ = 0;
+  float worst_ = 0;
+};
+
+// One mark per slot; a new walk changes the mark's value instead of clearing all of them.
+class Visited {
+ public:
+  void reset(size_t slots) {
+    if (marks_.size() < slots) marks_.resize(slots, 0);
+    if (++value_ == 0) {
+      std::fill(marks_.begin(), marks_.end(), uint16_t{0});
+      value_ = 1;
+    }
+  }
+  bool test_and_set(slot_t s) {
+    const bool seen = marks_[s] == value_;
+    marks_[s] = value_;
+    return seen;
+  }
+ private:
+  std::vector<uint16_t> marks_;
+  uint16_t value_ = 0;
+};
+
+// One per thread, kept between searches.
+struct Walk {
+  CandidatePool pool;
+  Visited visited;
+  std::vector<slot_t> fresh;
+  std::vector<float> distances;
+
+  static Walk& of_this_thread() {
+    static thread_local Walk walk;
+    return walk;
+  }
+};
+
+}  // namespace shortlist

@@ -1,0 +1,130 @@
+#include <algorithm>
+#include <cmath>
+
+#include "graph/hnsw.h"
+#include "graph/walk.h"
+
+namespace shortlist {
+
+// The slots a search may return.
+struct Hnsw::Admitted {
+  Admitted(const Hnsw& graph, const Bitmap* allowed)
+      : all(!allowed && graph.live() == graph.size()), count(graph.live()), slots(&graph.live_) {
+    if (allowed) {
+      both = *allowed;
+      both &= graph.live_;
+      slots = &both;
+      count = both.count();
+    }
+    const size_t linked = graph.size() - graph.free_.size();
+    selectivity = linked ? static_cast<double>(count) / static_cast<double>(linked) : 1;
+  }
+  Admitted(const Admitted&) = delete;
+  bool operator[](slot_t s) const { return all || (*slots)[s]; }
+
+  const bool all;
+  size_t count;
+  double selectivity;
+  const Bitmap* slots;
+
+ private:
+  Bitmap both;
+};
+
+// Leaves the ef nearest nodes in this thread's walk.
+void Hnsw::walk(DistanceComputer& computer, size_t ef) const {
+  Walk& walk = Walk::of_this_thread();
+  if (entry_ == kNoSlot) {  // only rows that cannot be compared
+    walk.pool.reset(0);
+    return;
+  }
+  slot_t at = entry_;
+  float distance;
+  computer.score(&at, 1, &distance);
+  for (int level = max_level_; level > 0; --level)
+    walk_greedily(walk, computer, at, distance, M_, [&](slot_t s) { return links(s, level); });
+  const size_t row_links = 2 * M_;
+  walk_level(
+      walk, computer, at, distance, ef, size(), row_links,
+      [&](slot_t s) { return links(s, 0); },
+      [&](slot_t s) { prefetch(base_.data() + size_t{s} * row_links); });
+}
+
+// The walk ignores the filter and keeps ef / selectivity candidates, so that about ef of them
+// pass. Where that costs more than scoring every admitted slot, those are scored instead, and
+// likewise where the walk ended with fewer results than there are.
+void Hnsw::search_one(DistanceComputer& computer, size_t k, size_t ef, const Admitted& admitted,
+                      std::vector<hit_t>& hits) const {
+  const size_t want = std::min(k, admitted.count);
+  const auto widened =
+      static_cast<size_t>(std::ceil(static_cast<double>(std::max(ef, k)) / admitted.selectivity));
+  if (admitted.all || widened * M_ < admitted.count) {
+    walk(computer, std::min(widened, size()));
+    const CandidatePool& pool = Walk::of_this_thread().pool;
+    for (size_t i = 0; i < pool.size() && hits.size() < want; ++i)
+      if (admitted[pool.slot(i)]) hits.push_back(make_hit(pool.distance(i), pool.slot(i)));
+    if (hits.size() == want) return;
+  }
+  std::vector<slot_t> slots;
+  slots.reserve(admitted.count);
+  admitted.slots->for_each([&](slot_t s) { slots.push_back(s); });
+  TopK top(want);
+  flat::scan(computer, slots.data(), slots.size(), top);
+  hits = top.finish();
+}
+
+void Hnsw::search(const Vectors& base, const Rows& queries, size_t k, size_t ef,
+                  const Bitmap* allowed, std::vector<hit_t>* hits) const {
+  const Admitted admitted(*this, allowed);
+  if (k == 0 || admitted.count == 0) return;
+  std::vector<float> scratch;
+  const Matrix<const float> floats{as_floats(queries, scratch), queries.n, queries.d};
+  parallel_for(queries.n, {}, [&](size_t begin, size_t end, size_t) {
+    const auto computer = base.computer();
+    for (size_t i = begin; i < end; ++i) {
+      if (!finite(floats.row(i), floats.cols)) continue;
+      computer->set_query(floats.row(i));
+      search_one(*computer, k, ef, admitted, hits[i]);
+    }
+  });
+}
+
+void Hnsw::range_search(const Vectors& base, const Rows& queries, float radius, size_t ef,
+                        const Bitmap* allowed, std::vector<hit_t>* hits) const {
+  const Admitted admitted(*this, allowed);
+  if (admitted.count == 0) return;
+  std::vector<float> scratch;
+  const Matrix<const float> floats{as_floats(queries, scratch), queries.n, queries.d};
+  parallel_for(queries.n, {}, [&](size_t begin, size_t end, size_t) {
+    const auto computer = base.computer();
+    std::vector<slot_t> inside, fresh;
+    std::vector<float> distances(2 * M_);
+    for (size_t i = begin; i < end; ++i) {
+      if (!finite(floats.row(i), floats.cols)) continue;
+      computer->set_query(floats.row(i));
+      walk(*computer, std::min(ef, size()));
+      Walk& walk = Walk::of_this_thread();
+      const auto keep = [&](slot_t s, float distance) {
+        if (!(distance < radius)) return;
+        inside.push_back(s);
+        if (admitted[s]) hits[i].push_back(make_hit(distance, s));
+      };
+      inside.clear();
+      walk.visited.reset(size());  // the walk also marked what its pool had no room for
+      for (size_t at = 0; at < walk.pool.size(); ++at) {
+        walk.visited.test_and_set(walk.pool.slot(at));
+        keep(walk.pool.slot(at), walk.pool.distance(at));
+      }
+      for (size_t at = 0; at < inside.size(); ++at) {  // grows while it is walked
+        fresh.clear();
+        for (slot_t to : links(inside[at], 0))
+          if (!walk.visited.test_and_set(to)) fresh.push_back(to);
+        computer->score(fresh.data(), fresh.size(), distances.data());
+        for (size_t f = 0; f < fresh.size(); ++f) keep(fresh[f], distances[f]);
+      }
+      std::sort(hits[i].begin(), hits[i].end());
+    }
+  });
+}
+
+}  // namespace shortlist

@@ -1,0 +1,82 @@
+// IndexFlat and IndexScalarQuantizer: every code is compared. One structure, two codecs.
+#pragma once
+
+#include "codec/flat.h"
+#include "codec/scalar.h"
+#include "flat/flat.h"
+#include "index/index.h"
+
+namespace shortlist {
+
+// Codes in a row; ids are row numbers, so removing renumbers the rows behind (as in faiss).
+class IndexFlatCodes : public Index {
+ public:
+  IndexFlatCodes(std::shared_ptr<Codec> codec, Metric metric);
+
+  const Codec& codec() const { return *codec_; }
+  const CodeStore& codes() const { return store_; }
+  CodeStore& mutable_codes() { return store_; }  // for readers of saved indexes
+  void check_compatible_for_merge(const Index& other) const override;
+  // Throws ArgumentError unless the codes of both mean the same.
+  void check_same_codes(const IndexFlatCodes& other) const;
+  Vectors vectors() const { return {*codec_, metric_type, store_}; }
+
+  std::string summary() const override { return codec_->name(); }
+  size_t ntotal() const override { return store_.size(); }
+  bool is_trained() const override { return codec_->is_trained(); }
+  size_t memory() const override { return store_.memory(); }
+  size_t sa_code_size() const override { return codec_->code_size(); }
+
+ protected:
+  void do_train(const Rows& x) override;
+  void do_add(const Rows& x, const AddOptions& options) override;
+  void do_search(const Rows& x, size_t k, float* distances, id_t* labels,
+                 const SearchParameters* params) const override;
+  RangeResult do_range_search(const Rows& x, float radius,
+                              const SearchParameters* params) const override;
+  size_t do_remove(const Selector& sel) override;
+  void do_reset() override { store_.clear(); }
+  void do_reconstruct(id_t id, float* out) const override;
+  void do_merge(Index& other, id_t add_id) override;
+  void do_sa_encode(const Rows& x, std::byte* codes) const override;
+  void do_sa_decode(const std::byte* codes, size_t n, float* x) const override;
+
+ private:
+  std::shared_ptr<Codec> codec_;
+  CodeStore store_;
+};
+
+class IndexFlat : public IndexFlatCodes {
+ public:
+  // Storage other than f32 is the scalar quantizer's fp16, 8bit_direct or 8bit_direct_signed.
+  IndexFlat(size_t d, Metric metric, DType dtype = DType::f32);
+  std::string class_name() const override { return "IndexFlat"; }
+  const DType dtype;
+};
+class IndexFlatL2 final : public IndexFlat {
+ public:
+  explicit IndexFlatL2(size_t d, DType dtype = DType::f32) : IndexFlat(d, Metric::l2, dtype) {}
+  std::string class_name() const override { return "IndexFlatL2"; }
+};
+class IndexFlatIP final : public IndexFlat {
+ public:
+  explicit IndexFlatIP(size_t d, DType dtype = DType::f32)
+      : IndexFlat(d, Metric::inner_product, dtype) {}
+  std::string class_name() const override { return "IndexFlatIP"; }
+};
+
+class IndexScalarQuantizer final : public IndexFlatCodes {
+ public:
+  IndexScalarQuantizer(size_t d, QuantizerType qtype, Metric metric = Metric::l2);
+  IndexScalarQuantizer(std::shared_ptr<ScalarQuantizer> sq, Metric metric);
+  std::string class_name() const override { return "IndexScalarQuantizer"; }
+  const std::shared_ptr<ScalarQuantizer> sq;  // shared: an alias may outlive the index
+};
+
+// Writes hits as faiss's (distances, labels) rows of k, padded; `ids` may be null (id == slot).
+void write_hits(const Index& index, const std::vector<hit_t>& hits, size_t k, const id_t* ids,
+                float* distances, id_t* labels);
+RangeResult gather_ranges(const Index& index, const std::vector<hit_t>* hits, size_t n,
+                          const id_t* ids);
+
+}  // namespace shortlist

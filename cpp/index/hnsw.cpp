@@ -1,0 +1,274 @@
+#include "index/hnsw.h"
+
+#include <algorithm>
+#include <cstring>
+#include <limits>
+#include <mutex>
+#include <optional>
+#include <shared_mutex>
+
+#include "base/error.h"
+
+namespace shortlist {
+namespace {
+
+constexpr id_t kMaxId = std::numeric_limits<id_t>::max() - 1;  // the next one must exist
+
+size_t search_width(const Hnsw& graph, const SearchParameters* params) {
+  const auto* own = dynamic_cast<const SearchParametersHNSW*>(params);
+  const int ef = own ? own->efSearch : graph.efSearch.load();
+  if (ef < 1) throw ArgumentError(text("efSearch = ", ef, "; it must be at least 1 (16 to 512 is usual)"));
+  return static_cast<size_t>(ef);
+}
+
+}  // namespace
+
+IndexHNSW::IndexHNSW(std::shared_ptr<IndexFlatCodes> storage_, size_t M)
+    : Index(storage_->d, storage_->metric_type),
+      hnsw(std::make_shared<Hnsw>(M)),
+      storage(std::move(storage_)) {}
+
+std::string IndexHNSW::summary() const {
+  return text("M=", hnsw->M(), ", efConstruction=", hnsw->efConstruction.load(),
+              ", efSearch=", hnsw->efSearch.load(), ", ", storage->summary());
+}
+
+size_t IndexHNSW::memory() const {
+  return hnsw->memory() + storage->memory() + names_.ids.capacity() * sizeof(id_t) +
+         names_.slot_of.size() * (sizeof(std::pair<id_t, slot_t>) + 2 * sizeof(void*));
+}
+
+// The storage can be reached, and changed, from outside.
+void IndexHNSW::check_storage() const {
+  if (storage->ntotal() != hnsw->size())
+    throw ArgumentError(text("the graph has ", hnsw->size(), " nodes but its storage has ", storage->ntotal(),
+                             " vectors; add and remove through the ", class_name(), ", not its storage"));
+}
+
+IdMap IndexHNSW::id_map() const {
+  if (!names_.kept) return {.slots = hnsw->size()};
+  return {.slots = hnsw->size(), .ids = names_.ids.data(), .slot_of = &names_.slot_of};
+}
+
+void IndexHNSW::restore_names(std::vector<id_t> ids, id_t next) {
+  if (!ids.empty() && ids.size() != hnsw->size())
+    throw CorruptIndexError(text("the graph has ", hnsw->size(), " nodes but ", ids.size(), " ids"));
+  if (next < 0 || next > kMaxId + 1) throw CorruptIndexError(text("the next id ", next, " is out of range"));
+  Names names{.kept = !ids.empty(), .ids = std::move(ids), .slot_of = {}, .next = next};
+  for (size_t s = 0; s < names.ids.size(); ++s) {
+    const bool live = hnsw->is_live(static_cast<slot_t>(s));
+    if (live != (names.ids[s] != kNoId))
+      throw CorruptIndexError(text("slot ", s, " has the id ", names.ids[s], ", which contradicts its state"));
+    if (names.ids[s] >= next)
+      throw CorruptIndexError(text("the id ", names.ids[s], " is not below the next one, ", next));
+    if (live && !names.slot_of.emplace(names.ids[s], static_cast<slot_t>(s)).second)
+      throw CorruptIndexError(text("the id ", names.ids[s], " appears twice"));
+  }
+  names_ = std::move(names);
+}
+
+void IndexHNSW::do_train(const Rows& x) { storage->train(x); }
+
+void IndexHNSW::do_add(const Rows& x, const AddOptions& options) { insert(x, nullptr, options); }
+
+void IndexHNSW::do_add_with_ids(const Rows& x, const id_t* ids, const AddOptions& options) {
+  const IdMap map = id_map();
+  std::unordered_map<id_t, size_t> seen;
+  for (size_t i = 0; i < x.n; ++i) {
+    if (ids[i] < 0 || ids[i] > kMaxId)
+      throw IdError(text("id ", ids[i], " at position ", i, " is out of range; ids are 0 to ", kMaxId));
+    if (map.find(ids[i]) != kNoSlot)
+      throw IdError(text("id ", ids[i], " is already in this ", class_name(), "; use update_vectors to replace it"));
+    if (const auto [it, fresh] = seen.emplace(ids[i], i); !fresh)
+      throw IdError(text("id ", ids[i], " is given twice, at positions ", it->second, " and ", i));
+  }
+  insert(x, ids, options);
+}
+
+void IndexHNSW::update_vectors(const Rows& x, const id_t* ids, const AddOptions& options) {
+  check_dimension(x);
+  check_finite(x, "store");
+  const std::lock_guard hold(lock());
+  const IdMap map = id_map();
+  std::unordered_map<id_t, size_t> seen;
+  for (size_t i = 0; i < x.n; ++i) {
+    if (map.find(ids[i]) == kNoSlot)
+      throw IdError(text("id ", ids[i], " is not in this ", class_name(), "; use add or add_with_ids for new vectors"));
+    if (const auto [it, fresh] = seen.emplace(ids[i], i); !fresh)
+      throw IdError(text("id ", ids[i], " is given twice, at positions ", it->second, " and ", i));
+  }
+  if (x.n) insert(x, ids, options);
+}
+
+void IndexHNSW::insert(const Rows& x, const id_t* ids, const AddOptions& options) {
+  const std::lock_guard hold(storage->lock());
+  check_storage();
+  CodeStore& store = storage->mutable_codes();
+  const Codec& codec = storage->codec();
+  const size_t before = store.size();
+  if (!ids && (next_id() > kMaxId || static_cast<size_t>(kMaxId - next_id()) < x.n - 1))
+    throw IdError(text("the ids after ", next_id() - 1, " have run out; add_with_ids can use free ones"));
+  const size_t reused = std::min(x.n, hnsw->free_slots().size());
+  if (ids || reused) keep_names(before);
+
+  std::vector<slot_t> slots;
+  try {
+    std::vector<std::byte> codes(reused * codec.code_size());
+    encode_rows(codec, x.slice(0, reused), codes.data());
+    encode_rows(codec, x.slice(reused, x.n), store.grow(x.n - reused));
+    slots = hnsw->allocate(x.n);
+    for (size_t i = 0; i < reused; ++i)
+      std::memcpy(store.row(slots[i]), codes.data() + i * codec.code_size(), codec.code_size());
+  } catch (...) {
+    store.truncate(before);
+    throw;
+  }
+  size_t done = 0;
+  try {
+    hnsw->insert(storage->vectors(), slots, &options.progress, &done);
+  } catch (...) {
+    keep_names(before);
+    name(std::span(slots).first(done), ids);
+    throw;
+  }
+  name(slots, ids);
+}
+
+// Fills the tables for the first `slots` slots; until ids and slots differ, neither is kept.
+void IndexHNSW::keep_names(size_t slots) {
+  if (names_.kept) return;
+  names_.ids.resize(slots);
+  names_.slot_of.reserve(slots);
+  for (size_t s = 0; s < slots; ++s) {
+    names_.ids[s] = static_cast<id_t>(s);
+    names_.slot_of.emplace(static_cast<id_t>(s), static_cast<slot_t>(s));
+  }
+  names_.next = static_cast<id_t>(slots);
+  names_.kept = true;
+}
+
+void IndexHNSW::name(std::span<const slot_t> slots, const id_t* ids) {
+  if (!names_.kept) return;
+  names_.ids.resize(hnsw->size(), kNoId);
+  for (size_t i = 0; i < slots.size(); ++i) {
+    const id_t id = ids ? ids[i] : names_.next;
+    names_.next = std::max(names_.next, id + 1);
+    const auto [at, fresh] = names_.slot_of.emplace(id, slots[i]);
+    if (!fresh) {  // an update: the old vector goes
+      hnsw->erase({&at->second, 1});
+      names_.ids[at->second] = kNoId;
+      at->second = slots[i];
+    }
+    names_.ids[slots[i]] = id;
+  }
+  if (hnsw->wants_consolidation()) hnsw->consolidate(storage->vectors());
+}
+
+void IndexHNSW::do_search(const Rows& x, size_t k, float* distances, id_t* labels,
+                          const SearchParameters* params) const {
+  const size_t ef = search_width(*hnsw, params);
+  const std::shared_lock hold(storage->lock());
+  check_storage();
+  const IdMap map = id_map();
+  std::optional<Bitmap> allowed;
+  if (params && params->sel) allowed = params->sel->slots(map);
+  std::vector<std::vector<hit_t>> hits(x.n);
+  hnsw->search(storage->vectors(), x, k, ef, allowed ? &*allowed : nullptr, hits.data());
+  for (size_t i = 0; i < x.n; ++i)
+    write_hits(*this, hits[i], k, map.ids, distances + i * k, labels + i * k);
+}
+
+RangeResult IndexHNSW::do_range_search(const Rows& x, float radius, const SearchParameters* params) const {
+  const size_t ef = search_width(*hnsw, params);
+  const std::shared_lock hold(storage->lock());
+  check_storage();
+  const IdMap map = id_map();
+  std::optional<Bitmap> allowed;
+  if (params && params->sel) allowed = params->sel->slots(map);
+  std::vector<std::vector<hit_t>> hits(x.n);
+  hnsw->range_search(storage->vectors(), x, outward(radius), ef, allowed ? &*allowed : nullptr,
+                     hits.data());
+  return gather_ranges(*this, hits.data(), x.n, map.ids);
+}
+
+size_t IndexHNSW::do_remove(const Selector& sel) {
+  const std::lock_guard hold(storage->lock());
+  check_storage();
+  const Bitmap chosen = sel.slots(id_map());
+  std::vector<slot_t> gone;
+  chosen.for_each([&](slot_t s) {
+    if (hnsw->is_live(s)) gone.push_back(s);
+  });
+  if (gone.empty()) return 0;
+  keep_names(hnsw->size());
+  hnsw->erase(gone);
+  for (slot_t s : gone) {
+    names_.slot_of.erase(names_.ids[s]);
+    names_.ids[s] = kNoId;
+  }
+  if (hnsw->wants_consolidation()) hnsw->consolidate(storage->vectors());
+  return gone.size();
+}
+
+void IndexHNSW::do_reset() {
+  storage->reset();
+  hnsw->reset();
+  names_ = {};
+}
+
+void IndexHNSW::do_reconstruct(id_t id, float* out) const {
+  const std::shared_lock hold(storage->lock());
+  check_storage();
+  const slot_t s = id_map().find(id);
+  if (s == kNoSlot)
+    throw IdError(text("id ", id, " is not in this ", class_name(), " of ", ntotal(), " vectors"));
+  storage->codec().decode(storage->codes().row(s), 1, out);
+}
+
+void IndexHNSW::check_compatible_for_merge(const Index& other) const {
+  Index::check_compatible_for_merge(other);
+  storage->check_same_codes(*dynamic_cast<const IndexHNSW&>(other).storage);
+}
+
+void IndexHNSW::do_merge(Index& other, id_t add_id) {
+  auto& from = dynamic_cast<IndexHNSW&>(other);
+  constexpr size_t kRows = size_t{1} << 16;
+  std::vector<slot_t> slots;
+  std::vector<id_t> ids;
+  for (size_t s = 0; s < from.hnsw->size(); ++s) {
+    if (!from.hnsw->is_live(static_cast<slot_t>(s))) continue;
+    slots.push_back(static_cast<slot_t>(s));
+    if (from.names_.kept) ids.push_back(from.names_.ids[s] + add_id);
+  }
+  for (id_t id : ids)
+    if (id < 0 || id > kMaxId || id_map().find(id) != kNoSlot)
+      throw IdError(text("id ", id, " of the other index plus add_id is negative or already here; choose another add_id"));
+  std::vector<float> rows;
+  for (size_t at = 0; at < slots.size(); at += kRows) {
+    const size_t n = std::min(kRows, slots.size() - at);
+    rows.resize(n * d);
+    for (size_t i = 0; i < n; ++i)
+      storage->codec().decode(from.storage->codes().row(slots[at + i]), 1, rows.data() + i * d);
+    insert(as_rows({rows.data(), n, d}), ids.empty() ? nullptr : ids.data() + at, {});
+  }
+  from.do_reset();
+}
+
+void IndexHNSW::do_sa_encode(const Rows& x, std::byte* codes) const { storage->sa_encode(x, codes); }
+void IndexHNSW::do_sa_decode(const std::byte* codes, size_t n, float* x) const {
+  storage->sa_decode(codes, n, x);
+}
+
+namespace {
+std::shared_ptr<IndexFlat> flat_storage(size_t d, Metric metric, DType dtype) {
+  if (metric == Metric::l2) return std::make_shared<IndexFlatL2>(d, dtype);
+  return std::make_shared<IndexFlatIP>(d, dtype);
+}
+}  // namespace
+
+IndexHNSWFlat::IndexHNSWFlat(size_t d, size_t M, Metric metric, DType dtype)
+    : IndexHNSW(flat_storage(d, metric, dtype), M) {}
+IndexHNSWSQ::IndexHNSWSQ(size_t d, QuantizerType qtype, size_t M, Metric metric)
+    : IndexHNSW(std::make_shared<IndexScalarQuantizer>(d, qtype, metric), M) {}
+
+}  // namespace shortlist

@@ -1,0 +1,83 @@
+// IndexHNSW and its faiss names: a graph over the codes of a storage index.
+#pragma once
+
+#include <unordered_map>
+
+#include "graph/hnsw.h"
+#include "index/flat.h"
+
+namespace shortlist {
+
+// Ids are issued in order and never reissued; removing one hides it at once and its slot is
+// reused later. Searching is approximate: efSearch trades speed for recall.
+class IndexHNSW : public Index {
+ public:
+  IndexHNSW(std::shared_ptr<IndexFlatCodes> storage, size_t M);
+  std::string class_name() const override { return "IndexHNSW"; }
+
+  const std::shared_ptr<Hnsw> hnsw;               // shared: an alias may outlive the index
+  const std::shared_ptr<IndexFlatCodes> storage;  // likewise; row = slot
+
+  std::string summary() const override;
+  size_t ntotal() const override { return hnsw->live(); }
+  bool is_trained() const override { return storage->is_trained(); }
+  size_t memory() const override;
+  bool keeps_ids_on_remove() const override { return true; }
+  id_t next_id() const override { return names_.kept ? names_.next : static_cast<id_t>(hnsw->size()); }
+  void check_compatible_for_merge(const Index& other) const override;
+  size_t sa_code_size() const override { return storage->sa_code_size(); }
+
+  // Replaces the vectors of ids that are present; the ids stay.
+  void update_vectors(const Rows& x, const id_t* ids, const AddOptions& options = {});
+
+  // The names of slots. Not kept while id == slot, that is, until one is removed or named.
+  struct Names {
+    bool kept = false;
+    std::vector<id_t> ids;  // by slot; kNoId where no live vector is
+    std::unordered_map<id_t, slot_t> slot_of;
+    id_t next = 0;          // the next id to issue, while kept
+  };
+  const Names& names() const { return names_; }
+  void restore_names(std::vector<id_t> ids, id_t next);  // for readers of saved indexes
+
+ protected:
+  void do_train(const Rows& x) override;
+  void do_add(const Rows& x, const AddOptions& options) override;
+  void do_add_with_ids(const Rows& x, const id_t* ids, const AddOptions& options) override;
+  void do_search(const Rows& x, size_t k, float* distances, id_t* labels,
+                 const SearchParameters* params) const override;
+  RangeResult do_range_search(const Rows& x, float radius,
+                              const SearchParameters* params) const override;
+  size_t do_remove(const Selector& sel) override;
+  void do_reset() override;
+  void do_reconstruct(id_t id, float* out) const override;
+  void do_merge(Index& other, id_t add_id) override;
+  void do_sa_encode(const Rows& x, std::byte* codes) const override;
+  void do_sa_decode(const std::byte* codes, size_t n, float* x) const override;
+
+ private:
+  // Adds x under `ids`, or under the next ones if null; an id already present moves to the new vector.
+  void insert(const Rows& x, const id_t* ids, const AddOptions& options);
+  void name(std::span<const slot_t> slots, const id_t* ids);
+  void keep_names(size_t slots);
+  void check_storage() const;
+  IdMap id_map() const;
+
+  Names names_;
+};
+
+class IndexHNSWFlat final : public IndexHNSW {
+ public:
+  IndexHNSWFlat(size_t d, size_t M, Metric metric = Metric::l2, DType dtype = DType::f32);
+  IndexHNSWFlat(std::shared_ptr<IndexFlatCodes> storage, size_t M) : IndexHNSW(std::move(storage), M) {}
+  std::string class_name() const override { return "IndexHNSWFlat"; }
+};
+
+class IndexHNSWSQ final : public IndexHNSW {
+ public:
+  IndexHNSWSQ(size_t d, QuantizerType qtype, size_t M, Metric metric = Metric::l2);
+  IndexHNSWSQ(std::shared_ptr<IndexFlatCodes> storage, size_t M) : IndexHNSW(std::move(storage), M) {}
+  std::string class_name() const override { return "IndexHNSWSQ"; }
+};
+
+}  // namespace shortlist

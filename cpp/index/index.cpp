@@ -1,0 +1,158 @@
+#include "index/index.h"
+
+#include <cmath>
+#include <mutex>
+#include <shared_mutex>
+
+#include "base/error.h"
+#include "codec/codec.h"
+
+namespace shortlist {
+namespace {
+
+constexpr size_t kMaxDimension = size_t{1} << 20;  // faiss's readers accept no more
+
+}  // namespace
+
+Index::Index(size_t d, Metric metric) : d(d), metric_type(metric) {
+  if (d < 1 || d > kMaxDimension)
+    throw DimensionError(text("dimension d = ", d, " is out of range; choose 1 to ", kMaxDimension));
+}
+
+void Index::check_dimension(const Rows& x) const {
+  if (x.d != d)
+    throw DimensionError(text("the vectors have ", x.d, " dimensions but this ", class_name(), " has d = ",
+                              d, "; pass an array of shape (n, ", d, ")"));
+}
+
+// NaN in vectors would be stored and never found; Inf would drown every range it takes part in.
+void Index::check_finite(const Rows& x, const char* verb) {
+  if (x.dtype == DType::u8 || x.dtype == DType::i8) return;
+  constexpr size_t kRows = 1024;
+  std::vector<float> scratch;
+  for (size_t at = 0; at < x.n; at += kRows) {
+    const Rows part = x.slice(at, std::min(x.n, at + kRows));
+    const float* values = as_floats(part, scratch);
+    if (finite(values, part.n * part.d)) continue;
+    size_t bad = 0;
+    while (std::isfinite(values[bad])) ++bad;
+    throw ArgumentError(text("cannot ", verb, " vectors with NaN or Inf: row ", at + bad / x.d,
+                             ", column ", bad % x.d, " is ", values[bad],
+                             "; drop or clean such rows first"));
+  }
+}
+
+void Index::check_trained(const char* verb) const {
+  if (!is_trained())
+    throw NotTrainedError(text("this ", class_name(), " must be trained before it can ", verb,
+                               "; call train(x) with a sample of the vectors"));
+}
+
+void Index::unsupported(const char* what, const char* fix) const {
+  throw UnsupportedError(text(class_name(), " does not offer ", what, "; ", fix));
+}
+
+void Index::train(const Rows& x) {
+  check_dimension(x);
+  check_finite(x, "train on");
+  const std::lock_guard hold(lock_);
+  do_train(x);
+}
+
+void Index::add(const Rows& x, const AddOptions& options) {
+  check_dimension(x);
+  check_trained("add vectors");
+  if (!options.allow_nan) check_finite(x, "add");
+  const std::lock_guard hold(lock_);
+  if (x.n) do_add(x, options);
+}
+
+void Index::add_with_ids(const Rows& x, const id_t* ids, const AddOptions& options) {
+  check_dimension(x);
+  check_trained("add vectors");
+  if (!options.allow_nan) check_finite(x, "add");
+  const std::lock_guard hold(lock_);
+  if (x.n) do_add_with_ids(x, ids, options);
+}
+
+void Index::search(const Rows& x, size_t k, float* distances, id_t* labels,
+                   const SearchParameters* params) const {
+  check_dimension(x);
+  if (k == 0) throw ArgumentError("k = 0 neighbours were asked for; k must be at least 1");
+  check_trained("search");
+  const std::shared_lock hold(lock_);
+  if (x.n) do_search(x, k, distances, labels, params);
+}
+
+RangeResult Index::range_search(const Rows& x, float radius, const SearchParameters* params) const {
+  check_dimension(x);
+  if (std::isnan(radius)) throw ArgumentError("the radius is NaN; pass a number");
+  check_trained("search");
+  const std::shared_lock hold(lock_);
+  return do_range_search(x, radius, params);
+}
+
+size_t Index::remove_ids(const Selector& sel) {
+  const std::lock_guard hold(lock_);
+  return do_remove(sel);
+}
+
+void Index::reset() {
+  const std::lock_guard hold(lock_);
+  do_reset();
+}
+
+void Index::reconstruct_batch(const id_t* ids, size_t n, float* out) const {
+  const std::shared_lock hold(lock_);
+  for (size_t i = 0; i < n; ++i) do_reconstruct(ids[i], out + i * d);
+}
+
+void Index::check_compatible_for_merge(const Index& other) const {
+  if (other.d != d)
+    throw DimensionError(text("cannot merge an index with d = ", other.d, " into one with d = ", d));
+  if (other.metric_type != metric_type)
+    throw ArgumentError(text("cannot merge a ", name_of(other.metric_type), " index into a ",
+                             name_of(metric_type), " one"));
+  if (other.class_name() != class_name())
+    throw ArgumentError(text("cannot merge a ", other.class_name(), " into a ", class_name(),
+                             "; both must be of one class"));
+}
+
+void Index::merge_from(Index& other, id_t add_id) {
+  if (&other == this) throw ArgumentError("cannot merge an index into itself");
+  check_compatible_for_merge(other);
+  // Locked by address, so that two merges in opposite directions cannot wait for each other.
+  RwLock& first = &lock_ < &other.lock_ ? lock_ : other.lock_;
+  RwLock& second = &lock_ < &other.lock_ ? other.lock_ : lock_;
+  const std::lock_guard hold_first(first);
+  const std::lock_guard hold_second(second);
+  do_merge(other, add_id);
+}
+
+size_t Index::sa_code_size() const { unsupported("codes outside the index", "use IndexFlat or IndexScalarQuantizer"); }
+
+void Index::sa_encode(const Rows& x, std::byte* codes) const {
+  check_dimension(x);
+  check_trained("encode");
+  const std::shared_lock hold(lock_);
+  do_sa_encode(x, codes);
+}
+
+void Index::sa_decode(const std::byte* codes, size_t n, float* x) const {
+  check_trained("decode");
+  const std::shared_lock hold(lock_);
+  do_sa_decode(codes, n, x);
+}
+
+void Index::do_add_with_ids(const Rows&, const id_t*, const AddOptions&) {
+  unsupported("add_with_ids", "wrap it: IndexIDMap2(index)");
+}
+RangeResult Index::do_range_search(const Rows&, float, const SearchParameters*) const {
+  unsupported("range_search", "use search(x, k)");
+}
+size_t Index::do_remove(const Selector&) { unsupported("remove_ids", "build a new index without these vectors"); }
+void Index::do_merge(Index&, id_t) { unsupported("merge_from", "reconstruct the vectors and add them"); }
+void Index::do_sa_encode(const Rows&, std::byte*) const { (void)sa_code_size(); }
+void Index::do_sa_decode(const std::byte*, size_t, float*) const { (void)sa_code_size(); }
+
+}  // namespace shortlist

@@ -1,0 +1,375 @@
+#include "index/save.h"
+
+#include <algorithm>
+#include <bit>
+#include <charconv>
+#include <limits>
+
+#include "base/error.h"
+#include "index/hnsw.h"
+#include "index/wrap.h"
+
+namespace shortlist {
+namespace {
+
+using io::ContainerReader;
+using io::ContainerWriter;
+using io::Fields;
+
+constexpr int kMaxDepth = 8;  // wrappers around wrappers; far more than make sense
+constexpr size_t kPiece = io::kBufferBytes / sizeof(slot_t);
+
+void hold(const Index& index, ReadLocks& held) {
+  const auto taken = [&](const auto& l) { return l.mutex() == &index.lock(); };
+  if (std::any_of(held.begin(), held.end(), taken)) return;
+  held.emplace_back(index.lock());
+  if (const auto* map = dynamic_cast<const IndexIDMap*>(&index)) {
+    hold(*map->index, held);
+  } else if (const auto* refine = dynamic_cast<const IndexRefine*>(&index)) {
+    hold(*refine->refine_index, held);  // in the order of a search
+    hold(*refine->base_index, held);
+  } else if (const auto* graph = dynamic_cast<const IndexHNSW*>(&index)) {
+    hold(*graph->storage, held);
+  }
+}
+
+std::string bits_of(float x) { return text(std::bit_cast<uint32_t>(x)); }
+
+class Saver {
+ public:
+  explicit Saver(ContainerWriter& out) : out_(out) {}
+
+  void save(const Index& index, const std::string& at) {
+    Fields fields{{"class", index.class_name()},
+                  {"d", text(index.d)},
+                  {"metric", text(static_cast<int>(index.metric_type))},
+                  {"verbose", text(index.verbose)}};
+    if (const auto* codes = dynamic_cast<const IndexFlatCodes*>(&index))
+      save_codes(*codes, at, fields);
+    else if (const auto* graph = dynamic_cast<const IndexHNSW*>(&index))
+      save_graph(*graph, at, fields);
+    else if (const auto* map = dynamic_cast<const IndexIDMap*>(&index))
+      save_id_map(*map, at, fields);
+    else if (const auto* refine = dynamic_cast<const IndexRefine*>(&index))
+      save_refine(*refine, at, fields);
+    else
+      throw UnsupportedError(text(index.class_name(), " cannot be saved"));
+  }
+
+ private:
+  template <class T>
+  void array(const std::string& name, const T* data, size_t n) {
+    out_.section(name, data, n * sizeof(T));
+  }
+
+  void save_codes(const IndexFlatCodes& index, const std::string& at, Fields& fields) {
+    const auto* sq = dynamic_cast<const ScalarQuantizer*>(&index.codec());
+    if (sq) {
+      fields["qtype"] = text(static_cast<int>(sq->qtype));
+      fields["rangestat"] = text(static_cast<int>(sq->rangestat));
+      fields["rangestat_arg"] = bits_of(sq->rangestat_arg);
+    }
+    if (const auto* flat = dynamic_cast<const IndexFlat*>(&index))
+      fields["dtype"] = name_of(flat->dtype);
+    io::write_fields(out_, at, fields);
+    if (sq) array(at + "/trained", sq->trained.data(), sq->trained.size());
+    array(at + "/codes", index.codes().data(), index.codes().size() * index.codes().code_size());
+  }
+
+  void save_graph(const IndexHNSW& index, const std::string& at, Fields& fields) {
+    const Hnsw& graph = *index.hnsw;
+    const auto& names = index.names();
+    if (index.storage->ntotal() != graph.size())
+      throw ArgumentError(text("the graph has ", graph.size(), " nodes but its storage has ",
+                               index.storage->ntotal(), " vectors; add and remove through the ",
+                               index.class_name(), ", not its storage"));
+    fields["M"] = text(graph.M());
+    fields["efConstruction"] = text(graph.efConstruction);
+    fields["efSearch"] = text(graph.efSearch);
+    fields["max_level"] = text(graph.max_level());
+    fields["entry_point"] = text(graph.entry_point());
+    fields["next_id"] = text(names.next);
+    io::write_fields(out_, at, fields);
+    save(*index.storage, at + "/storage");
+    save_links(graph, at);
+    const std::vector<slot_t> erased = graph.erased_slots();
+    array(at + "/free", graph.free_slots().data(), graph.free_slots().size());
+    array(at + "/erased", erased.data(), erased.size());
+    array(at + "/ids", names.ids.data(), names.kept ? names.ids.size() : 0);
+  }
+
+  // Levels by slot; how many links each slot has, level by level; the links themselves.
+  void save_links(const Hnsw& graph, const std::string& at) {
+    std::vector<uint8_t> levels;
+    std::vector<uint16_t> counts;
+    levels.reserve(graph.size());
+    counts.reserve(graph.size() + graph.size() / 8);
+    size_t total = 0;
+    for (slot_t s = 0; s < graph.size(); ++s) {
+      levels.push_back(static_cast<uint8_t>(graph.level(s)));
+      for (int level = 0; level <= graph.level(s); ++level) {
+        counts.push_back(static_cast<uint16_t>(graph.links(s, level).size()));
+        total += counts.back();
+      }
+    }
+    array(at + "/levels", levels.data(), levels.size());
+    array(at + "/link_counts", counts.data(), counts.size());
+    out_.begin(at + "/links", total * sizeof(slot_t));
+    for (slot_t s = 0; s < graph.size(); ++s)
+      for (int level = 0; level <= graph.level(s); ++level)
+        out_.write(graph.links(s, level).data(), graph.links(s, level).size_bytes());
+    out_.end();
+  }
+
+  void save_id_map(const IndexIDMap& index, const std::string& at, const Fields& fields) {
+    io::write_fields(out_, at, fields);
+    array(at + "/id_map", index.id_map().data(), index.id_map().size());
+    save(*index.index, at + "/index");
+  }
+
+  void save_refine(const IndexRefine& index, const std::string& at, Fields& fields) {
+    // Checked again when it is loaded; better told now.
+    if (index.base_index->ntotal() != index.refine_index->ntotal())
+      throw UnsupportedError(text("the base index holds ", index.base_index->ntotal(),
+                                  " vectors but the refining index ", index.refine_index->ntotal(),
+                                  "; add through the ", index.class_name(), ", or save the parts"));
+    fields["k_factor"] = bits_of(index.k_factor);
+    io::write_fields(out_, at, fields);
+    save(*index.base_index, at + "/base");
+    save(*index.refine_index, at + "/refine");
+  }
+
+  ContainerWriter& out_;
+};
+
+// The fields of one index, checked as they are read.
+class Record {
+ public:
+  Record(ContainerReader& in, const std::string& at) : at_(at), fields_(io::read_fields(in, at)) {}
+
+  const std::string& word(const std::string& key) const {
+    const auto it = fields_.find(key);
+    if (it == fields_.end()) throw CorruptIndexError(text("'", at_, "' has no field '", key, "'"));
+    return it->second;
+  }
+  template <class T>
+  T number(const std::string& key, T least = std::numeric_limits<T>::min(),
+           T most = std::numeric_limits<T>::max()) const {
+    const std::string& digits = word(key);
+    T value{};
+    const auto [end, error] = std::from_chars(digits.data(), digits.data() + digits.size(), value);
+    if (error != std::errc() || end != digits.data() + digits.size() || value < least ||
+        value > most)
+      throw CorruptIndexError(text("'", at_, "' has ", key, " = '", digits, "', which cannot be"));
+    return value;
+  }
+  float real(const std::string& key) const { return std::bit_cast<float>(number<uint32_t>(key)); }
+  Metric metric() const { return static_cast<Metric>(number<int>("metric", 0, 1)); }
+
+ private:
+  const std::string at_;
+  const Fields fields_;
+};
+
+class Loader {
+ public:
+  explicit Loader(ContainerReader& in) : in_(in) {}
+
+  std::shared_ptr<Index> load(const std::string& at, int depth = 0) {
+    if (depth > kMaxDepth) throw CorruptIndexError("the index is nested too deeply");
+    const Record record(in_, at);
+    std::shared_ptr<Index> index = of_class(record.word("class"), record, at, depth);
+    if (index->d != record.number<size_t>("d") || index->metric_type != record.metric())
+      throw CorruptIndexError(text("'", at, "' and its parts disagree on d or metric"));
+    index->verbose = record.number<int>("verbose", 0, 1);
+    return index;
+  }
+
+ private:
+  std::shared_ptr<Index> of_class(const std::string& name, const Record& record,
+                                  const std::string& at, int depth) {
+    if (name.starts_with("IndexFlat") || name == "IndexScalarQuantizer")
+      return load_codes(name, record, at);
+    if (name == "IndexHNSW") return load_graph<IndexHNSW>(record, at, depth);
+    if (name == "IndexHNSWFlat") return load_graph<IndexHNSWFlat>(record, at, depth);
+    if (name == "IndexHNSWSQ") return load_graph<IndexHNSWSQ>(record, at, depth);
+    if (name == "IndexIDMap") return load_id_map<IndexIDMap>(at, depth);
+    if (name == "IndexIDMap2") return load_id_map<IndexIDMap2>(at, depth);
+    if (name == "IndexRefine") return load_refine<IndexRefine>(record, at, depth);
+    if (name == "IndexRefineFlat") return load_refine<IndexRefineFlat>(record, at, depth);
+    unknown(name);
+  }
+
+  [[noreturn]] static void unknown(const std::string& name) {
+    throw CorruptIndexError(text("it holds an '", name,
+                                 "', which this release does not know; read it with a newer one"));
+  }
+
+  template <class T>
+  std::vector<T> array(const std::string& name) {
+    const uint64_t length = in_.open(name);
+    if (length % sizeof(T))
+      throw CorruptIndexError(
+          text("section '", name, "' has ", length, " bytes, no multiple of ", sizeof(T)));
+    auto values = io::read_vector<T>(in_, length / sizeof(T));
+    in_.close();
+    return values;
+  }
+
+  std::shared_ptr<Index> load_codes(const std::string& name, const Record& record,
+                                    const std::string& at) {
+    const auto d = record.number<size_t>("d");
+    const Metric metric = record.metric();
+    std::shared_ptr<IndexFlatCodes> index;
+    if (name == "IndexScalarQuantizer") {
+      const auto qtype = static_cast<QuantizerType>(record.number<int>("qtype"));
+      index = std::make_shared<IndexScalarQuantizer>(d, qtype, metric);
+    } else {
+      const DType dtype = dtype_named(record.word("dtype"));
+      if (name == "IndexFlat")
+        index = std::make_shared<IndexFlat>(d, metric, dtype);
+      else if (name == "IndexFlatL2")
+        index = std::make_shared<IndexFlatL2>(d, dtype);
+      else if (name == "IndexFlatIP")
+        index = std::make_shared<IndexFlatIP>(d, dtype);
+      else
+        unknown(name);
+    }
+    if (dynamic_cast<const ScalarQuantizer*>(&index->codec())) {
+      const auto trained = array<float>(at + "/trained");
+      if (const auto* own = dynamic_cast<IndexScalarQuantizer*>(index.get())) {
+        own->sq->rangestat = static_cast<RangeStat>(record.number<int>("rangestat", 0, 3));
+        own->sq->rangestat_arg = record.real("rangestat_arg");
+        own->sq->trained = trained;
+      }
+    }
+    const size_t size = index->codec().code_size(), length = in_.open(at + "/codes");
+    const size_t rows = length / size;
+    if (length % size || rows > kNoSlot || (rows && !index->is_trained()))
+      throw CorruptIndexError(
+          text("'", at, "' has ", length, " bytes of codes, which do not fit it"));
+    io::read_growing(in_, rows, size, [&](size_t n) { return index->mutable_codes().grow(n); });
+    in_.close();
+    return index;
+  }
+
+  static DType dtype_named(const std::string& name) {
+    for (const DType t : {DType::f32, DType::f16, DType::u8, DType::i8})
+      if (name == name_of(t)) return t;
+    throw CorruptIndexError(
+        text("the dtype '", name, "' is not known; read it with a newer release"));
+  }
+
+  template <class Graph>
+  std::shared_ptr<Index> load_graph(const Record& record, const std::string& at, int depth) {
+    auto storage = std::dynamic_pointer_cast<IndexFlatCodes>(load(at + "/storage", depth + 1));
+    if (!storage) throw CorruptIndexError("the storage of the graph does not store codes");
+    auto index = std::make_shared<Graph>(std::move(storage), record.number<size_t>("M"));
+    Hnsw& graph = *index->hnsw;
+    graph.efConstruction = record.number<int>("efConstruction");
+    graph.efSearch = record.number<int>("efSearch");
+    load_links(graph, index->storage->ntotal(), record, at);
+    graph.restore_free(array<slot_t>(at + "/free"));
+    const auto erased = array<slot_t>(at + "/erased");
+    if (std::any_of(erased.begin(), erased.end(),
+                    [&](slot_t s) { return s >= graph.size() || !graph.is_live(s); }))
+      throw CorruptIndexError("an erased slot is not there or free");
+    graph.restore_erased(erased);
+    auto ids = array<id_t>(at + "/ids");
+    if (ids.empty() && graph.live() != graph.size())
+      throw CorruptIndexError("the graph lost vectors but kept no ids");
+    index->restore_names(std::move(ids), record.number<id_t>("next_id", 0));
+    return index;
+  }
+
+  void load_links(Hnsw& graph, size_t n, const Record& record, const std::string& at) {
+    const auto levels = array<uint8_t>(at + "/levels");
+    const auto counts = array<uint16_t>(at + "/link_counts");
+    size_t rows = levels.size(), links = 0;
+    for (const uint8_t level : levels) rows += level;
+    for (const uint16_t of_row : counts) links += of_row;
+    const uint64_t length = in_.open(at + "/links");
+    if (levels.size() != n || rows != counts.size() || length != links * sizeof(slot_t))
+      throw CorruptIndexError("the graph and its storage do not belong together");
+    graph.restore(levels, record.number<int>("max_level", -1),
+                  record.number<slot_t>("entry_point"));
+    std::vector<slot_t> piece;  // many rows at a time: a source may be slow to call
+    size_t next = 0;
+    const uint16_t* count = counts.data();
+    for (slot_t s = 0; s < levels.size(); ++s)
+      for (int level = 0; level <= levels[s]; ++level, ++count) {
+        if (piece.size() - next < *count) {
+          const size_t kept = piece.size() - next,
+                       fresh = std::min(links, std::max<size_t>(kPiece, *count));
+          std::copy(piece.begin() + static_cast<ptrdiff_t>(next), piece.end(), piece.begin());
+          piece.resize(kept + fresh);
+          in_.read(piece.data() + kept, fresh * sizeof(slot_t));
+          links -= fresh;
+          next = 0;
+        }
+        graph.set_links(s, level, {piece.data() + next, *count});
+        next += *count;
+      }
+    in_.close();
+  }
+
+  template <class Map>
+  std::shared_ptr<Index> load_id_map(const std::string& at, int depth) {
+    auto id_map = array<id_t>(at + "/id_map");
+    return std::make_shared<Map>(load(at + "/index", depth + 1), std::move(id_map));
+  }
+
+  template <class Refine>
+  std::shared_ptr<Index> load_refine(const Record& record, const std::string& at, int depth) {
+    auto base = load(at + "/base", depth + 1);
+    auto codes = std::dynamic_pointer_cast<IndexFlatCodes>(load(at + "/refine", depth + 1));
+    if (!codes) throw CorruptIndexError("the refining index does not store codes");
+    auto index = std::make_shared<Refine>(std::move(base), std::move(codes));
+    index->k_factor = record.real("k_factor");
+    return index;
+  }
+
+  ContainerReader& in_;
+};
+
+}  // namespace
+
+ReadLocks lock_for_reading(const Index& index) {
+  ReadLocks held;
+  hold(index, held);
+  return held;
+}
+
+void save(const Index& index, io::Sink& sink, const Metadata& metadata) {
+  const ReadLocks held = lock_for_reading(index);
+  ContainerWriter out(sink);
+  io::write_fields(out, "metadata", metadata);
+  Saver(out).save(index, "index");
+  out.finish();
+}
+
+std::shared_ptr<Index> load(io::Source& source, Metadata* metadata) {
+  return io::reading(source, [&] {
+    ContainerReader in(source);
+    Metadata found = io::read_fields(in, "metadata");
+    auto index = Loader(in).load("index");
+    in.finish();
+    if (metadata) *metadata = std::move(found);
+    return index;
+  });
+}
+
+Metadata load_metadata(io::Source& source) {
+  return io::reading(source, [&] {
+    ContainerReader in(source);
+    return io::read_fields(in, "metadata");
+  });
+}
+
+std::shared_ptr<Index> clone_index(const Index& index) {
+  io::MemorySink copy;
+  save(index, copy);
+  return load(*io::memory_source(copy.bytes.data(), copy.bytes.size()));
+}
+
+}  // namespace shortlist

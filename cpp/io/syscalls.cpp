@@ -1,0 +1,93 @@
+#include "io/syscalls.h"
+
+#include <atomic>
+#include <cerrno>
+#include <cstdio>
+
+#include <fcntl.h>
+#include <unistd.h>
+
+#include "base/error.h"
+
+namespace shortlist::io {
+namespace {
+
+int open_file(const char* path, int flags, mode_t mode) { return ::open(path, flags, mode); }
+
+constexpr SystemCalls kReal{open_file, ::read, ::write, ::fsync, std::rename, ::close, ::unlink};
+
+struct Fault {
+  std::atomic<size_t> left{0};  // calls still allowed
+  std::atomic<bool> fired{false};
+  int error_number = 0;
+
+  bool strikes() { return left.fetch_sub(1) == 0 && !fired.exchange(true); }
+  int error() const {
+    errno = error_number;
+    return -1;
+  }
+  size_t shorten(size_t n) const { return (n + 1) / 2; }
+} g_fault;
+
+int faulty_open(const char* path, int flags, mode_t mode) {
+  return g_fault.strikes() ? g_fault.error() : kReal.open(path, flags, mode);
+}
+ssize_t faulty_read(int fd, void* data, size_t n) {
+  if (!g_fault.strikes()) return kReal.read(fd, data, n);
+  return g_fault.error_number ? g_fault.error() : kReal.read(fd, data, g_fault.shorten(n));
+}
+ssize_t faulty_write(int fd, const void* data, size_t n) {
+  if (!g_fault.strikes()) return kReal.write(fd, data, n);
+  return g_fault.error_number ? g_fault.error() : kReal.write(fd, data, g_fault.shorten(n));
+}
+int faulty_fsync(int fd) { return g_fault.strikes() ? g_fault.error() : kReal.fsync(fd); }
+int faulty_rename(const char* from, const char* to) {
+  return g_fault.strikes() ? g_fault.error() : kReal.rename(from, to);
+}
+// As Linux does it: the descriptor is gone even when close reports an error.
+int faulty_close(int fd) {
+  const int result = kReal.close(fd);
+  return g_fault.strikes() ? g_fault.error() : result;
+}
+int faulty_unlink(const char* path) {
+  return g_fault.strikes() ? g_fault.error() : kReal.unlink(path);
+}
+
+}  // namespace
+
+SystemCalls system_calls = kReal;
+
+void fail_call(std::string_view call, size_t after, int error_number) {
+  restore_calls();
+  const bool moves_bytes = call == "read" || call == "write";
+  if (error_number <= 0 && !moves_bytes)
+    throw ArgumentError(text("errno ", error_number, " cannot be given to '", call,
+                             "'; pass a positive errno (0 shortens read and write only)"));
+  if (call == "open")
+    system_calls.open = faulty_open;
+  else if (call == "read")
+    system_calls.read = faulty_read;
+  else if (call == "write")
+    system_calls.write = faulty_write;
+  else if (call == "fsync")
+    system_calls.fsync = faulty_fsync;
+  else if (call == "rename")
+    system_calls.rename = faulty_rename;
+  else if (call == "close")
+    system_calls.close = faulty_close;
+  else if (call == "unlink")
+    system_calls.unlink = faulty_unlink;
+  else
+    throw ArgumentError(
+        text("there is no system call '", call,
+             "' to fail; choose open, read, write, fsync, rename, close or unlink"));
+  g_fault.left = after;
+  g_fault.error_number = error_number;
+}
+
+bool restore_calls() {
+  system_calls = kReal;
+  return g_fault.fired.exchange(false);
+}
+
+}  // namespace shortlist::io

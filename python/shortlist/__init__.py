@@ -1,0 +1,52 @@
+"""The candidate stage of search: find a few hundred near vectors out of millions, quickly.
+
+The names are faiss's, so `import shortlist as faiss` runs faiss programs. `Index.save`, `open`,
+`evaluate`, `sweep` and `datasets` go beyond it. Importing pulls in numpy and nothing else.
+"""
+
+from __future__ import annotations
+
+import logging as _logging
+from importlib import import_module as _import_module
+from typing import TYPE_CHECKING, Any
+
+from ._core import *  # noqa: F403
+from ._core import __version__ as __version__
+from .factory import index_factory as index_factory
+
+if TYPE_CHECKING:
+    from . import datasets as datasets
+    from ._evaluate import Evaluation as Evaluation
+    from ._evaluate import Frontier as Frontier
+    from ._evaluate import Point as Point
+    from ._evaluate import evaluate as evaluate
+    from ._evaluate import recall_at_k as recall_at_k
+    from ._evaluate import sweep as sweep
+    from ._plot import plot as plot
+
+_logging.getLogger("shortlist").addHandler(_logging.NullHandler())
+
+# Loaded when first asked for.
+_LAZY = {
+    "datasets": "datasets",
+    "Evaluation": "_evaluate",
+    "Frontier": "_evaluate",
+    "Point": "_evaluate",
+    "evaluate": "_evaluate",
+    "recall_at_k": "_evaluate",
+    "sweep": "_evaluate",
+    "plot": "_plot",
+}
+
+
+def __getattr__(name: str) -> Any:
+    if name not in _LAZY:
+        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+    module = _import_module(f".{_LAZY[name]}", __name__)
+    value = module if name == _LAZY[name] else getattr(module, name)
+    globals()[name] = value
+    return value
+
+
+def __dir__() -> list[str]:
+    return sorted({*globals(), *_LAZY})

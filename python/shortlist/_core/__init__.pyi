@@ -1,0 +1,761 @@
+"""
+The C++ core of shortlist. Import its names from `shortlist`.
+"""
+
+from __future__ import annotations
+
+import collections.abc
+import typing
+
+import numpy
+import numpy.typing
+
+class BusyError(RuntimeError): ...
+class NotTrainedError(RuntimeError): ...
+class CorruptIndexError(OSError, RuntimeError): ...
+class FactoryError(ValueError, RuntimeError): ...
+class UnsupportedError(NotImplementedError): ...
+class ArgumentError(ValueError, RuntimeError, AssertionError): ...
+class DimensionError(ArgumentError): ...
+class IdError(ArgumentError, IndexError): ...
+
+class IDSelector:
+    """
+    A set of ids: which vectors a search may return or remove_ids takes.
+    """
+    def is_member(self, id: typing.SupportsIndex) -> bool:
+        """
+        Whether `id` (int) is in the set.
+        """
+
+class IDSelectorAll(IDSelector):
+    """
+    Every id.
+    """
+    def __init__(self) -> None: ...
+
+class IDSelectorRange(IDSelector):
+    """
+    The ids imin <= id < imax.
+    """
+    def __init__(
+        self, imin: typing.SupportsIndex, imax: typing.SupportsIndex, assume_sorted: bool = False
+    ) -> None: ...
+    @property
+    def assume_sorted(self) -> bool: ...
+    @property
+    def imax(self) -> int: ...
+    @property
+    def imin(self) -> int: ...
+
+class IDSelectorArray(IDSelector):
+    """
+    The ids of an integer array; a membership test scans it.
+    """
+    def __init__(self, ids: numpy.typing.ArrayLike) -> None: ...
+
+class IDSelectorBatch(IDSelector):
+    """
+    The ids of an integer array, as a hash set behind a Bloom filter.
+    """
+    def __init__(self, ids: numpy.typing.ArrayLike) -> None: ...
+
+class IDSelectorBitmap(IDSelector):
+    """
+    The ids whose bit is set in a uint8 array: bit i % 8 (least significant first) of byte i // 8.
+    """
+    def __init__(self, bitmap: numpy.typing.ArrayLike) -> None: ...
+
+class IDSelectorNot(IDSelector):
+    """
+    The ids that are not in `sel`.
+    """
+    def __init__(self, sel: IDSelector) -> None: ...
+
+class IDSelectorAnd(IDSelector):
+    """
+    The ids in both sets.
+    """
+    def __init__(self, lhs: IDSelector, rhs: IDSelector) -> None: ...
+
+class IDSelectorOr(IDSelector):
+    """
+    The ids in either set.
+    """
+    def __init__(self, lhs: IDSelector, rhs: IDSelector) -> None: ...
+
+class IDSelectorXOr(IDSelector):
+    """
+    The ids in exactly one of the sets.
+    """
+    def __init__(self, lhs: IDSelector, rhs: IDSelector) -> None: ...
+
+class PyCallbackIDSelector(IDSelector):
+    """
+    The ids for which callback(id) is true. It is asked once per vector of the index at each search: slow, so prefer IDSelectorBatch or IDSelectorBitmap for a set that stays the same.
+    """
+    def __init__(self, callback: collections.abc.Callable[[int], object]) -> None: ...
+
+class SearchParameters:
+    """
+    What one search does differently from the index's own settings.
+    """
+    def __init__(self, *, sel: IDSelector | None = None) -> None: ...
+    @property
+    def sel(self) -> IDSelector | None:
+        """
+        IDSelector of the ids that may be returned, or None for all.
+        """
+    @sel.setter
+    def sel(self, arg1: IDSelector | None) -> None: ...
+
+class SearchParametersHNSW(SearchParameters):
+    """
+    SearchParameters of the HNSW indexes; efSearch replaces index.hnsw.efSearch for one call.
+    """
+    def __init__(
+        self,
+        *,
+        sel: IDSelector | None = None,
+        efSearch: typing.SupportsIndex = 16,
+        check_relative_distance: bool = True,
+        bounded_queue: bool = True,
+    ) -> None: ...
+    @property
+    def bounded_queue(self) -> bool:
+        """
+        Kept for faiss programs; the queue is always bounded.
+        """
+    @bounded_queue.setter
+    def bounded_queue(self, arg0: bool) -> None: ...
+    @property
+    def check_relative_distance(self) -> bool:
+        """
+        Kept for faiss programs; the search always stops on distance.
+        """
+    @check_relative_distance.setter
+    def check_relative_distance(self, arg0: bool) -> None: ...
+    @property
+    def efSearch(self) -> int:
+        """
+        Candidates kept while searching: more is slower and finds more.
+        """
+    @efSearch.setter
+    def efSearch(self, arg0: typing.SupportsIndex) -> None: ...
+
+class IndexRefineSearchParameters(SearchParameters):
+    """
+    SearchParameters of the refining indexes.
+    """
+    def __init__(
+        self,
+        *,
+        sel: IDSelector | None = None,
+        k_factor: float = 1.0,
+        base_index_params: SearchParameters | None = None,
+    ) -> None: ...
+    @property
+    def base_index_params(self) -> SearchParameters | None:
+        """
+        SearchParameters handed to the base index, or None.
+        """
+    @base_index_params.setter
+    def base_index_params(self, arg1: SearchParameters | None) -> None: ...
+    @property
+    def k_factor(self) -> float:
+        """
+        Candidates per result asked of the base index, 1 to 1000.
+        """
+    @k_factor.setter
+    def k_factor(self, arg0: float) -> None: ...
+
+class Index:
+    """
+    A collection of vectors that finds the nearest ones to a query.
+
+    The base of all index classes; ids are 64-bit integers, vectors are rows of d values.
+    """
+    def __len__(self) -> int: ...
+    def __reduce__(self) -> tuple[typing.Any, tuple[bytes]]: ...
+    def __repr__(self) -> str: ...
+    def add(
+        self,
+        x: numpy.typing.ArrayLike,
+        *,
+        allow_nan: bool = False,
+        progress: collections.abc.Callable[[int, int], object] | None = None,
+    ) -> None:
+        """
+        Stores the rows of x (n, d) under the next ids.
+
+        float32, float16, uint8 and int8 arrays are read without conversion. progress(done, total) is called every now and then; Ctrl-C or an exception in it stops after the vectors stored so far.
+
+        Raises DimensionError for another d, ArgumentError for NaN or Inf (unless allow_nan), NotTrainedError before train.
+        """
+    def add_with_ids(
+        self,
+        x: numpy.typing.ArrayLike,
+        ids: numpy.typing.ArrayLike,
+        *,
+        allow_nan: bool = False,
+        progress: collections.abc.Callable[[int, int], object] | None = None,
+    ) -> None:
+        """
+        Stores the rows of x (n, d) under ids (n,), any integers.
+
+        IndexIDMap, IndexIDMap2 and the HNSW indexes offer it; others raise UnsupportedError. Otherwise as add.
+        """
+    def check_compatible_for_merge(self, otherIndex: Index) -> None:
+        """
+        Raises ArgumentError unless merge_from could take the other index.
+        """
+    def merge_from(self, otherIndex: Index, add_id: typing.SupportsIndex = 0) -> None:
+        """
+        Moves the vectors of another index of the same class behind ours and leaves it empty. Where ids are kept they grow by add_id.
+        """
+    def range_search(
+        self, x: numpy.typing.ArrayLike, thresh: float, *, params: SearchParameters | None = None
+    ) -> tuple[
+        numpy.typing.NDArray[numpy.uint64],
+        numpy.typing.NDArray[numpy.float32],
+        numpy.typing.NDArray[numpy.int64],
+    ]:
+        """
+        All vectors nearer than thresh: squared L2 below it, or inner product above it.
+
+        Returns lims (n + 1,) uint64, D and I: the results of query i are D[lims[i]:lims[i + 1]]. HNSW indexes find most of them, not surely all.
+        """
+    def reconstruct(
+        self, key: typing.SupportsIndex, x: numpy.typing.NDArray[numpy.float32] | None = None
+    ) -> numpy.typing.NDArray[numpy.float32]:
+        """
+        The stored vector (d,) float32 of id `key`, as the codec decodes it. Raises IdError if it is not there.
+        """
+    def reconstruct_batch(
+        self, key: numpy.typing.ArrayLike, x: numpy.typing.NDArray[numpy.float32] | None = None
+    ) -> numpy.typing.NDArray[numpy.float32]:
+        """
+        The vectors (n, d) of an array of n ids.
+        """
+    def reconstruct_n(
+        self,
+        n0: typing.SupportsIndex = 0,
+        ni: typing.SupportsIndex = -1,
+        x: numpy.typing.NDArray[numpy.float32] | None = None,
+    ) -> numpy.typing.NDArray[numpy.float32]:
+        """
+        The vectors (ni, d) of ids n0 to n0 + ni - 1; ni = -1 means up to ntotal.
+        """
+    def remove_ids(self, x: typing.Any) -> int:
+        """
+        Removes the ids in x, an IDSelector or an integer array; returns how many were there.
+
+        In IndexFlat and IndexScalarQuantizer the rows behind move up and take smaller ids, as in faiss; IDMaps and HNSW indexes keep all other ids.
+        """
+    def reset(self) -> None:
+        """
+        Removes every vector; what was trained stays.
+        """
+    def sa_code_size(self) -> int:
+        """
+        Bytes of one code.
+        """
+    def sa_decode(self, codes: numpy.typing.ArrayLike) -> numpy.typing.NDArray[numpy.float32]:
+        """
+        The vectors (n, d) float32 that codes (n, sa_code_size()) stand for.
+        """
+    def sa_encode(self, x: numpy.typing.ArrayLike) -> numpy.typing.NDArray[numpy.uint8]:
+        """
+        The codes (n, sa_code_size()) uint8 that add would store for x (n, d), in faiss's bytes.
+        """
+    def save(
+        self, path: typing.Any, metadata: collections.abc.Mapping[str, str] | None = None
+    ) -> None:
+        """
+        Saves the index with checksums, for shortlist.open; write_index makes files for faiss.
+
+        path is a path (the file is replaced whole or not at all) or an object with write; metadata {str: str}
+        is kept beside the index. Raises OSError for file trouble.
+        """
+    def search(
+        self,
+        x: numpy.typing.ArrayLike,
+        k: typing.SupportsIndex,
+        *,
+        params: SearchParameters | None = None,
+        D: numpy.typing.NDArray[numpy.float32] | None = None,
+        I: numpy.typing.NDArray[numpy.int64] | None = None,
+    ) -> tuple[numpy.typing.NDArray[numpy.float32], numpy.typing.NDArray[numpy.int64]]:
+        """
+        The k nearest vectors of each row of x (n, d): distances (n, k) float32 and ids (n, k) int64, nearest first.
+
+        Distances are squared L2, or inner products (largest first). Missing results are id -1 with distance +-3.4e38, which is also what a query with NaN gets. D and I may be given to be filled. Other threads may search at the same time; a call that changes the index waits for them.
+
+        Raises DimensionError for another d, ArgumentError for k < 1.
+        """
+    def search_and_reconstruct(
+        self,
+        x: numpy.typing.ArrayLike,
+        k: typing.SupportsIndex,
+        *,
+        params: SearchParameters | None = None,
+        D: numpy.typing.NDArray[numpy.float32] | None = None,
+        I: numpy.typing.NDArray[numpy.int64] | None = None,
+        R: numpy.typing.NDArray[numpy.float32] | None = None,
+    ) -> tuple[
+        numpy.typing.NDArray[numpy.float32],
+        numpy.typing.NDArray[numpy.int64],
+        numpy.typing.NDArray[numpy.float32],
+    ]:
+        """
+        search, and the found vectors as R (n, k, d); rows of missing results are NaN.
+        """
+    def train(self, x: numpy.typing.ArrayLike) -> None:
+        """
+        Learns what the codec needs (value ranges, for scalar quantizers) from x (n, d).
+
+        Raises DimensionError for another d, ArgumentError for NaN or Inf.
+        """
+    @property
+    def d(self) -> int:
+        """
+        Dimension of the vectors.
+        """
+    @property
+    def is_trained(self) -> bool:
+        """
+        Whether vectors can be added.
+        """
+    @property
+    def metric_type(self) -> int:
+        """
+        METRIC_L2 (squared L2, smaller is nearer) or METRIC_INNER_PRODUCT (larger is nearer).
+        """
+    @property
+    def ntotal(self) -> int:
+        """
+        How many vectors a search can return.
+        """
+    @property
+    def verbose(self) -> bool:
+        """
+        Kept for faiss programs; nothing is printed.
+        """
+    @verbose.setter
+    def verbose(self, arg0: bool) -> None: ...
+
+class ScalarQuantizer:
+    """
+    One small number per dimension. QT_8bit keeps a value range per dimension, QT_8bit_uniform one for all (both learn it in train); QT_fp16 is half precision; QT_8bit_direct and QT_8bit_direct_signed store integers as they are.
+    """
+
+    QT_4bit: typing.ClassVar[int] = 1
+    QT_4bit_uniform: typing.ClassVar[int] = 3
+    QT_6bit: typing.ClassVar[int] = 6
+    QT_8bit: typing.ClassVar[int] = 0
+    QT_8bit_direct: typing.ClassVar[int] = 5
+    QT_8bit_direct_signed: typing.ClassVar[int] = 8
+    QT_8bit_uniform: typing.ClassVar[int] = 2
+    QT_bf16: typing.ClassVar[int] = 7
+    QT_fp16: typing.ClassVar[int] = 4
+    RS_meanstd: typing.ClassVar[int] = 1
+    RS_minmax: typing.ClassVar[int] = 0
+    RS_optim: typing.ClassVar[int] = 3
+    RS_quantiles: typing.ClassVar[int] = 2
+    def __init__(self, d: typing.SupportsIndex, qtype: typing.SupportsIndex) -> None: ...
+    @property
+    def code_size(self) -> int:
+        """
+        Bytes of one code.
+        """
+    @property
+    def d(self) -> int: ...
+    @property
+    def qtype(self) -> int: ...
+    @property
+    def rangestat(self) -> int:
+        """
+        How train finds the range: RS_minmax, RS_meanstd or RS_quantiles.
+        """
+    @rangestat.setter
+    def rangestat(self, arg1: typing.SupportsIndex) -> None: ...
+    @property
+    def rangestat_arg(self) -> float: ...
+    @rangestat_arg.setter
+    def rangestat_arg(self, arg0: float) -> None: ...
+    @property
+    def trained(self) -> numpy.typing.NDArray[numpy.float32]:
+        """
+        What train learnt: vmin, then vdiff; one of each (uniform) or d of each.
+        """
+
+class IndexFlatCodes(Index):
+    """
+    Codes in a row, all compared at each search.
+    """
+    @property
+    def code_size(self) -> int:
+        """
+        Bytes of one stored vector.
+        """
+
+class IndexFlat(IndexFlatCodes):
+    """
+    Exact search: every vector is compared.
+
+    dtype is how vectors are stored: float32, float16, uint8 or int8.
+    """
+    def __init__(
+        self,
+        d: typing.SupportsIndex,
+        metric: typing.SupportsIndex = 1,
+        *,
+        dtype: numpy.typing.DTypeLike = "float32",
+    ) -> None: ...
+    @property
+    def dtype(self) -> str:
+        """
+        Storage dtype.
+        """
+
+class IndexFlatL2(IndexFlat):
+    """
+    Exact search by squared L2 distance.
+    """
+    def __init__(
+        self, d: typing.SupportsIndex, *, dtype: numpy.typing.DTypeLike = "float32"
+    ) -> None: ...
+
+class IndexFlatIP(IndexFlat):
+    """
+    Exact search by inner product, largest first.
+    """
+    def __init__(
+        self, d: typing.SupportsIndex, *, dtype: numpy.typing.DTypeLike = "float32"
+    ) -> None: ...
+
+class IndexScalarQuantizer(IndexFlatCodes):
+    """
+    Exhaustive search over scalar-quantised codes (qtype: ScalarQuantizer.QT_*).
+    """
+    def __init__(
+        self, d: typing.SupportsIndex, qtype: typing.SupportsIndex, metric: typing.SupportsIndex = 1
+    ) -> None: ...
+    @property
+    def sq(self) -> ScalarQuantizer:
+        """
+        The ScalarQuantizer; a live alias that may outlive the index.
+        """
+
+class HNSW:
+    """
+    The graph of an HNSW index: M links per node and level, 2 M on the lowest (Malkov and Yashunin, arXiv 1603.09320).
+    """
+    def nb_neighbors(self, layer_no: typing.SupportsIndex) -> int:
+        """
+        How many links a node can have on a level.
+        """
+    @property
+    def M(self) -> int:
+        """
+        Links per node and level.
+        """
+    @property
+    def efConstruction(self) -> int:
+        """
+        Candidates kept while adding: more is slower and links better. Set it before add.
+        """
+    @efConstruction.setter
+    def efConstruction(self, arg1: typing.SupportsIndex) -> None: ...
+    @property
+    def efSearch(self) -> int:
+        """
+        Candidates kept while searching: more is slower and finds more. Raised to k where k is larger.
+        """
+    @efSearch.setter
+    def efSearch(self, arg1: typing.SupportsIndex) -> None: ...
+    @property
+    def entry_point(self) -> int:
+        """
+        Where searches start: the row of a node on the highest level, -1 while empty.
+        """
+    @property
+    def max_level(self) -> int:
+        """
+        Highest level, -1 while empty.
+        """
+
+class IndexHNSW(Index):
+    """
+    Approximate search by walking a graph of near neighbours: much faster than IndexFlat, at some recall.
+
+    index.hnsw.efSearch trades speed for recall. Vectors can be removed, replaced and added at any time; ids of the others do not change and are never issued again.
+    """
+    def __init__(self, storage: IndexFlatCodes, M: typing.SupportsIndex = 32) -> None: ...
+    def update_vectors(self, keys: numpy.typing.ArrayLike, x: numpy.typing.ArrayLike) -> None:
+        """
+        Replaces the vectors of ids `keys` (n,) by x (n, d). Raises IdError if one is not there or given twice.
+        """
+    @property
+    def hnsw(self) -> HNSW:
+        """
+        The graph and its parameters; a live alias that may outlive the index.
+        """
+    @property
+    def storage(self) -> IndexFlatCodes:
+        """
+        The index that holds the vectors; a live alias that may outlive this one.
+        """
+
+class IndexHNSWFlat(IndexHNSW):
+    """
+    HNSW over vectors kept as they are: float32, float16, uint8 or int8 (dtype).
+
+    M: links per node, 16 to 64 is usual; more costs memory and build time and finds more.
+    """
+    def __init__(
+        self,
+        d: typing.SupportsIndex,
+        M: typing.SupportsIndex = 32,
+        metric: typing.SupportsIndex = 1,
+        *,
+        dtype: numpy.typing.DTypeLike = "float32",
+    ) -> None: ...
+
+class IndexHNSWSQ(IndexHNSW):
+    """
+    HNSW over scalar-quantised vectors (qtype: ScalarQuantizer.QT_*).
+    """
+    def __init__(
+        self,
+        d: typing.SupportsIndex,
+        qtype: typing.SupportsIndex,
+        M: typing.SupportsIndex = 32,
+        metric: typing.SupportsIndex = 1,
+    ) -> None: ...
+
+class IndexIDMap(Index):
+    """
+    Gives an index ids of your own: add_with_ids(x, ids). An id may name several vectors.
+    """
+    def __init__(self, index: Index) -> None: ...
+    @property
+    def id_map(self) -> numpy.typing.NDArray[numpy.int64]:
+        """
+        A copy of the ids by inner row; -1 where a wrapped graph dropped the row.
+        """
+    @property
+    def index(self) -> Index:
+        """
+        The wrapped index.
+        """
+
+class IndexIDMap2(IndexIDMap):
+    """
+    IndexIDMap that can also reconstruct a vector from its id.
+    """
+    def __init__(self, index: Index) -> None: ...
+
+class IndexRefine(Index):
+    """
+    Takes k * k_factor candidates from base_index and returns the k best by refine_index's distances.
+    """
+    def __init__(self, base_index: Index, refine_index: IndexFlatCodes) -> None: ...
+    @property
+    def base_index(self) -> Index: ...
+    @property
+    def k_factor(self) -> float:
+        """
+        Candidates per result asked of the base index, 1 to 1000.
+        """
+    @k_factor.setter
+    def k_factor(self, arg1: float) -> None: ...
+    @property
+    def refine_index(self) -> IndexFlatCodes: ...
+
+class IndexRefineFlat(IndexRefine):
+    """
+    IndexRefine whose refining distances are exact (an IndexFlat).
+    """
+    def __init__(self, base_index: Index) -> None: ...
+
+class IOWriter:
+    """
+    Where write_index can write to besides files.
+    """
+
+class PyCallbackIOWriter(IOWriter):
+    """
+    Hands an index to a Python function piece by piece.
+
+    callback(bytes) gets at most bs bytes and returns None, or how many it took (int, at least 1).
+    What it raises is raised by write_index.
+    """
+    def __init__(self, callback: typing.Any, bs: typing.SupportsIndex = 1048576) -> None: ...
+    @property
+    def bs(self) -> int: ...
+    @property
+    def callback(self) -> typing.Any: ...
+
+class BufferedIOWriter(IOWriter):
+    """
+    Gathers small writes into blocks of bsz bytes for another IOWriter; write_index flushes it.
+    """
+    def __init__(self, writer: IOWriter, bsz: typing.SupportsIndex = 1048576) -> None: ...
+
+class VectorIOWriter(IOWriter):
+    """
+    Keeps what is written in memory.
+    """
+    def __init__(self) -> None: ...
+    @property
+    def data(self) -> numpy.typing.NDArray[numpy.uint8]:
+        """
+        A copy of the bytes: uint8 (n,).
+        """
+
+class IOReader:
+    """
+    Where read_index can read from besides files.
+    """
+    def __call__(
+        self, buffer: typing.Any, size: typing.SupportsIndex, nitems: typing.SupportsIndex
+    ) -> int:
+        """
+        Reads nitems items of size bytes into a writable buffer; returns how many whole items there were.
+        """
+
+class PyCallbackIOReader(IOReader):
+    """
+    Takes an index from a Python function piece by piece.
+
+    callback(size) returns at most size bytes; none (b'') means the end. It is never asked for
+    more than the index needs, so other data may follow in the same stream.
+    """
+    def __init__(self, callback: typing.Any, bs: typing.SupportsIndex = 1048576) -> None: ...
+    @property
+    def bs(self) -> int: ...
+    @property
+    def callback(self) -> typing.Any: ...
+
+class BufferedIOReader(IOReader):
+    """
+    Reads blocks of bsz bytes ahead from another IOReader.
+    """
+    def __init__(self, reader: IOReader, bsz: typing.SupportsIndex = 1048576) -> None: ...
+
+class FileIOReader(IOReader):
+    """
+    Reads a file.
+    """
+    def __init__(self, path: typing.Any) -> None: ...
+
+class VectorIOReader(IOReader):
+    """
+    Reads from memory: set data first.
+    """
+    def __init__(self) -> None: ...
+
+def _fail_io(
+    call: str = "", after: typing.SupportsIndex = 0, errno: typing.SupportsIndex = 0
+) -> bool:
+    """
+    For tests: lets `after` calls of open, read, write, fsync, rename, close or unlink succeed and makes
+    the next fail with errno (0: move half of what was asked). Without arguments ends that. Returns
+    whether a call had been made to fail before.
+    """
+
+def _from_bytes(data: typing.Any) -> Index: ...
+def clone_index(index: Index) -> Index:
+    """
+    A copy of an index that shares nothing with it; same class, same answers.
+    """
+
+def deserialize_index(data: typing.Any, io_flags: typing.SupportsIndex = 0) -> Index:
+    """
+    The index in the bytes of serialize_index: bytes or uint8 (n,). Raises as read_index does.
+    """
+
+def knn(
+    xq: numpy.typing.ArrayLike,
+    xb: numpy.typing.ArrayLike,
+    k: typing.SupportsIndex,
+    metric: typing.SupportsIndex = 1,
+) -> tuple[numpy.typing.NDArray[numpy.float32], numpy.typing.NDArray[numpy.int64]]:
+    """
+    The k nearest rows of xb (n, d) to each row of xq (m, d), without keeping an index: (D, I) as search returns them.
+    """
+
+def normalize_L2(x: typing.Any) -> None:
+    """
+    Divides each row of x (n, d) float32 by its L2 norm, in place; zero rows stay.
+    """
+
+def omp_get_max_threads() -> int:
+    """
+    Threads each call may use.
+    """
+
+def omp_set_num_threads(n: typing.SupportsIndex) -> None:
+    """
+    Threads each call may use (the library's own pool, no OpenMP; the name is faiss's).
+    """
+
+def open(path: typing.Any) -> Index:
+    """
+    Opens an index that Index.save wrote, exactly as it was.
+
+    path is a path or an object with read. Raises OSError for file trouble and CorruptIndexError
+    for damaged or foreign data; every byte is checked.
+    """
+
+def read_index(f: typing.Any, io_flags: typing.SupportsIndex = 0) -> Index:
+    """
+    Reads an index that faiss or write_index wrote, as the class it was.
+
+    f is a path, an IOReader or an object with read. Flags are accepted; files are read into memory.
+    Raises OSError for file trouble, CorruptIndexError for damaged or foreign data,
+    UnsupportedError for faiss classes that are not built in.
+    """
+
+def read_metadata(path: typing.Any) -> dict[str, str]:
+    """
+    The metadata {str: str} that Index.save was given, read without the vectors.
+    """
+
+def serialize_index(
+    index: Index, io_flags: typing.SupportsIndex = 0
+) -> numpy.typing.NDArray[numpy.uint8]:
+    """
+    The bytes of write_index: uint8 (n,).
+    """
+
+def simd_level() -> str:
+    """
+    The instruction set in use: 'reference', 'avx2', 'avx512' or 'neon'. The environment variable SHORTLIST_ISA, read at import, overrides the choice.
+    """
+
+def simd_levels() -> list[str]:
+    """
+    The instruction sets this build offers and this machine runs; any of them may be named in SHORTLIST_ISA.
+    """
+
+def write_index(index: Index, f: typing.Any, io_flags: typing.SupportsIndex = 0) -> None:
+    """
+    Writes an index as faiss does, for faiss and other tools; Index.save keeps more.
+
+    f is a path (the file is replaced whole or not at all), an IOWriter or an object with write.
+    Raises OSError for file trouble, UnsupportedError for what faiss's format cannot hold.
+    """
+
+IO_FLAG_MMAP: int = 1684996104
+IO_FLAG_MMAP_IFC: int = 512
+IO_FLAG_ONDISK_SAME_DIR: int = 4
+IO_FLAG_PQ_SKIP_SDC_TABLE: int = 32
+IO_FLAG_READ_ONLY: int = 2
+IO_FLAG_SKIP_IVF_DATA: int = 8
+IO_FLAG_SKIP_PRECOMPUTE_TABLE: int = 16
+IO_FLAG_SKIP_STORAGE: int = 1
+METRIC_INNER_PRODUCT: int = 0
+METRIC_L2: int = 1
+__version__: str = "0.1.0"

@@ -1,0 +1,55 @@
+"""
+Kernels one by one, for tests and benchmarks.
+"""
+
+from __future__ import annotations
+
+import typing
+
+import numpy
+import numpy.typing
+
+def compiled() -> list[str]: ...
+def dot_f32(
+    isa: str,
+    a: numpy.typing.NDArray[numpy.float32],
+    b: numpy.typing.NDArray[numpy.float32],
+    repeat: typing.SupportsIndex = 1,
+) -> numpy.typing.NDArray[numpy.float32]: ...
+def dot_s16(
+    isa: str,
+    a: numpy.typing.NDArray[numpy.int16],
+    b: numpy.typing.NDArray[numpy.int16],
+    repeat: typing.SupportsIndex = 1,
+) -> numpy.typing.NDArray[numpy.int32]: ...
+def narrow_f16(
+    isa: str, x: typing.Annotated[numpy.typing.ArrayLike, numpy.float32]
+) -> numpy.typing.NDArray[numpy.uint16]: ...
+def rows(
+    isa: str,
+    op: str,
+    query: numpy.typing.NDArray[typing.Any],
+    base: numpy.typing.NDArray[typing.Any],
+    rows: typing.Annotated[numpy.typing.ArrayLike, numpy.uint32] | None = None,
+    repeat: typing.SupportsIndex = 1,
+) -> numpy.typing.NDArray[numpy.float32]: ...
+def set_level(isa: str) -> None: ...
+def widen_f16(
+    isa: str, x: typing.Annotated[numpy.typing.ArrayLike, numpy.uint16]
+) -> numpy.typing.NDArray[numpy.float32]: ...
+
+rows_ops: tuple[str, ...] = (
+    "l2_f32",
+    "l2_f16",
+    "l2_u8",
+    "l2_i8",
+    "l2_f32u8",
+    "l2_f32i8",
+    "l2_scaled",
+    "ip_f32",
+    "ip_f16",
+    "ip_u8",
+    "ip_i8",
+    "ip_f32u8",
+    "ip_f32i8",
+)

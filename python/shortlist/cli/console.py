@@ -1,0 +1,96 @@
+"""What commands share: progress on a terminal, output for people or for programs, opening."""
+
+from __future__ import annotations
+
+import json
+import math
+import re
+import sys
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Annotated, Any
+
+import numpy as np
+import typer
+from rich.console import Console
+from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
+
+import shortlist
+from shortlist import _core
+from shortlist.datasets import Dataset, Vectors, load
+
+Json = Annotated[bool, typer.Option("--json", help="Print one JSON object and nothing else.")]
+Column = Annotated[str | None, typer.Option(help="Column of a Parquet file with the vectors.")]
+EfSearch = Annotated[int | None, typer.Option("--ef", min=1, help="efSearch of the graph.")]
+
+_NATIVE = b"\x89SLIX\r\n\x1a"
+_UNITS = {"": 1, "k": 1 << 10, "m": 1 << 20, "g": 1 << 30, "t": 1 << 40}
+
+
+@contextmanager
+def progress(what: str, total: int, quiet: bool) -> Iterator[Callable[[int], None]]:
+    """A bar on stderr when that is a terminal; the block calls back with what is done so far."""
+    if quiet or not sys.stderr.isatty():
+        yield lambda done: None
+        return
+    bar = Progress(TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(),
+                   TimeRemainingColumn(), console=Console(stderr=True), transient=True)
+    with bar:
+        task = bar.add_task(what, total=total)
+        yield lambda done: bar.update(task, completed=done)
+
+
+def say_json(values: dict[str, Any]) -> None:
+    print(json.dumps(values, allow_nan=False))
+
+
+def open_index(path: Path) -> tuple[Any, dict[str, str]]:
+    """An index in our format with its metadata, or one in faiss's, which has none."""
+    with open(path, "rb") as file:
+        native = file.read(len(_NATIVE)) == _NATIVE
+    if native:
+        return shortlist.open(path), shortlist.read_metadata(path)
+    return shortlist.read_index(str(path)), {}
+
+
+def open_vectors(path: Path, column: str | None) -> Vectors | Dataset:
+    found = load(path, column=column)
+    rows = found.base if isinstance(found, Dataset) else found
+    if not len(rows):
+        raise ValueError(f"{path}: holds no vectors")
+    return found
+
+
+def queries_of(found: Vectors | Dataset) -> Vectors:
+    return found.queries if isinstance(found, Dataset) else found
+
+
+def prepared(rows: np.ndarray, metric: str) -> np.ndarray:
+    """As the index wants them: of length 1 under cosine."""
+    if metric == "cosine":
+        rows = np.array(rows, dtype=np.float32, order="C")
+        shortlist.normalize_L2(rows)
+    return rows
+
+
+def check_writable(path: Path) -> None:
+    """Before hours of work, not after."""
+    if path.is_dir():
+        raise ValueError(f"{path}: is a folder; name a file to write")
+    if not path.absolute().parent.is_dir():
+        raise ValueError(f"{path}: no folder {path.absolute().parent} to write to")
+
+
+def size_in_bytes(text: str) -> int:
+    match = re.fullmatch(r"(\d{1,12}(?:\.\d{1,6})?) ?([kmgt]?)i?b?", text.strip().lower())
+    if not match or not float(match[1]):
+        raise typer.BadParameter(f"{text!r} is not a size; write for example 512M or 1.5G")
+    return int(float(match[1]) * _UNITS[match[2]])
+
+
+def readable(size: float) -> str:
+    if size < 1024:
+        return f"{size:.0f} bytes"
+    power = min(4, int(math.log(size, 1024)))
+    return f"{size / 1024**power:,.1f} {('KiB', 'MiB', 'GiB', 'TiB')[power - 1]}"

@@ -1,0 +1,301 @@
+"""Index descriptions: "IDMap2,HNSW32,SQ8,Refine(Flat)" to an index, in faiss's words.
+
+A description is `[IDMap|IDMap2,] structure [,codec] [,refinement]`. `parse` turns it into a small
+tree of plans; a plan knows how to build itself and how many bytes a vector will take.
+A new structure is one entry of `_STRUCTURES`, a new codec one entry of `_CODECS`.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Callable
+from dataclasses import dataclass
+from difflib import get_close_matches
+from typing import Any, NoReturn, Protocol
+
+from . import _core
+
+__all__ = ["index_factory", "parse"]
+
+_MAX_PARTS = 16
+_ITEM_SIZE = {"float32": 4, "float16": 2, "uint8": 1, "int8": 1}
+
+
+def index_factory(d: int, description: str, metric: int = _core.METRIC_L2) -> Any:
+    """Build an empty index from a faiss description: a structure, then a codec, then a refinement.
+
+    d: dimensions of the vectors, at least 1.
+    description: for example "Flat", "SQ8", "HNSW32", "HNSW32,SQfp16", "IDMap2,HNSW32,Flat" or
+        "HNSW32,SQ8,Refine(Flat)".
+    metric: METRIC_L2 (default) or METRIC_INNER_PRODUCT.
+
+    Returns the class that faiss returns for the same string. Raises FactoryError (a ValueError
+    and a RuntimeError) for a description it cannot build, TypeError if it is not a string.
+    """
+    return parse(description).build(d, metric)
+
+
+class Plan(Protocol):
+    """What a description asks for, before an index exists."""
+
+    def build(self, d: int, metric: int, dtype: str = "float32") -> Any:
+        """The empty index. `dtype` is how Flat codes are stored."""
+
+    def bytes_per_vector(self, d: int, dtype: str = "float32") -> float:
+        """Memory a stored vector takes: codes, links and ids."""
+
+    def stores_flat(self) -> bool:
+        """Whether `dtype` has a say: the vectors are kept as they are."""
+
+    def needs_training(self) -> bool:
+        """Whether the index must see vectors before it can store one."""
+
+
+@dataclass(frozen=True)
+class Codec:
+    """How a vector is stored: "Flat", or a scalar quantizer's name without its QT_ prefix."""
+
+    qtype: str | None = None
+    item_size: int = 4
+
+    def build(self, d: int, metric: int, dtype: str = "float32") -> Any:
+        if self.qtype is None:
+            return _core.IndexFlat(d, metric, dtype=dtype)
+        return _core.IndexScalarQuantizer(d, self.quantizer_type(), metric)
+
+    def bytes_per_vector(self, d: int, dtype: str = "float32") -> float:
+        return d * (_ITEM_SIZE[dtype] if self.qtype is None else self.item_size)
+
+    def stores_flat(self) -> bool:
+        return self.qtype is None
+
+    def needs_training(self) -> bool:
+        return self.qtype == "8bit"  # a range per dimension; the others are fixed
+
+    def quantizer_type(self) -> Any:
+        return getattr(_core.ScalarQuantizer, f"QT_{self.qtype}")
+
+
+@dataclass(frozen=True)
+class Hnsw:
+    M: int
+    codec: Codec
+
+    def build(self, d: int, metric: int, dtype: str = "float32") -> Any:
+        if self.codec.qtype is None:
+            return _core.IndexHNSWFlat(d, self.M, metric, dtype=dtype)
+        return _core.IndexHNSWSQ(d, self.codec.quantizer_type(), self.M, metric)
+
+    def bytes_per_vector(self, d: int, dtype: str = "float32") -> float:
+        # 2M links of 4 bytes on the ground level, M on each higher one (1 / (M - 1) of the
+        # vectors reach each), and the level, its place and a state.
+        links = 4 * (2 * self.M + self.M / (self.M - 1))
+        return self.codec.bytes_per_vector(d, dtype) + links + 6
+
+    def stores_flat(self) -> bool:
+        return self.codec.stores_flat()
+
+    def needs_training(self) -> bool:
+        return self.codec.needs_training()
+
+
+@dataclass(frozen=True)
+class IdMap:
+    inner: Plan
+    finds_by_id: bool  # IDMap2: can also look a vector up by its id
+
+    def build(self, d: int, metric: int, dtype: str = "float32") -> Any:
+        wrapper = _core.IndexIDMap2 if self.finds_by_id else _core.IndexIDMap
+        return wrapper(self.inner.build(d, metric, dtype))
+
+    def bytes_per_vector(self, d: int, dtype: str = "float32") -> float:
+        # A hash node of an id and a position is about 40 bytes.
+        return self.inner.bytes_per_vector(d, dtype) + (48 if self.finds_by_id else 8)
+
+    def stores_flat(self) -> bool:
+        return self.inner.stores_flat()
+
+    def needs_training(self) -> bool:
+        return self.inner.needs_training()
+
+
+@dataclass(frozen=True)
+class Refine:
+    base: Plan
+    codec: Codec
+    flat_class: bool  # RFlat gives an IndexRefineFlat, Refine(...) an IndexRefine
+
+    def build(self, d: int, metric: int, dtype: str = "float32") -> Any:
+        base = self.base.build(d, metric, dtype)
+        if self.flat_class and dtype == "float32":
+            return _core.IndexRefineFlat(base)
+        return _core.IndexRefine(base, self.codec.build(d, metric, dtype))
+
+    def bytes_per_vector(self, d: int, dtype: str = "float32") -> float:
+        return self.base.bytes_per_vector(d, dtype) + self.codec.bytes_per_vector(d, dtype)
+
+    def stores_flat(self) -> bool:
+        return self.base.stores_flat() or self.codec.stores_flat()
+
+    def needs_training(self) -> bool:
+        return self.base.needs_training() or self.codec.needs_training()
+
+
+_CODECS = {
+    "Flat": Codec(),
+    "SQ8": Codec("8bit", 1),
+    "SQfp16": Codec("fp16", 2),
+    "SQ8_direct": Codec("8bit_direct", 1),
+    "SQ8_direct_signed": Codec("8bit_direct_signed", 1),
+}
+_KNOWN_FORMS = "Flat, SQ8, SQfp16, SQ8_direct, SQ8_direct_signed, HNSW<M> and HNSW<M>,<codec>; " \
+    "IDMap,... or IDMap2,... around them; ...,RFlat or ...,Refine(<codec>) behind them"
+
+# What faiss (or a later release of ours) understands and this release cannot build.
+_AQ = r"\d+x\d+\w*"
+_NOT_YET = re.compile(
+    rf"""IVF\d*[kM]?(_HNSW\d*|_NSG\d*|\(.*\))? | IMI2x\d+ | Residual\d+(x\d+)?
+    | (OPQ|PCAW?R?|ITQ|RR|Pad|SH)[\d._]*[gcm]? | L2[nN]orm | MinMax(FP16)?
+    | PQ\d+(x\d+)?(np|fsr?)?(_\d+)?(\+\d+)? | (\d+|2x\d+)\+PQ\d*
+    | (RQ|RCQ|LSQ|LSCQ|PRQ|PLSQ){_AQ} | RaBitQ(fs)?\w* | SQ(4|6|bf16|tqmse\d) | ZnLattice[\dx_]+
+    | LSH\d*r?t? | NSG\d*([,_].*)? | Flat(Dedup|Panorama\d*|L2Panorama\d*)
+    | B(Flat|HNSW\d*|IVF\d+.*|Hash\d+(x\d+)?) | SPANN\d* | SDC\d* | QA""",
+    re.VERBOSE | re.DOTALL,
+)
+
+
+@dataclass(frozen=True)
+class _Part:
+    text: str
+    position: int
+
+
+class _Parser:
+    def __init__(self, description: str) -> None:
+        self.description = description
+
+    def parse(self) -> Plan:
+        parts = self.split()
+        if len(parts) > _MAX_PARTS:
+            self.fail(f"has {len(parts)} comma-separated parts; at most {_MAX_PARTS} are allowed")
+        return self.index(parts)
+
+    def split(self) -> list[_Part]:
+        """The parts between commas that are outside parentheses."""
+        parts, depth, start = [], 0, 0
+        for i, c in enumerate(self.description + ","):
+            depth += (c == "(") - (c == ")")
+            if depth < 0:
+                self.fail(f"has ')' at position {i} without a '(' before it")
+            if c == "," and depth == 0:
+                parts.append(_Part(self.description[start:i], start))
+                start = i + 1
+        if depth:
+            self.fail("has a '(' that is never closed")
+        return parts
+
+    def index(self, parts: list[_Part]) -> Plan:
+        # faiss's order: an IDMap wraps everything else, wherever it stands; then refinements.
+        for name in ("IDMap2", "IDMap"):
+            if len(parts) > 1 and parts[-1].text == name:
+                return IdMap(self.index(parts[:-1]), name == "IDMap2")
+            if len(parts) > 1 and parts[0].text == name:
+                return IdMap(self.index(parts[1:]), name == "IDMap2")
+        last = parts[-1]
+        if len(parts) > 1 and last.text == "RFlat":
+            return Refine(self.index(parts[:-1]), Codec(), flat_class=True)
+        if len(parts) > 1 and last.text.startswith("Refine(") and last.text.endswith(")"):
+            inner = _Part(last.text[len("Refine(") : -1], last.position + len("Refine("))
+            return Refine(self.index(parts[:-1]), self.codec(inner), flat_class=False)
+        return self.structure(parts)
+
+    def structure(self, parts: list[_Part]) -> Plan:
+        for pattern, make in _STRUCTURES:
+            if match := re.fullmatch(pattern, parts[0].text, re.ASCII):
+                plan = make(self, parts[0], match, parts[1:2])
+                if len(parts) > 2:
+                    self.unknown(parts[2])
+                return plan
+        plan = self.codec(parts[0])
+        if len(parts) > 1:
+            self.unknown(parts[1])
+        return plan
+
+    def hnsw(self, part: _Part, match: re.Match[str], rest: list[_Part]) -> Plan:
+        M = self.number(part, match["M"] or "32", "M", 2, 4096)
+        if match["codec"] is not None:  # HNSW32_SQ8, faiss's older spelling
+            if rest:
+                self.unknown(rest[0])
+            rest = [_Part(match["codec"], part.position + match.start("codec"))]
+        return Hnsw(M, self.codec(rest[0]) if rest else Codec())
+
+    def codec(self, part: _Part) -> Codec:
+        if part.text not in _CODECS:
+            self.unknown(part)
+        return _CODECS[part.text]
+
+    def number(self, part: _Part, digits: str, what: str, low: int, high: int) -> int:
+        if len(digits) > 9 or not low <= int(digits) <= high:
+            self.fail(f"asks for {what} = {_shown(digits)[1:-1]} in {_shown(part.text)}; "
+                      f"it must be from {low} to {high}")
+        return int(digits)
+
+    def unknown(self, part: _Part) -> NoReturn:
+        text = part.text
+        if text in ("", "IDMap", "IDMap2", "RFlat") or re.match(r"Refine\(", text):
+            if text:
+                reason = {"I": "must stand first or last, beside an index",
+                          "R": "must stand behind an index"}[text[0]]
+                self.fail(f"has {_shown(text)} at position {part.position}: it {reason}")
+            self.fail(f"has an empty part at position {part.position}"
+                      if self.description else "is empty", known=True)
+        if _NOT_YET.fullmatch(text):
+            self.fail(f"has {_shown(text)} at position {part.position}: it is not available yet",
+                      known=True)
+        behind_another = part.position > 0 and (
+            text in _CODECS or any(re.fullmatch(p, text, re.ASCII) for p, _ in _STRUCTURES))
+        if behind_another:
+            self.fail(f"has {_shown(text)} at position {part.position}, where it does not fit",
+                      known=True)
+        close = _closest(text)
+        self.fail(f"has {_shown(text)} at position {part.position}, which is not understood"
+                  + (f"; did you mean {close!r}?" if close else ""), known=True)
+
+    def fail(self, problem: str, known: bool = False) -> NoReturn:
+        forms = f" Known forms: {_KNOWN_FORMS}." if known else ""
+        stop = "" if problem.endswith("?") else "."
+        message = f"index description {_shown(self.description)} {problem}{stop}{forms}"
+        raise _core.FactoryError(message)
+
+
+_Make = Callable[[_Parser, _Part, "re.Match[str]", "list[_Part]"], Plan]
+_STRUCTURES: list[tuple[str, _Make]] = [
+    (r"HNSW(?P<M>\d*)(_(?P<codec>.*))?", _Parser.hnsw),
+]
+
+
+def parse(description: str) -> Plan:
+    """What a description asks for, without building it.
+
+    Raises FactoryError for a description it cannot build, TypeError if it is not a string.
+    """
+    if not isinstance(description, str):
+        raise TypeError(f"an index description is a string such as 'HNSW32,Flat', "
+                        f"not {type(description).__name__}")
+    return _Parser(description).parse()
+
+
+def _shown(text: str) -> str:
+    return ascii(text if len(text) <= 60 else text[:57] + "...")
+
+
+def _closest(text: str) -> str | None:
+    """A known part that looks like `text`, with the digits of `text` where they are a number."""
+    parts = {name.lower(): name for name in (*_CODECS, "IDMap", "IDMap2", "RFlat", "Refine(Flat)")}
+    text = text[:60]
+    stripped = text.strip()
+    letters = re.fullmatch(r"([A-Za-z]{3,6})[ =-]?(\d{0,4})", stripped, re.ASCII)
+    if letters and get_close_matches(letters[1].lower(), ["hnsw"], cutoff=0.7):
+        return f"HNSW{letters[2]}"
+    close = get_close_matches(stripped.lower(), list(parts), n=1, cutoff=0.6)
+    return parts[close[0]] if close else None
