@@ -1,0 +1,99 @@
+"""What the tests share: an exact oracle, thread counts, and Python in a process of its own."""
+
+from __future__ import annotations
+
+import subprocess
+import sys
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+
+import numpy as np
+import pytest
+import shortlist
+from hypothesis import settings
+
+settings.register_profile("suite", deadline=None, derandomize=True, max_examples=40)
+settings.load_profile("suite")
+
+
+@dataclass(frozen=True)
+class Oracle:
+    """Brute force in float64, in the user's signs: squared L2, or inner product."""
+
+    metric: int
+
+    @property
+    def sign(self) -> int:
+        return 1 if self.metric == shortlist.METRIC_L2 else -1
+
+    @property
+    def missing(self) -> np.float32:
+        return np.float32(self.sign * np.finfo(np.float32).max)
+
+    def distances(self, queries: np.ndarray, base: np.ndarray) -> np.ndarray:
+        q, x = np.asarray(queries, np.float64), np.asarray(base, np.float64)
+        dots = q @ x.T
+        if self.metric == shortlist.METRIC_INNER_PRODUCT:
+            return dots
+        return (q**2).sum(1)[:, None] - 2 * dots + (x**2).sum(1)
+
+    def search(
+        self, queries: np.ndarray, base: np.ndarray, k: int, ids: np.ndarray | None = None
+    ) -> tuple[np.ndarray, np.ndarray]:
+        """The k nearest, ties by row, padded as search pads."""
+        names = np.arange(len(base)) if ids is None else np.asarray(ids)
+        every = self.distances(queries, base)
+        order = np.argsort(self.sign * every, axis=1, kind="stable")[:, :k]
+        D = np.full((len(queries), k), self.missing, np.float32)
+        I = np.full((len(queries), k), -1, np.int64)
+        D[:, : order.shape[1]] = np.take_along_axis(every, order, 1)
+        I[:, : order.shape[1]] = names[order]
+        return D, I
+
+    def recall(self, found: np.ndarray, queries: np.ndarray, base: np.ndarray) -> float:
+        """Share of the found rows of `base` that are at most as far as the true k-th one."""
+        every = self.sign * self.distances(queries, base)
+        k = min(found.shape[1], len(base))
+        kth = np.partition(every, k - 1, axis=1)[:, k - 1 : k]
+        got = np.take_along_axis(every, np.maximum(found, 0), 1)
+        near = (got <= kth + 1e-5 * np.abs(kth)) & (found >= 0)
+        return float(near[:, :k].mean())
+
+
+@pytest.fixture(params=["L2", "IP"])
+def oracle(request: pytest.FixtureRequest) -> Oracle:
+    """Runs the test for both metrics."""
+    return Oracle({"L2": shortlist.METRIC_L2, "IP": shortlist.METRIC_INNER_PRODUCT}[request.param])
+
+
+@pytest.fixture
+def l2() -> Oracle:
+    return Oracle(shortlist.METRIC_L2)
+
+
+@pytest.fixture
+def rng() -> np.random.Generator:
+    return np.random.default_rng(20240229)
+
+
+@pytest.fixture
+def threads() -> Iterator[Callable[[int], None]]:
+    """Sets the number of threads for one test."""
+    before = shortlist.omp_get_max_threads()
+    yield shortlist.omp_set_num_threads
+    shortlist.omp_set_num_threads(before)
+
+
+@pytest.fixture
+def python() -> Callable[..., str]:
+    """Runs code in a fresh interpreter, returns what it printed; a crash or hang fails the test."""
+
+    def run(code: str, *, timeout: float = 120) -> str:
+        path = f"import sys; sys.path[:0] = {sys.path!r}\n"
+        done = subprocess.run(
+            [sys.executable, "-c", path + code], capture_output=True, text=True, timeout=timeout
+        )
+        assert done.returncode == 0, f"exit status {done.returncode}\n{done.stdout}{done.stderr}"
+        return done.stdout
+
+    return run

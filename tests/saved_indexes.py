@@ -1,0 +1,125 @@
+"""Every kind of index that can be saved, small."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+import numpy as np
+import shortlist as sl
+
+D = 8
+L2, IP = sl.METRIC_L2, sl.METRIC_INNER_PRODUCT
+QT_FP16, QT_8BIT, QT_8BIT_UNIFORM, QT_DIRECT, QT_SIGNED = 4, 0, 2, 5, 8
+
+
+def rows(n: int, seed: int = 0) -> np.ndarray:
+    """Integers in float32, so that every dtype stores them exactly."""
+    return np.random.default_rng(seed).integers(0, 100, (n, D)).astype(np.float32)
+
+
+X = rows(60)
+Q = rows(5, seed=1)
+
+
+def filled(index: sl.Index, n: int = 60) -> sl.Index:
+    if not index.is_trained:
+        index.train(X)
+    index.add(X[:n])
+    return index
+
+
+def without(index: sl.Index, *gone: range) -> sl.Index:
+    for ids in gone:
+        index.remove_ids(np.array(ids))
+    return index
+
+
+def named(index: sl.Index) -> sl.Index:
+    if not index.is_trained:
+        index.train(X)
+    index.add_with_ids(X, np.arange(60) * 7 + 3)
+    return index
+
+
+def moved(index: sl.Index) -> sl.Index:
+    """Ids out of slot order: updated vectors get new slots."""
+    index.update_vectors(np.array([3, 5]), X[[3, 5]] + 1)
+    return index
+
+
+def hnsw(**kwargs: object) -> sl.Index:
+    return sl.IndexHNSWFlat(D, 4, **kwargs)
+
+
+INDEXES: dict[str, Callable[[], sl.Index]] = {
+    "Flat": lambda: filled(sl.IndexFlat(D, IP)),
+    "FlatL2": lambda: filled(sl.IndexFlatL2(D)),
+    "FlatIP": lambda: filled(sl.IndexFlatIP(D)),
+    "FlatL2 float16": lambda: filled(sl.IndexFlatL2(D, dtype="float16")),
+    "FlatIP uint8": lambda: filled(sl.IndexFlatIP(D, dtype="uint8")),
+    "Flat int8": lambda: filled(sl.IndexFlat(D, L2, dtype="int8")),
+    "Flat empty": lambda: sl.IndexFlatL2(D),
+    "SQ8": lambda: filled(sl.IndexScalarQuantizer(D, QT_8BIT)),
+    "SQ8 uniform IP": lambda: filled(sl.IndexScalarQuantizer(D, QT_8BIT_UNIFORM, IP)),
+    "SQfp16": lambda: filled(sl.IndexScalarQuantizer(D, QT_FP16)),
+    "SQ8_direct": lambda: filled(sl.IndexScalarQuantizer(D, QT_DIRECT)),
+    "SQ8_direct_signed": lambda: filled(sl.IndexScalarQuantizer(D, QT_SIGNED)),
+    "SQ8 untrained": lambda: sl.IndexScalarQuantizer(D, QT_8BIT),
+    "HNSWFlat": lambda: filled(hnsw()),
+    "HNSWFlat IP float16": lambda: filled(hnsw(metric=IP, dtype="float16")),
+    "HNSWFlat empty": hnsw,
+    "HNSWFlat one": lambda: filled(hnsw(), 1),
+    "HNSWFlat erased": lambda: without(filled(hnsw()), range(3, 7)),
+    "HNSWFlat freed": lambda: without(filled(hnsw()), range(10, 40)),
+    "HNSWFlat freed, erased": lambda: without(filled(hnsw()), range(10, 40), range(50, 52)),
+    "HNSWFlat last gone": lambda: without(filled(hnsw()), range(55, 60)),
+    "HNSWFlat all gone": lambda: without(filled(hnsw()), range(60)),
+    "HNSWFlat named": lambda: named(hnsw()),
+    "HNSWFlat moved": lambda: moved(filled(hnsw())),
+    "HNSWSQ": lambda: filled(sl.IndexHNSWSQ(D, QT_8BIT, 4)),
+    "HNSWSQ untrained": lambda: sl.IndexHNSWSQ(D, QT_8BIT, 4),
+    "HNSW": lambda: filled(sl.IndexHNSW(sl.IndexFlatL2(D), 4)),
+    "IDMap": lambda: named(sl.IndexIDMap(sl.IndexFlatIP(D))),
+    "IDMap2": lambda: named(sl.IndexIDMap2(sl.IndexScalarQuantizer(D, QT_FP16))),
+    "IDMap HNSW": lambda: without(named(sl.IndexIDMap(hnsw())), range(3, 40, 7)),
+    "IDMap2 HNSW last gone": lambda: without(named(sl.IndexIDMap2(hnsw())), range(402, 418)),
+    "RefineFlat": lambda: filled(sl.IndexRefineFlat(sl.IndexScalarQuantizer(D, QT_8BIT))),
+    "Refine": lambda: filled(
+        sl.IndexRefine(sl.IndexHNSWSQ(D, QT_8BIT, 4), sl.IndexScalarQuantizer(D, QT_FP16))
+    ),
+    "IDMap2 RefineFlat HNSW": lambda: named(sl.IndexIDMap2(sl.IndexRefineFlat(hnsw()))),
+}
+
+
+# Small enough to damage at every byte.
+SMALL = {
+    "Flat": lambda: filled(sl.IndexFlatL2(D), 5),
+    "HNSW": lambda: without(filled(hnsw(), 20), range(5, 7)),
+    "IDMap2 RefineFlat SQ8": lambda: named(
+        sl.IndexIDMap2(sl.IndexRefineFlat(sl.IndexScalarQuantizer(D, QT_8BIT)))
+    ),
+}
+
+
+def to_bytes(index: sl.Index) -> bytes:
+    """The native file, as pickling carries it."""
+    data: bytes = index.__reduce__()[1][0]
+    return data
+
+
+def classes(index: sl.Index) -> list[str]:
+    """Class names, from the outside in."""
+    inner = [
+        getattr(index, name)
+        for name in ("index", "storage", "base_index", "refine_index")
+        if hasattr(index, name)
+    ]
+    return [type(index).__name__, *(name for i in inner for name in classes(i))]
+
+
+def assert_same_answers(a: sl.Index, b: sl.Index) -> None:
+    assert a.ntotal == b.ntotal
+    assert a.is_trained == b.is_trained
+    if a.is_trained:
+        for one, two in zip(a.search(Q, 7), b.search(Q, 7), strict=True):
+            np.testing.assert_array_equal(one, two)

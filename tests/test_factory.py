@@ -1,0 +1,162 @@
+from __future__ import annotations
+
+import pytest
+import shortlist
+from hypothesis import example, given
+from hypothesis import strategies as st
+from shortlist.factory import index_factory, parse
+
+# description -> classes from the outside in; a pair is (base_index, refine_index).
+BUILDS = {
+    "Flat": "IndexFlat",
+    "SQ8": "IndexScalarQuantizer",
+    "SQfp16": "IndexScalarQuantizer",
+    "SQ8_direct": "IndexScalarQuantizer",
+    "SQ8_direct_signed": "IndexScalarQuantizer",
+    "HNSW": "IndexHNSWFlat",
+    "HNSW16": "IndexHNSWFlat",
+    "HNSW32,Flat": "IndexHNSWFlat",
+    "HNSW32_Flat": "IndexHNSWFlat",
+    "HNSW32_SQ8": "IndexHNSWSQ",
+    "HNSW32,SQ8": "IndexHNSWSQ",
+    "HNSW,SQfp16": "IndexHNSWSQ",
+    "HNSW8,SQ8_direct": "IndexHNSWSQ",
+    "IDMap,Flat": "IndexIDMap(IndexFlat)",
+    "Flat,IDMap": "IndexIDMap(IndexFlat)",
+    "IDMap2,HNSW32,Flat": "IndexIDMap2(IndexHNSWFlat)",
+    "IDMap,Flat,IDMap2": "IndexIDMap2(IndexIDMap(IndexFlat))",
+    "SQ8,RFlat": "IndexRefineFlat(IndexScalarQuantizer, IndexFlat)",
+    "SQ8,Refine(Flat)": "IndexRefine(IndexScalarQuantizer, IndexFlat)",
+    "HNSW32,SQ8,Refine(SQfp16)": "IndexRefine(IndexHNSWSQ, IndexScalarQuantizer)",
+    "SQ8,Refine(SQfp16),Refine(Flat)":
+        "IndexRefine(IndexRefine(IndexScalarQuantizer, IndexScalarQuantizer), IndexFlat)",
+    "IDMap,HNSW16,SQ8,RFlat": "IndexIDMap(IndexRefineFlat(IndexHNSWSQ, IndexFlat))",
+}
+
+
+def classes(index, downcast=lambda index: index):
+    index = downcast(index)
+    name = type(index).__name__
+    if hasattr(index, "base_index"):
+        return (f"{name}({classes(index.base_index, downcast)}, "
+                f"{classes(index.refine_index, downcast)})")
+    if hasattr(index, "index"):
+        return f"{name}({classes(index.index, downcast)})"
+    return name
+
+
+@pytest.mark.parametrize("description", BUILDS)
+def test_builds_the_class(description):
+    index = index_factory(12, description, shortlist.METRIC_INNER_PRODUCT)
+    assert classes(index) == BUILDS[description]
+    assert index.d == 12
+    assert index.metric_type == shortlist.METRIC_INNER_PRODUCT
+    assert index.ntotal == 0
+
+
+@pytest.mark.parametrize("description", BUILDS)
+def test_faiss_builds_the_same(description):
+    faiss = pytest.importorskip("faiss")
+    index = faiss.index_factory(12, description)
+    assert classes(index, faiss.downcast_index) == BUILDS[description]
+    assert index_factory(12, description).is_trained == index.is_trained
+
+
+def test_parameters_reach_the_index():
+    assert index_factory(8, "HNSW7").hnsw.nb_neighbors(1) == 7
+    assert index_factory(8, "HNSW").hnsw.nb_neighbors(1) == 32
+    assert index_factory(8, "Flat").metric_type == shortlist.METRIC_L2
+    assert index_factory(8, "SQfp16").sq.qtype == shortlist.ScalarQuantizer.QT_fp16
+    assert (index_factory(8, "SQ8_direct_signed").sq.qtype
+            == shortlist.ScalarQuantizer.QT_8bit_direct_signed)
+
+
+def test_needs_training_is_what_the_index_says():
+    for description in BUILDS:
+        assert parse(description).needs_training() != index_factory(4, description).is_trained
+
+
+@pytest.mark.parametrize(("description", "words"), [
+    ("", ["empty", "Known forms"]),
+    ("flat", ["'flat'", "position 0", "did you mean 'Flat'?", "Known forms"]),
+    ("HNWS48,Flat", ["'HNWS48'", "position 0", "'HNSW48'"]),
+    ("hnsw", ["'HNSW'"]),
+    ("HNSW32,sq8", ["'sq8'", "position 7", "'SQ8'"]),
+    ("HNSW32, Flat", ["' Flat'", "position 7", "'Flat'"]),
+    ("SQ8,Refine(Flt)", ["'Flt'", "position 11", "'Flat'"]),
+    ("IDmap,Flat", ["'IDmap'", "'IDMap'"]),
+    ("HNSW1", ["M = 1", "from 2 to 4096"]),
+    ("HNSW" + "9" * 5000, ["from 2 to 4096"]),
+    ("HNSW32_SQ8,Flat", ["'Flat'", "position 11", "does not fit"]),
+    ("Flat,Flat", ["position 5", "does not fit"]),
+    ("SQ8,Refine(HNSW32)", ["'HNSW32'", "position 11"]),
+    ("SQ8,Refine(Flat", ["never closed"]),
+    ("SQ8)", ["')' at position 3"]),
+    ("RFlat", ["behind an index"]),
+    ("IDMap", ["beside an index"]),
+    ("IDMap,", ["empty part at position 6"]),
+    ("Flat," * 20 + "Flat", ["21 comma-separated parts"]),
+])
+def test_wrong_descriptions_are_explained(description, words):
+    with pytest.raises(shortlist.FactoryError) as caught:
+        index_factory(8, description)
+    assert [w for w in words if w not in str(caught.value)] == []
+    assert isinstance(caught.value, ValueError)
+    assert isinstance(caught.value, RuntimeError)
+
+
+@pytest.mark.parametrize("description", [
+    "IVF100,Flat", "IVF4k_HNSW32,PQ16", "PQ16", "PQ16x4fs", "OPQ16_64,IVF1024,PQ16x4fs",
+    "PCA64,Flat", "PCAR64,SQ8", "L2norm,Flat", "LSH", "LSHrt", "NSG32,Flat", "RQ4x8",
+    "LSQ8x4_Nqint8", "PRQ2x4x8", "RaBitQ", "IMI2x8,PQ8", "SQ4", "SQ6", "SQbf16", "HNSW32,PQ16",
+    "HNSW32,SQ4", "ITQ64,LSH", "RR64,Flat", "Pad128,Flat", "MinMax,SQ8", "ZnLattice4x10_4", "BFlat",
+    "IDMap,IVF10,Flat", "IVF10(HNSW32),Flat", "SPANN,SDC2", "SQ8,Refine(PQ16)",
+])
+def test_known_forms_that_cannot_be_built_say_so(description):
+    with pytest.raises(shortlist.FactoryError, match="not available yet"):
+        index_factory(64, description)
+
+
+@pytest.mark.parametrize("description", [None, 3, b"Flat", ["Flat"]])
+def test_not_a_string(description):
+    with pytest.raises(TypeError, match="a string such as 'HNSW32,Flat'"):
+        index_factory(8, description)
+
+
+@given(st.text(max_size=60))
+@example("HNSW\u0663")
+@example("\ud800")
+@example("Flat\x00")
+@example("(" * 60)
+def test_any_text_is_a_plan_or_a_factory_error(text):
+    try:
+        parse(text)
+    except shortlist.FactoryError as error:
+        assert len(str(error)) < 1000  # noqa: PT017
+
+
+PIECES = ["", "8", ",", "(", ")", "_", "x", "Flat", "IDMap,"]
+
+
+@given(st.data())
+def test_mutated_descriptions_build_or_are_explained(data):
+    text = list(data.draw(st.sampled_from(sorted(BUILDS))))
+    for _ in range(data.draw(st.integers(1, 3))):
+        at = data.draw(st.integers(0, len(text)))
+        replacement = data.draw(st.sampled_from(PIECES))
+        text[at : at + data.draw(st.integers(0, 2))] = list(replacement)
+    try:
+        index = index_factory(4, "".join(text))
+    except shortlist.FactoryError:
+        return
+    assert index.d == 4
+
+
+def test_memory_estimate_grows_with_what_is_stored():
+    d = 128
+    assert parse("Flat").bytes_per_vector(d) == 4 * d
+    assert parse("Flat").bytes_per_vector(d, "uint8") == d
+    assert parse("SQfp16").bytes_per_vector(d) == 2 * d
+    assert parse("SQ8,RFlat").bytes_per_vector(d) == 5 * d
+    assert 64 * 4 < parse("HNSW32,SQ8").bytes_per_vector(d) - d < 70 * 4
+    assert parse("IDMap,SQ8").bytes_per_vector(d) == d + 8
