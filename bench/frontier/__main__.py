@@ -1,0 +1,213 @@
+"""Command line of bench.frontier."""
+
+from __future__ import annotations
+
+import argparse
+import importlib.util
+import json
+import os
+import platform
+import sys
+import time
+from dataclasses import asdict, replace
+from pathlib import Path
+from statistics import median
+from typing import Any
+
+import numpy as np
+
+from bench.frontier import dataset, report, runner, summary
+from bench.frontier.contenders import CONTENDERS
+from bench.frontier.worker import Cache
+
+STORAGES = ("uint8", "float16", "float32")
+K = 10
+
+
+def main() -> None:
+    parser = _parser()
+    args = parser.parse_args()
+    settings = _settings(parser, args)
+    try:
+        data = dataset.load(args.data, K, args.limit, args.queries, args.metric)
+    except (FileNotFoundError, ValueError) as error:
+        parser.error(str(error))
+    if not args.storage:
+        own = str(data.base.dtype)
+        settings = replace(settings, storages=tuple(dict.fromkeys([own, "float32"])))
+    name = data.name if args.limit is None else f"{data.name}-{len(data.base)}"
+    out: Path = args.out or Path(__file__).parents[1] / "results" / name
+    cache = out / "indexes"
+    cache.mkdir(parents=True, exist_ok=True)
+
+    def cache_for(library: str) -> Cache:
+        keep = library != "ours" or args.keep_ours
+        return Cache(cache, read=keep and not args.rebuild, write=keep)
+
+    start = time.perf_counter()
+    curves = runner.run(data, settings, cache_for, tell=_tell)
+    _tell(f"took {time.perf_counter() - start:.0f} s in all")
+
+    found = summary.summarise(curves)
+    about = {
+        "data": {
+            "name": data.name,
+            "rows": len(data.base),
+            "d": data.base.shape[1],
+            "dtype": str(data.base.dtype),
+            "metric": data.metric,
+            "queries": len(data.queries),
+            "k": data.k,
+        },
+        "settings": asdict(settings),
+        "environment": _environment(curves, settings.core),
+    }
+    results = {
+        **about,
+        "contenders": [curve.to_json() for curve in curves],
+        "summary": found.to_json(),
+    }
+    (out / "results.json").write_text(json.dumps(results, indent=1, ensure_ascii=False) + "\n")
+    text = report.markdown(**about, curves=curves, summary=found)
+    (out / "results.md").write_text(text)
+    print(text)
+    if importlib.util.find_spec("matplotlib"):
+        from bench.frontier.plot import plot
+
+        title = f"{data.name}: {len(data.base):,} x {data.base.shape[1]}, M {settings.M}"
+        plot(curves, title, out / "frontier.png")
+    else:
+        _tell("no plot: matplotlib is not installed (pip install matplotlib)")
+    _tell(f"written to {out}")
+
+
+def _parser() -> argparse.ArgumentParser:
+    parser = argparse.ArgumentParser(
+        prog="python -m bench.frontier",
+        description="Recall against QPS of HNSW indexes: shortlist beside its peers.",
+    )
+    add = parser.add_argument
+    add("data", type=Path, help="folder with base.*.npy, query.*.npy, gt.i32.npy")
+    add("--libs", type=_words, help=f"of {','.join(CONTENDERS)} (default: those installed)")
+    add(
+        "--storage",
+        type=_words,
+        help=f"of {','.join(STORAGES)} (default: the data's own and float32); "
+        "a library with none of these takes part with what it has",
+    )
+    add("--metric", choices=("l2", "ip"), help="default: ip if the vectors are of unit length")
+    add("--M", type=_positive, default=16, help="default: 16")
+    add("--ef-construction", type=_positive, default=200, metavar="EF", help="default: 200")
+    add(
+        "--ef",
+        type=_numbers,
+        metavar="EF,EF...",
+        default="10,14,20,28,40,56,80,112,160,224,320,448,640,896",
+        help="efSearch values (default: %(default)s); a sweep stops early once its recall is "
+        f"beyond {runner.CEILING}",
+    )
+    add("--limit", type=_positive, metavar="N", help="use only the first N base vectors")
+    add(
+        "--queries", type=_positive, metavar="N", default=2000, help="use at most N (default: 2000)"
+    )
+    add("--rounds", type=_positive, metavar="N", default=5, help="default: 5")
+    add(
+        "--seconds-per-point",
+        type=float,
+        metavar="S",
+        default=0.8,
+        help="about the longest that one measurement may take (default: 0.8)",
+    )
+    add("--threads-build", type=_positive, metavar="N", default=2, help="default: 2")
+    add("--core", type=int, metavar="N", help="where to search (default: the last allowed core)")
+    add(
+        "--out",
+        type=Path,
+        metavar="DIR",
+        help="for results and cached indexes (default: bench/results/NAME of the data)",
+    )
+    add("--rebuild", action="store_true", help="ignore cached indexes")
+    add("--keep-ours", action="store_true", help="cache shortlist's indexes too")
+    return parser
+
+
+def _settings(parser: argparse.ArgumentParser, args: argparse.Namespace) -> runner.Settings:
+    installed = tuple(name for name, contender in CONTENDERS.items() if contender.installed())
+    libs = args.libs or installed
+    for name in libs:
+        if name not in CONTENDERS:
+            parser.error(f"--libs {name}: expected some of {','.join(CONTENDERS)}")
+        if name not in installed:
+            parser.error(f"--libs {name}: {CONTENDERS[name].module} is not installed here")
+    if not libs:
+        parser.error("none of the libraries is installed")
+    for storage in args.storage or ():
+        if storage not in STORAGES:
+            parser.error(f"--storage {storage}: expected some of {','.join(STORAGES)}")
+    cores = os.sched_getaffinity(0)
+    core = max(cores) if args.core is None else args.core
+    if core not in cores:
+        parser.error(f"--core {core}: this process may use {sorted(cores)}")
+    return runner.Settings(
+        libs=libs,
+        storages=args.storage or (),
+        M=args.M,
+        ef_construction=args.ef_construction,
+        efs=args.ef,
+        rounds=args.rounds,
+        threads_build=args.threads_build,
+        seconds_per_point=args.seconds_per_point,
+        core=core,
+    )
+
+
+def _environment(curves: list[runner.Curve], core: int) -> dict[str, Any]:
+    """What to know about the machine to read the numbers."""
+    titles = {curve.library: CONTENDERS[curve.library].title for curve in curves}
+    return {
+        "cpu": _cpu_model(),
+        "cores": os.cpu_count(),
+        "core": core,
+        "share_of_core": _share_of_core(curves),
+        "system": platform.platform(),
+        "python": platform.python_version(),
+        "numpy": np.__version__,
+        "versions": {titles[c.library]: c.build.version for c in curves},
+        "details": {titles[c.library]: c.build.details for c in curves if c.build.details},
+    }
+
+
+def _share_of_core(curves: list[runner.Curve]) -> float:
+    """CPU time over wall time while searching: well below 1 when others used the core too."""
+    points = [point for curve in curves for point in curve.points]
+    return median(w / c for p in points for w, c in zip(p.qps_wall, p.qps, strict=True))
+
+
+def _cpu_model() -> str:
+    for line in Path("/proc/cpuinfo").read_text().splitlines():
+        if line.startswith("model name"):
+            return line.partition(":")[2].strip()
+    return platform.machine()
+
+
+def _positive(text: str) -> int:
+    value = int(text)
+    if value < 1:
+        raise argparse.ArgumentTypeError(f"{text}: expected a positive number")
+    return value
+
+
+def _words(text: str) -> tuple[str, ...]:
+    return tuple(dict.fromkeys(text.split(",")))
+
+
+def _numbers(text: str) -> tuple[int, ...]:
+    return tuple(sorted({_positive(word) for word in text.split(",")}))
+
+
+def _tell(message: str) -> None:
+    print(message, file=sys.stderr, flush=True)
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,18 @@
+"""One file per library; CONTENDERS maps the names `--libs` takes to their classes."""
+
+from __future__ import annotations
+
+from bench.frontier.contenders.base import Contender, Spec
+from bench.frontier.contenders.faiss import Faiss
+from bench.frontier.contenders.hnswlib import Hnswlib
+from bench.frontier.contenders.ours import Ours
+from bench.frontier.contenders.usearch import Usearch
+
+CONTENDERS: dict[str, type[Contender]] = {
+    "ours": Ours,
+    "faiss": Faiss,
+    "hnswlib": Hnswlib,
+    "usearch": Usearch,
+}
+
+__all__ = ["CONTENDERS", "Contender", "Spec"]

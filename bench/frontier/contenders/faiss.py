@@ -1,0 +1,58 @@
+"""faiss-cpu: IndexHNSWFlat for float32, IndexHNSWSQ for uint8 (8bit_direct) and float16."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import numpy as np
+
+from bench.frontier.contenders.base import Contender, Spec
+
+
+class Faiss(Contender):
+    module = "faiss"
+    title = "faiss"
+
+    def __init__(self, spec: Spec) -> None:
+        super().__init__(spec)
+        self.lib.omp_set_num_threads(1)
+
+    @classmethod
+    def storages(cls, metric: str) -> tuple[str, ...]:
+        return ("uint8", "float16", "float32")
+
+    def prepare(self, x: np.ndarray) -> np.ndarray:
+        return np.array(x, dtype=np.float32, order="C")  # whatever it stores, it takes float32
+
+    def build(self, base: np.ndarray, threads: int) -> None:
+        s, lib = self.spec, self.lib
+        metric = lib.METRIC_L2 if s.metric == "l2" else lib.METRIC_INNER_PRODUCT
+        if s.storage == "float32":
+            self.index = lib.IndexHNSWFlat(s.d, s.M, metric)
+        else:
+            quantizer = lib.ScalarQuantizer
+            qtype = quantizer.QT_fp16 if s.storage == "float16" else quantizer.QT_8bit_direct
+            self.index = lib.IndexHNSWSQ(s.d, qtype, s.M, metric)
+        self.index.hnsw.efConstruction = s.ef_construction
+        lib.omp_set_num_threads(threads)
+        self.index.train(base)  # learns nothing with these quantizers
+        self.index.add(base)
+        lib.omp_set_num_threads(1)
+
+    def set_ef(self, ef: int) -> None:
+        self.index.hnsw.efSearch = ef
+
+    def search1(self, query: np.ndarray) -> np.ndarray:
+        return self.index.search(query, self.spec.k)[1]
+
+    def search_batch(self, queries: np.ndarray) -> np.ndarray:
+        return self.index.search(queries, self.spec.k)[1]
+
+    def save(self, path: Path) -> None:
+        self.lib.write_index(self.index, str(path))
+
+    def load(self, path: Path) -> None:
+        self.index = self.lib.read_index(str(path))
+
+    def details(self) -> str:
+        return str(self.lib.get_compile_options()).strip()

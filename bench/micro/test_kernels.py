@@ -1,0 +1,89 @@
+"""Time of every kernel on every instruction set of this machine, one core.
+
+    pip install "shortlist[bench,test]"
+    pytest bench/micro
+
+`cached` takes 32 rows that stay in the first-level cache; `gather` takes random rows out of a
+million, 32 at a time, as a search of a graph does. `-k "gather and l2_u8"` picks some.
+"""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+
+import shortlist
+from shortlist._core import _kernels
+
+LEVELS = shortlist.simd_levels()
+D = 128
+ROWS = 1_000_000
+GATHERED = 64_000
+
+
+def row_type(op: str) -> np.dtype:
+    if op == "l2_scaled":
+        return np.dtype(np.uint8)
+    types = {"32": np.float32, "16": np.float16, "u8": np.uint8, "i8": np.int8}
+    return np.dtype(types[op[-2:]])
+
+
+def query_for(op: str) -> np.ndarray:
+    if op == "l2_scaled":
+        return np.ones(2 * D, np.float32)
+    return np.ones(D, row_type(op) if op.endswith(("_u8", "_i8")) else np.float32)
+
+
+@pytest.fixture(scope="module")
+def million() -> np.ndarray:
+    """Bytes for a million rows of the widest type; their values do not matter to the time."""
+    return np.ones(ROWS * D * 4, np.uint8)
+
+
+@pytest.fixture(scope="module")
+def anywhere() -> np.ndarray:
+    return np.random.default_rng(0).integers(0, ROWS, GATHERED, np.uint32)
+
+
+@pytest.mark.parametrize("isa", LEVELS)
+@pytest.mark.parametrize("op", _kernels.rows_ops)
+def test_cached(measure, op: str, isa: str) -> None:
+    dtype, repeat = row_type(op), 100
+    base, query = np.ones((32, D), dtype), query_for(op)
+    measure(
+        lambda: _kernels.rows(isa, op, query, base, None, repeat),
+        32 * repeat, "row", D * dtype.itemsize, "GB/s",
+    )  # fmt: skip
+
+
+@pytest.mark.parametrize("isa", LEVELS)
+@pytest.mark.parametrize("op", _kernels.rows_ops)
+def test_gather(measure, million: np.ndarray, anywhere: np.ndarray, op: str, isa: str) -> None:
+    dtype = row_type(op)
+    base = million[: ROWS * D * dtype.itemsize].view(dtype).reshape(ROWS, D)
+    query = query_for(op)
+    measure(
+        lambda: _kernels.rows(isa, op, query, base, anywhere),
+        GATHERED, "row", D * dtype.itemsize, "GB/s",
+    )  # fmt: skip
+
+
+@pytest.mark.parametrize("isa", LEVELS)
+@pytest.mark.parametrize("kind", ["f32", "s16"])
+def test_dots(measure, kind: str, isa: str) -> None:
+    dot = _kernels.dot_f32 if kind == "f32" else _kernels.dot_s16
+    dtype = np.float32 if kind == "f32" else np.int16
+    a, b, repeat = np.ones((48, D), dtype), np.ones((64, D), dtype), 10
+    measure(lambda: dot(isa, a, b, repeat), 48 * 64 * repeat, "pair", D, "multiply-adds/ns")
+
+
+@pytest.mark.parametrize("isa", LEVELS)
+@pytest.mark.parametrize("to", ["widen", "narrow"])
+def test_halves(measure, to: str, isa: str) -> None:
+    n = 8192
+    if to == "widen":
+        halves = np.ones(n, np.float16).view(np.uint16)
+        measure(lambda: _kernels.widen_f16(isa, halves), n, "value", 2, "GB/s")
+    else:
+        floats = np.ones(n, np.float32)
+        measure(lambda: _kernels.narrow_f16(isa, floats), n, "value", 4, "GB/s")
