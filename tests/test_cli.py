@@ -79,9 +79,15 @@ def test_build_reads_in_pieces(run, tmp_path, monkeypatch):
         assert (index.search(x, 1)[1][:, 0] == np.arange(500)).mean() > 0.95
 
 
-@pytest.mark.parametrize(("options", "stored"), [
-    ([], "uint8"), (["--dtype", "float32"], "float32"), (["--metric", "cosine"], "float32"),
-    (["--metric", "cosine", "--dtype", "float16"], "float16")])
+@pytest.mark.parametrize(
+    ("options", "stored"),
+    [
+        ([], "uint8"),
+        (["--dtype", "float32"], "float32"),
+        (["--metric", "cosine"], "float32"),
+        (["--metric", "cosine", "--dtype", "float16"], "float16"),
+    ],
+)
 def test_storage_follows_the_input_unless_told(run, vectors, tmp_path, options, stored):
     out = tmp_path / "i"
     said = run("build", vectors[0], "--index", "Flat", "--out", out, "--json", *options)
@@ -103,8 +109,9 @@ def test_search_writes_ids(run, index, tmp_path, suffix):
     path, x = index
     np.save(tmp_path / "q.npy", x[:40])
     out = tmp_path / f"r{suffix}"
-    said = json.loads(run("search", path, tmp_path / "q.npy", "-k", 7, "--ef", 200, "--out", out,
-                          "--json").out)
+    said = json.loads(
+        run("search", path, tmp_path / "q.npy", "-k", 7, "--ef", 200, "--out", out, "--json").out
+    )
     assert (said["n"], said["k"], said["missing"]) == (40, 7, 0)
     found = read_truth(out)
     assert found.ids.shape == (40, 7)
@@ -115,8 +122,9 @@ def test_search_writes_ids(run, index, tmp_path, suffix):
 def test_search_of_more_than_there_is(run, tmp_path):
     np.save(tmp_path / "x.npy", np.eye(3, dtype=np.float32))
     run("build", tmp_path / "x.npy", "--index", "Flat", "--out", tmp_path / "i")
-    said = run("search", tmp_path / "i", tmp_path / "x.npy", "-k", 5, "--out", tmp_path / "r.npy",
-               "--json")
+    said = run(
+        "search", tmp_path / "i", tmp_path / "x.npy", "-k", 5, "--out", tmp_path / "r.npy", "--json"
+    )
     assert json.loads(said.out)["missing"] == 6
 
 
@@ -152,8 +160,17 @@ def test_eval_draws(run, index, tmp_path):
     path, x = index
     np.save(tmp_path / "t.npy", truth_of(x, x, 10))
     out = tmp_path / "p.png"
-    said = run("eval", path, tmp_path / "x.npy", "--truth", tmp_path / "t.npy", "--plot", out,
-               "--sweep", "10,50")
+    said = run(
+        "eval",
+        path,
+        tmp_path / "x.npy",
+        "--truth",
+        tmp_path / "t.npy",
+        "--plot",
+        out,
+        "--sweep",
+        "10,50",
+    )
     assert f"plot: {out}" in said.out
     assert out.read_bytes().startswith(b"\x89PNG")
 
@@ -187,30 +204,50 @@ def test_memory_is_checked_before_building(run, vectors, tmp_path):
 
 def test_memory_refusal_names_what_would_fit(run, tmp_path):
     np.lib.format.open_memmap(tmp_path / "x.npy", "w+", np.float32, (400_000, 512))
-    line = error_line(run("build", tmp_path / "x.npy", "--out", tmp_path / "i", "--index", "Flat",
-                          "--memory", "750M", code=1))
+    line = error_line(
+        run(
+            "build",
+            tmp_path / "x.npy",
+            "--out",
+            tmp_path / "i",
+            "--index",
+            "Flat",
+            "--memory",
+            "750M",
+            code=1,
+        )
+    )
     assert "these would fit: HNSW16,SQ8 (" in line
 
 
-@pytest.mark.parametrize(("arguments", "words"), [
-    (["build", "x.npy", "--out", "i", "--index", "HNWS32"], "did you mean 'HNSW32'?"),
-    (["build", "x.npy", "--out", "i", "--index", "IVF8,Flat"], "not available yet"),
-    (["build", "none.npy", "--out", "i"], "none.npy: No such file"),
-    (["build", "text.npy", "--out", "i"], "not a readable .npy file"),
-    (["build", "nan.npy", "--out", "i"], "NaN"),
-    (["build", "x.npy", "--out", "no/such/i"], "no folder"),
-    (["build", "x.npy", "--out", "."], "is a folder"),
-    (["build", "x.npy", "--out", "i", "--index", "Flat", "--ef-construction", "40"], "no graph"),
-    (["search", "x.npy", "x.npy", "--out", "r.npy"], "x.npy"),
-    (["search", "text.npy", "x.npy", "--out", "r.npy"], "text.npy"),
-    (["search", "ok.index", "wide.npy", "--out", "r.npy"], "17"),
-    (["info", "none"], "none: No such file"),
-    (["info", "."], "Is a directory"),
-    (["info", "cut.index"], "cut.index"),
-    (["eval", "ok.index", "x.npy", "--truth", "x.npy"], "truth has 16 columns; expected at least"),
-    (["eval", "ok.index", "x.npy", "--truth", "short.npy"], "truth has 2 rows; expected 600"),
-    (["eval", "flat.index", "x.npy", "--truth", "long.npy", "--ef", "9"], "has no graph"),
-])
+@pytest.mark.parametrize(
+    ("arguments", "words"),
+    [
+        (["build", "x.npy", "--out", "i", "--index", "HNWS32"], "did you mean 'HNSW32'?"),
+        (["build", "x.npy", "--out", "i", "--index", "IVF8,Flat"], "not available yet"),
+        (["build", "none.npy", "--out", "i"], "none.npy: No such file"),
+        (["build", "text.npy", "--out", "i"], "not a readable .npy file"),
+        (["build", "nan.npy", "--out", "i"], "NaN"),
+        (["build", "x.npy", "--out", "no/such/i"], "no folder"),
+        (["build", "x.npy", "--out", "."], "is a folder"),
+        (
+            ["build", "x.npy", "--out", "i", "--index", "Flat", "--ef-construction", "40"],
+            "no graph",
+        ),
+        (["search", "x.npy", "x.npy", "--out", "r.npy"], "x.npy"),
+        (["search", "text.npy", "x.npy", "--out", "r.npy"], "text.npy"),
+        (["search", "ok.index", "wide.npy", "--out", "r.npy"], "17"),
+        (["info", "none"], "none: No such file"),
+        (["info", "."], "Is a directory"),
+        (["info", "cut.index"], "cut.index"),
+        (
+            ["eval", "ok.index", "x.npy", "--truth", "x.npy"],
+            "truth has 16 columns; expected at least",
+        ),
+        (["eval", "ok.index", "x.npy", "--truth", "short.npy"], "truth has 2 rows; expected 600"),
+        (["eval", "flat.index", "x.npy", "--truth", "long.npy", "--ef", "9"], "has no graph"),
+    ],
+)
 def test_bad_data_is_one_line_and_exit_1(run, vectors, tmp_path, monkeypatch, arguments, words):
     monkeypatch.chdir(tmp_path)
     (tmp_path / "text.npy").write_bytes(b"words, not vectors")
@@ -227,18 +264,21 @@ def test_bad_data_is_one_line_and_exit_1(run, vectors, tmp_path, monkeypatch, ar
     assert not (tmp_path / "i").exists()
 
 
-@pytest.mark.parametrize(("arguments", "words"), [
-    (["nope"], "No such command 'nope'"),
-    (["build"], "INPUT"),
-    (["build", "x.npy"], "--out"),
-    (["build", "x.npy", "--out", "i", "--metric", "hamming"], "'hamming'"),
-    (["build", "x.npy", "--out", "i", "--memory", "lots"], "'lots' is not a size"),
-    (["build", "x.npy", "--out", "i", "--dtype", "int8", "--metric", "cosine"], "cannot be"),
-    (["search", "i", "x.npy", "--out", "r.txt"], "unknown suffix '.txt'"),
-    (["search", "i", "x.npy", "--out", "r.npy", "-k", "0"], "-k"),
-    (["eval", "x.index", "x.npy"], "--truth"),
-    (["eval", "x.index", "x.npy", "--sweep", "a,b"], "expected numbers"),
-])
+@pytest.mark.parametrize(
+    ("arguments", "words"),
+    [
+        (["nope"], "No such command 'nope'"),
+        (["build"], "INPUT"),
+        (["build", "x.npy"], "--out"),
+        (["build", "x.npy", "--out", "i", "--metric", "hamming"], "'hamming'"),
+        (["build", "x.npy", "--out", "i", "--memory", "lots"], "'lots' is not a size"),
+        (["build", "x.npy", "--out", "i", "--dtype", "int8", "--metric", "cosine"], "cannot be"),
+        (["search", "i", "x.npy", "--out", "r.txt"], "unknown suffix '.txt'"),
+        (["search", "i", "x.npy", "--out", "r.npy", "-k", "0"], "-k"),
+        (["eval", "x.index", "x.npy"], "--truth"),
+        (["eval", "x.index", "x.npy", "--sweep", "a,b"], "expected numbers"),
+    ],
+)
 def test_wrong_usage_is_one_line_and_exit_2(run, index, tmp_path, monkeypatch, arguments, words):
     monkeypatch.chdir(tmp_path)
     assert words in error_line(run(*arguments, code=2))
@@ -290,8 +330,12 @@ def test_without_the_extra_the_pip_line_is_printed(run, monkeypatch, missing):
 
 
 def test_python_m_shortlist(tmp_path):
-    done = subprocess.run([sys.executable, "-m", "shortlist", "info", str(tmp_path / "none")],
-                          capture_output=True, text=True, check=False)
+    done = subprocess.run(
+        [sys.executable, "-m", "shortlist", "info", str(tmp_path / "none")],
+        capture_output=True,
+        text=True,
+        check=False,
+    )
     assert done.returncode == 1
     assert done.stderr == f"shortlist: error: {tmp_path / 'none'}: No such file or directory\n"
 
@@ -308,9 +352,22 @@ def test_ctrl_c_exits_130_and_leaves_no_file(tmp_path):
     x = np.random.default_rng(0).normal(size=(200_000, 64)).astype(np.float32)
     np.save(tmp_path / "x.npy", x)
     done = subprocess.run(
-        [sys.executable, "-c", INTERRUPTED, "build", str(tmp_path / "x.npy"), "--out",
-         str(tmp_path / "i"), "--ef-construction", "400"],
-        capture_output=True, text=True, check=False, timeout=60)
+        [
+            sys.executable,
+            "-c",
+            INTERRUPTED,
+            "build",
+            str(tmp_path / "x.npy"),
+            "--out",
+            str(tmp_path / "i"),
+            "--ef-construction",
+            "400",
+        ],
+        capture_output=True,
+        text=True,
+        check=False,
+        timeout=60,
+    )
     assert done.returncode == 130
     assert done.stderr == "shortlist: interrupted\n"
     assert [p.name for p in tmp_path.iterdir()] == ["x.npy"]

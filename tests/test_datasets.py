@@ -12,15 +12,23 @@ from shortlist import datasets
 from shortlist.datasets import Dataset, Truth, Vectors, load, read_truth, sample
 
 WRITERS = {
-    ".fvecs": (datasets.write_fvecs, "float32"), ".ivecs": (datasets.write_ivecs, "int32"),
-    ".bvecs": (datasets.write_bvecs, "uint8"), ".fbin": (datasets.write_fbin, "float32"),
-    ".u8bin": (datasets.write_u8bin, "uint8"), ".i8bin": (datasets.write_i8bin, "int8"),
+    ".fvecs": (datasets.write_fvecs, "float32"),
+    ".ivecs": (datasets.write_ivecs, "int32"),
+    ".bvecs": (datasets.write_bvecs, "uint8"),
+    ".fbin": (datasets.write_fbin, "float32"),
+    ".u8bin": (datasets.write_u8bin, "uint8"),
+    ".i8bin": (datasets.write_i8bin, "int8"),
     ".ibin": (datasets.write_ibin, "int32"),
 }
 READERS = {
-    ".fvecs": datasets.read_fvecs, ".ivecs": datasets.read_ivecs, ".bvecs": datasets.read_bvecs,
-    ".fbin": datasets.read_fbin, ".u8bin": datasets.read_u8bin, ".i8bin": datasets.read_i8bin,
-    ".ibin": datasets.read_ibin, ".npy": datasets.read_npy,
+    ".fvecs": datasets.read_fvecs,
+    ".ivecs": datasets.read_ivecs,
+    ".bvecs": datasets.read_bvecs,
+    ".fbin": datasets.read_fbin,
+    ".u8bin": datasets.read_u8bin,
+    ".i8bin": datasets.read_i8bin,
+    ".ibin": datasets.read_ibin,
+    ".npy": datasets.read_npy,
 }
 FIXTURE = settings(suppress_health_check=[HealthCheck.function_scoped_fixture], deadline=None)
 
@@ -54,7 +62,8 @@ def test_bytes_on_disk_are_those_of_the_formats(tmp_path):
     assert (tmp_path / "x.u8bin").read_bytes() == b"\2\0\0\0\2\0\0\0\1\2\3\4"
     datasets.write_fvecs(tmp_path / "x.fvecs", x)
     assert (tmp_path / "x.fvecs").read_bytes() == b"".join(
-        b"\2\0\0\0" + row.astype("<f4").tobytes() for row in x)
+        b"\2\0\0\0" + row.astype("<f4").tobytes() for row in x
+    )
 
 
 @pytest.mark.parametrize("dtype", ["float32", "float16", "float64", "uint8", "int8", ">f4"])
@@ -96,23 +105,29 @@ def test_a_file_of_another_size_is_refused(tmp_path, suffix, change):
         load(path)
 
 
-@pytest.mark.parametrize(("suffix", "content", "words"), [
-    (".fvecs", b"", "0 bytes"),
-    (".fvecs", b"\xff\xff\xff\xff" + b"\0" * 16, "-1 columns"),
-    (".fvecs", b"\0\0\0\0" * 4, "0 columns"),
-    (".fvecs", b"\1\0\0\0aaaa\2\0\0\0aaaa", "row 1 is 2 wide; expected 1"),
-    (".bvecs", b"\xff\xff\xff\x7f" + b"\0" * 50, "2147483647 columns"),
-    (".fbin", b"\0\0\0", "3 bytes; expected a header"),
-    (".fbin", b"\0\0\0\0\4\0\0\0", "0 rows"),
-    (".fbin", b"\xff\xff\xff\xff\x10\0\0\0" + b"\0" * 64,
-     "expected 274877906888 for the 4294967295 x 16"),
-    (".u8bin", b"\4\0\0\0\0\0\0\0", "0 columns"),
-    (".bin", b"\4\0\0\0\2\0\0\0abcdefg", "15 bytes; expected 72"),
-    (".npy", b"", "not a readable .npy"),
-    (".npy", b"hello, I am a text", "not a readable .npy"),
-    (".txt", b"1 2 3", "unknown suffix '.txt'"),
-    ("", b"1 2 3", "unknown suffix ''"),
-])
+@pytest.mark.parametrize(
+    ("suffix", "content", "words"),
+    [
+        (".fvecs", b"", "0 bytes"),
+        (".fvecs", b"\xff\xff\xff\xff" + b"\0" * 16, "-1 columns"),
+        (".fvecs", b"\0\0\0\0" * 4, "0 columns"),
+        (".fvecs", b"\1\0\0\0aaaa\2\0\0\0aaaa", "row 1 is 2 wide; expected 1"),
+        (".bvecs", b"\xff\xff\xff\x7f" + b"\0" * 50, "2147483647 columns"),
+        (".fbin", b"\0\0\0", "3 bytes; expected a header"),
+        (".fbin", b"\0\0\0\0\4\0\0\0", "0 rows"),
+        (
+            ".fbin",
+            b"\xff\xff\xff\xff\x10\0\0\0" + b"\0" * 64,
+            "expected 274877906888 for the 4294967295 x 16",
+        ),
+        (".u8bin", b"\4\0\0\0\0\0\0\0", "0 columns"),
+        (".bin", b"\4\0\0\0\2\0\0\0abcdefg", "15 bytes; expected 72"),
+        (".npy", b"", "not a readable .npy"),
+        (".npy", b"hello, I am a text", "not a readable .npy"),
+        (".txt", b"1 2 3", "unknown suffix '.txt'"),
+        ("", b"1 2 3", "unknown suffix ''"),
+    ],
+)
 def test_foreign_content_is_named(tmp_path, suffix, content, words):
     path = tmp_path / f"file{suffix}"
     path.write_bytes(content)
@@ -121,14 +136,17 @@ def test_foreign_content_is_named(tmp_path, suffix, content, words):
     assert "file" in str(caught.value)
 
 
-@pytest.mark.parametrize(("array", "words"), [
-    (np.zeros(4), "shape \\(4,\\); expected 2 dim"),
-    (np.zeros((2, 2, 2)), "expected 2 dim"),
-    (np.zeros((3, 2), complex), "complex128; expected one of"),
-    (np.array([["a", "b"]]), "expected one of"),
-    (np.asfortranarray(np.zeros((3, 2))), "Fortran order"),
-    (np.zeros((3, 0), np.float32), "0 columns"),
-])
+@pytest.mark.parametrize(
+    ("array", "words"),
+    [
+        (np.zeros(4), "shape \\(4,\\); expected 2 dim"),
+        (np.zeros((2, 2, 2)), "expected 2 dim"),
+        (np.zeros((3, 2), complex), "complex128; expected one of"),
+        (np.array([["a", "b"]]), "expected one of"),
+        (np.asfortranarray(np.zeros((3, 2))), "Fortran order"),
+        (np.zeros((3, 0), np.float32), "0 columns"),
+    ],
+)
 def test_npy_that_is_no_matrix(tmp_path, array, words):
     np.save(tmp_path / "x.npy", array)
     with pytest.raises(ValueError, match=words):
@@ -143,11 +161,15 @@ def test_pickles_are_never_loaded(tmp_path):
 
 @pytest.mark.parametrize("suffix", [*WRITERS, ".npy", ".bin", ".parquet", ".hdf5"])
 @FIXTURE
-@given(content=st.one_of(
-    st.binary(max_size=80),
-    st.tuples(st.integers(0, 2**32 - 1), st.integers(0, 8), st.binary(max_size=64)).map(
-        lambda t: t[0].to_bytes(4, "little") + t[1].to_bytes(4, "little") + t[2]),
-    st.binary(max_size=60).map(lambda b: b"\x93NUMPY\1\0" + b)))
+@given(
+    content=st.one_of(
+        st.binary(max_size=80),
+        st.tuples(st.integers(0, 2**32 - 1), st.integers(0, 8), st.binary(max_size=64)).map(
+            lambda t: t[0].to_bytes(4, "little") + t[1].to_bytes(4, "little") + t[2]
+        ),
+        st.binary(max_size=60).map(lambda b: b"\x93NUMPY\1\0" + b),
+    )
+)
 def test_any_bytes_are_vectors_or_a_value_error(tmp_path, suffix, content):
     if suffix in (".parquet", ".hdf5"):
         pytest.importorskip("pyarrow" if suffix == ".parquet" else "h5py")
@@ -188,15 +210,18 @@ def test_read_outside_the_rows(tmp_path):
             found.read(start, stop)
 
 
-@pytest.mark.parametrize(("write", "x", "words"), [
-    (datasets.write_bvecs, [[256]], "256 do not fit uint8"),
-    (datasets.write_i8bin, [[-129, 0]], "-129 to 0 do not fit int8"),
-    (datasets.write_ivecs, [[2**31]], "do not fit int32"),
-    (datasets.write_u8bin, [[0.5]], "round or scale"),
-    (datasets.write_fvecs, [1.0, 2.0], r"shape \(2,\)"),
-    (datasets.write_fbin, np.zeros((0, 3)), r"shape \(0, 3\)"),
-    (datasets.write_fbin, [["a"]], "cannot write"),
-])
+@pytest.mark.parametrize(
+    ("write", "x", "words"),
+    [
+        (datasets.write_bvecs, [[256]], "256 do not fit uint8"),
+        (datasets.write_i8bin, [[-129, 0]], "-129 to 0 do not fit int8"),
+        (datasets.write_ivecs, [[2**31]], "do not fit int32"),
+        (datasets.write_u8bin, [[0.5]], "round or scale"),
+        (datasets.write_fvecs, [1.0, 2.0], r"shape \(2,\)"),
+        (datasets.write_fbin, np.zeros((0, 3)), r"shape \(0, 3\)"),
+        (datasets.write_fbin, [["a"]], "cannot write"),
+    ],
+)
 def test_writers_refuse_what_they_would_change(tmp_path, write, x, words):
     with pytest.raises(ValueError, match=words):
         write(tmp_path / "x", x)
@@ -257,8 +282,7 @@ def test_parquet_lists(parquet, dtype, fixed):
     x = some(20, 6, dtype)
     flat = pa.array(x.ravel())
     kind = pa.list_(flat.type, 6) if fixed else pa.large_list(flat.type)
-    column = (pa.FixedSizeListArray.from_arrays(flat, 6) if fixed
-              else pa.array(list(x), type=kind))
+    column = pa.FixedSizeListArray.from_arrays(flat, 6) if fixed else pa.array(list(x), type=kind)
     found = load(write(column.slice(2, 17)))
     assert (found.shape, found.dtype) == ((17, 6), np.dtype(dtype))
     np.testing.assert_array_equal(np.asarray(found), x[2:19])
@@ -284,8 +308,11 @@ def test_parquet_column_is_chosen(parquet):
 def test_parquet_rows_that_are_no_vectors(parquet):
     pa, write = parquet
     rows = some(20).tolist()
-    for at, row, words in ((9, None, "row 9 of 'vector' is null"), (11, [1.0], "row 11 .* 1 wide"),
-                           (3, [None] * 6, "null values inside")):
+    for at, row, words in (
+        (9, None, "row 9 of 'vector' is null"),
+        (11, [1.0], "row 11 .* 1 wide"),
+        (3, [None] * 6, "null values inside"),
+    ):
         bad = [row if i == at else r for i, r in enumerate(rows)]
         with pytest.raises(ValueError, match=words):
             np.asarray(load(write(pa.array(bad))))
@@ -363,12 +390,15 @@ def test_folder_of_unit_vectors_is_inner_product(tmp_path):
     assert load(tmp_path / "data").metric == "ip"
 
 
-@pytest.mark.parametrize(("base", "queries", "truth", "words"), [
-    (some(9, 4), some(3, 5), None, "5 columns; expected 4"),
-    (some(9, 4), some(3, 4), np.zeros((2, 2), "int32"), "of 2 queries; there are 3"),
-    (some(9, 4), some(3, 4), np.full((3, 2), 9, "int32"), "9 to 9; the base has rows 0 to 8"),
-    (some(9, 4), some(3, 4), np.zeros((3, 2)), "expected integer ids"),
-])
+@pytest.mark.parametrize(
+    ("base", "queries", "truth", "words"),
+    [
+        (some(9, 4), some(3, 5), None, "5 columns; expected 4"),
+        (some(9, 4), some(3, 4), np.zeros((2, 2), "int32"), "of 2 queries; there are 3"),
+        (some(9, 4), some(3, 4), np.full((3, 2), 9, "int32"), "9 to 9; the base has rows 0 to 8"),
+        (some(9, 4), some(3, 4), np.zeros((3, 2)), "expected integer ids"),
+    ],
+)
 def test_folder_whose_parts_disagree(tmp_path, base, queries, truth, words):
     write_folder(tmp_path / "data", base, queries, truth)
     with pytest.raises(ValueError, match=words):
@@ -398,8 +428,10 @@ def test_folder_of_nothing(tmp_path):
         load(tmp_path)
 
 
-@pytest.mark.parametrize(("name", "shape", "dtype", "metric"), [
-    ("sift", (12000, 128), "uint8", "l2"), ("texts", (2200, 384), "float16", "ip")])
+@pytest.mark.parametrize(
+    ("name", "shape", "dtype", "metric"),
+    [("sift", (12000, 128), "uint8", "l2"), ("texts", (2200, 384), "float16", "ip")],
+)
 def test_samples_and_their_truth(name, shape, dtype, metric):
     data = sample(name)
     assert (data.base.shape, data.base.dtype, data.metric) == (shape, np.dtype(dtype), metric)
@@ -415,8 +447,10 @@ def test_texts_match_their_vectors():
     data = sample("texts")
     assert (len(data.texts), len(data.query_texts)) == (len(data.base), len(data.queries))
     assert all(data.relevant)
-    hits = [bool(set(r) & set(t)) for r, t in zip(data.relevant, data.truth[:, :10].tolist(),
-                                                  strict=True)]
+    hits = [
+        bool(set(r) & set(t))
+        for r, t in zip(data.relevant, data.truth[:, :10].tolist(), strict=True)
+    ]
     assert np.mean(hits) > 0.9
 
 
@@ -441,9 +475,11 @@ def test_missing_extra_names_the_pip_line(monkeypatch, tmp_path, module, suffix)
 
 
 def test_importing_pulls_in_no_extra():
-    code = ("import sys, shortlist, shortlist.datasets, shortlist.factory, shortlist._evaluate, "
-            "shortlist._plot, shortlist.cli\n"
-            "print(sorted({m.partition('.')[0] for m in sys.modules} & {'typer', 'rich', "
-            "'matplotlib', 'h5py', 'pyarrow', 'torch'}))")
+    code = (
+        "import sys, shortlist, shortlist.datasets, shortlist.factory, shortlist._evaluate, "
+        "shortlist._plot, shortlist.cli\n"
+        "print(sorted({m.partition('.')[0] for m in sys.modules} & {'typer', 'rich', "
+        "'matplotlib', 'h5py', 'pyarrow', 'torch'}))"
+    )
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
     assert done.stdout.strip() == "[]"

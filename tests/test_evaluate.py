@@ -77,8 +77,11 @@ def test_ties_count_with_distances():
 @given(st.data())
 def test_recall_is_what_the_definition_says(data):
     k = data.draw(st.integers(1, 5))
-    base = data.draw(hnp.arrays("int8", st.tuples(st.integers(k, 20), st.integers(1, 2)),
-                                elements=st.integers(-2, 2))).astype(float)
+    base = data.draw(
+        hnp.arrays(
+            "int8", st.tuples(st.integers(k, 20), st.integers(1, 2)), elements=st.integers(-2, 2)
+        )
+    ).astype(float)
     queries = data.draw(hnp.arrays("int8", (3, base.shape[1]), elements=st.integers(-2, 2)))
     found = data.draw(hnp.arrays("int64", (3, k), elements=st.integers(-1, len(base) - 1)))
     metric = data.draw(st.sampled_from([0, 1]))
@@ -93,18 +96,21 @@ def test_recall_is_what_the_definition_says(data):
     assert got == pytest.approx(np.mean(expected))
 
 
-@pytest.mark.parametrize(("arguments", "options", "words"), [
-    (([[1]], [[1]]), {"k": 0}, "k is 0"),
-    (([[1]], [[1]]), {"k": 2}, "truth has 1 columns; expected at least k = 2"),
-    (([[1]], [[1, 2]]), {"k": 2}, "ids has 1 columns"),
-    (([[1], [2]], [[1]]), {"k": 1}, "2 rows and truth 1"),
-    (([1], [[1]]), {"k": 1}, r"ids has shape \(1,\)"),
-    (([[1]], [[1.0]]), {"k": 1}, "expected integer ids"),
-    (([[1]], [[1]]), {"k": 1, "base": BASE}, "base was given without queries"),
-    (([[1]], [[1]]), {"k": 1, "base": BASE, "queries": [[1.0, 2.0]]}, "expected 2 columns"),
-    (([[5]], [[1]]), {"k": 1, "base": BASE, "queries": [[1.0]]}, "id 5 is not a row of base"),
-    (([[1]], [[1]]), {"k": 1, "distances": [[1.0, 2.0]]}, r"distances have shape \(1, 2\)"),
-])
+@pytest.mark.parametrize(
+    ("arguments", "options", "words"),
+    [
+        (([[1]], [[1]]), {"k": 0}, "k is 0"),
+        (([[1]], [[1]]), {"k": 2}, "truth has 1 columns; expected at least k = 2"),
+        (([[1]], [[1, 2]]), {"k": 2}, "ids has 1 columns"),
+        (([[1], [2]], [[1]]), {"k": 1}, "2 rows and truth 1"),
+        (([1], [[1]]), {"k": 1}, r"ids has shape \(1,\)"),
+        (([[1]], [[1.0]]), {"k": 1}, "expected integer ids"),
+        (([[1]], [[1]]), {"k": 1, "base": BASE}, "base was given without queries"),
+        (([[1]], [[1]]), {"k": 1, "base": BASE, "queries": [[1.0, 2.0]]}, "expected 2 columns"),
+        (([[5]], [[1]]), {"k": 1, "base": BASE, "queries": [[1.0]]}, "id 5 is not a row of base"),
+        (([[1]], [[1]]), {"k": 1, "distances": [[1.0, 2.0]]}, r"distances have shape \(1, 2\)"),
+    ],
+)
 def test_shapes_that_do_not_fit(arguments, options, words):
     with pytest.raises(ValueError, match=words):
         recall_at_k(*arguments, **options)
@@ -192,8 +198,12 @@ def test_ef_is_restored_after_an_error():
     assert index.hnsw.efSearch == before
 
 
-CURVE = Frontier((Point(10, 0.8, 1000.0), Point(20, 0.9, 100.0), Point(15, 0.85, 90.0),
-                  Point(40, 0.99, 10.0)), k=10, threads=2, label="one")
+CURVE = Frontier(
+    (Point(10, 0.8, 1000.0), Point(20, 0.9, 100.0), Point(15, 0.85, 90.0), Point(40, 0.99, 10.0)),
+    k=10,
+    threads=2,
+    label="one",
+)
 
 
 def test_pareto_drops_what_is_beaten():

@@ -28,8 +28,9 @@ BUILDS = {
     "SQ8,RFlat": "IndexRefineFlat(IndexScalarQuantizer, IndexFlat)",
     "SQ8,Refine(Flat)": "IndexRefine(IndexScalarQuantizer, IndexFlat)",
     "HNSW32,SQ8,Refine(SQfp16)": "IndexRefine(IndexHNSWSQ, IndexScalarQuantizer)",
-    "SQ8,Refine(SQfp16),Refine(Flat)":
-        "IndexRefine(IndexRefine(IndexScalarQuantizer, IndexScalarQuantizer), IndexFlat)",
+    "SQ8,Refine(SQfp16),Refine(Flat)": (
+        "IndexRefine(IndexRefine(IndexScalarQuantizer, IndexScalarQuantizer), IndexFlat)"
+    ),
     "IDMap,HNSW16,SQ8,RFlat": "IndexIDMap(IndexRefineFlat(IndexHNSWSQ, IndexFlat))",
 }
 
@@ -38,8 +39,10 @@ def classes(index, downcast=lambda index: index):
     index = downcast(index)
     name = type(index).__name__
     if hasattr(index, "base_index"):
-        return (f"{name}({classes(index.base_index, downcast)}, "
-                f"{classes(index.refine_index, downcast)})")
+        return (
+            f"{name}({classes(index.base_index, downcast)}, "
+            f"{classes(index.refine_index, downcast)})"
+        )
     if hasattr(index, "index"):
         return f"{name}({classes(index.index, downcast)})"
     return name
@@ -67,8 +70,10 @@ def test_parameters_reach_the_index():
     assert index_factory(8, "HNSW").hnsw.nb_neighbors(1) == 32
     assert index_factory(8, "Flat").metric_type == shortlist.METRIC_L2
     assert index_factory(8, "SQfp16").sq.qtype == shortlist.ScalarQuantizer.QT_fp16
-    assert (index_factory(8, "SQ8_direct_signed").sq.qtype
-            == shortlist.ScalarQuantizer.QT_8bit_direct_signed)
+    assert (
+        index_factory(8, "SQ8_direct_signed").sq.qtype
+        == shortlist.ScalarQuantizer.QT_8bit_direct_signed
+    )
 
 
 def test_needs_training_is_what_the_index_says():
@@ -76,27 +81,30 @@ def test_needs_training_is_what_the_index_says():
         assert parse(description).needs_training() != index_factory(4, description).is_trained
 
 
-@pytest.mark.parametrize(("description", "words"), [
-    ("", ["empty", "Known forms"]),
-    ("flat", ["'flat'", "position 0", "did you mean 'Flat'?", "Known forms"]),
-    ("HNWS48,Flat", ["'HNWS48'", "position 0", "'HNSW48'"]),
-    ("hnsw", ["'HNSW'"]),
-    ("HNSW32,sq8", ["'sq8'", "position 7", "'SQ8'"]),
-    ("HNSW32, Flat", ["' Flat'", "position 7", "'Flat'"]),
-    ("SQ8,Refine(Flt)", ["'Flt'", "position 11", "'Flat'"]),
-    ("IDmap,Flat", ["'IDmap'", "'IDMap'"]),
-    ("HNSW1", ["M = 1", "from 2 to 4096"]),
-    ("HNSW" + "9" * 5000, ["from 2 to 4096"]),
-    ("HNSW32_SQ8,Flat", ["'Flat'", "position 11", "does not fit"]),
-    ("Flat,Flat", ["position 5", "does not fit"]),
-    ("SQ8,Refine(HNSW32)", ["'HNSW32'", "position 11"]),
-    ("SQ8,Refine(Flat", ["never closed"]),
-    ("SQ8)", ["')' at position 3"]),
-    ("RFlat", ["behind an index"]),
-    ("IDMap", ["beside an index"]),
-    ("IDMap,", ["empty part at position 6"]),
-    ("Flat," * 20 + "Flat", ["21 comma-separated parts"]),
-])
+@pytest.mark.parametrize(
+    ("description", "words"),
+    [
+        ("", ["empty", "Known forms"]),
+        ("flat", ["'flat'", "position 0", "did you mean 'Flat'?", "Known forms"]),
+        ("HNWS48,Flat", ["'HNWS48'", "position 0", "'HNSW48'"]),
+        ("hnsw", ["'HNSW'"]),
+        ("HNSW32,sq8", ["'sq8'", "position 7", "'SQ8'"]),
+        ("HNSW32, Flat", ["' Flat'", "position 7", "'Flat'"]),
+        ("SQ8,Refine(Flt)", ["'Flt'", "position 11", "'Flat'"]),
+        ("IDmap,Flat", ["'IDmap'", "'IDMap'"]),
+        ("HNSW1", ["M = 1", "from 2 to 4096"]),
+        ("HNSW" + "9" * 5000, ["from 2 to 4096"]),
+        ("HNSW32_SQ8,Flat", ["'Flat'", "position 11", "does not fit"]),
+        ("Flat,Flat", ["position 5", "does not fit"]),
+        ("SQ8,Refine(HNSW32)", ["'HNSW32'", "position 11"]),
+        ("SQ8,Refine(Flat", ["never closed"]),
+        ("SQ8)", ["')' at position 3"]),
+        ("RFlat", ["behind an index"]),
+        ("IDMap", ["beside an index"]),
+        ("IDMap,", ["empty part at position 6"]),
+        ("Flat," * 20 + "Flat", ["21 comma-separated parts"]),
+    ],
+)
 def test_wrong_descriptions_are_explained(description, words):
     with pytest.raises(shortlist.FactoryError) as caught:
         index_factory(8, description)
@@ -105,13 +113,42 @@ def test_wrong_descriptions_are_explained(description, words):
     assert isinstance(caught.value, RuntimeError)
 
 
-@pytest.mark.parametrize("description", [
-    "IVF100,Flat", "IVF4k_HNSW32,PQ16", "PQ16", "PQ16x4fs", "OPQ16_64,IVF1024,PQ16x4fs",
-    "PCA64,Flat", "PCAR64,SQ8", "L2norm,Flat", "LSH", "LSHrt", "NSG32,Flat", "RQ4x8",
-    "LSQ8x4_Nqint8", "PRQ2x4x8", "RaBitQ", "IMI2x8,PQ8", "SQ4", "SQ6", "SQbf16", "HNSW32,PQ16",
-    "HNSW32,SQ4", "ITQ64,LSH", "RR64,Flat", "Pad128,Flat", "MinMax,SQ8", "ZnLattice4x10_4", "BFlat",
-    "IDMap,IVF10,Flat", "IVF10(HNSW32),Flat", "SPANN,SDC2", "SQ8,Refine(PQ16)",
-])
+@pytest.mark.parametrize(
+    "description",
+    [
+        "IVF100,Flat",
+        "IVF4k_HNSW32,PQ16",
+        "PQ16",
+        "PQ16x4fs",
+        "OPQ16_64,IVF1024,PQ16x4fs",
+        "PCA64,Flat",
+        "PCAR64,SQ8",
+        "L2norm,Flat",
+        "LSH",
+        "LSHrt",
+        "NSG32,Flat",
+        "RQ4x8",
+        "LSQ8x4_Nqint8",
+        "PRQ2x4x8",
+        "RaBitQ",
+        "IMI2x8,PQ8",
+        "SQ4",
+        "SQ6",
+        "SQbf16",
+        "HNSW32,PQ16",
+        "HNSW32,SQ4",
+        "ITQ64,LSH",
+        "RR64,Flat",
+        "Pad128,Flat",
+        "MinMax,SQ8",
+        "ZnLattice4x10_4",
+        "BFlat",
+        "IDMap,IVF10,Flat",
+        "IVF10(HNSW32),Flat",
+        "SPANN,SDC2",
+        "SQ8,Refine(PQ16)",
+    ],
+)
 def test_known_forms_that_cannot_be_built_say_so(description):
     with pytest.raises(shortlist.FactoryError, match="not available yet"):
         index_factory(64, description)

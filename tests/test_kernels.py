@@ -7,10 +7,9 @@ from dataclasses import dataclass
 
 import numpy as np
 import pytest
+import shortlist
 from hypothesis import given
 from hypothesis import strategies as st
-
-import shortlist
 from shortlist._core import _kernels
 
 LEVELS = shortlist.simd_levels()

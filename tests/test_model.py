@@ -8,11 +8,10 @@ from pathlib import Path
 import numpy as np
 import pytest
 import shortlist
+from conftest import Oracle
 from hypothesis import settings
 from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, invariant, precondition, rule
-
-from conftest import Oracle
 
 D = 3
 BLOCKS = st.lists(st.tuples(*[st.integers(-6, 6)] * D), min_size=1, max_size=25)

@@ -35,9 +35,15 @@ class Bitmap {
     for (uint64_t& w : words_) w = ~w;
     trim();
   }
-  Bitmap& operator&=(const Bitmap& o) { return combine(o, [](uint64_t a, uint64_t b) { return a & b; }); }
-  Bitmap& operator|=(const Bitmap& o) { return combine(o, [](uint64_t a, uint64_t b) { return a | b; }); }
-  Bitmap& operator^=(const Bitmap& o) { return combine(o, [](uint64_t a, uint64_t b) { return a ^ b; }); }
+  Bitmap& operator&=(const Bitmap& o) {
+    return combine(o, [](uint64_t a, uint64_t b) { return a & b; });
+  }
+  Bitmap& operator|=(const Bitmap& o) {
+    return combine(o, [](uint64_t a, uint64_t b) { return a | b; });
+  }
+  Bitmap& operator^=(const Bitmap& o) {
+    return combine(o, [](uint64_t a, uint64_t b) { return a ^ b; });
+  }
 
   template <class F>
   void for_each(const F& f) const {

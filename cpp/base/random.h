@@ -1,4 +1,5 @@
-// SplitMix64: a counter hashed to 64 bits, so that draw i does not depend on how draws 0..i-1 were batched.
+// SplitMix64: a counter hashed to 64 bits, so that draw i does not depend on how draws 0..i-1 were
+// batched.
 #pragma once
 
 #include <cstdint>

@@ -70,9 +70,12 @@ Bitmap SelectorNot::slots(const IdMap& map) const {
 bool SelectorPair::is_member(id_t id) const {
   const bool a = lhs->is_member(id);
   switch (op) {
-    case Op::both: return a && rhs->is_member(id);
-    case Op::either: return a || rhs->is_member(id);
-    case Op::one: return a != rhs->is_member(id);
+    case Op::both:
+      return a && rhs->is_member(id);
+    case Op::either:
+      return a || rhs->is_member(id);
+    case Op::one:
+      return a != rhs->is_member(id);
   }
   return false;
 }
@@ -80,9 +83,15 @@ Bitmap SelectorPair::slots(const IdMap& map) const {
   Bitmap out = lhs->slots(map);
   const Bitmap other = rhs->slots(map);
   switch (op) {
-    case Op::both: out &= other; break;
-    case Op::either: out |= other; break;
-    case Op::one: out ^= other; break;
+    case Op::both:
+      out &= other;
+      break;
+    case Op::either:
+      out |= other;
+      break;
+    case Op::one:
+      out ^= other;
+      break;
   }
   return out;
 }

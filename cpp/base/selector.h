@@ -15,8 +15,8 @@ namespace shortlist {
 
 // How the slots of a structure are named: identity, or a table with the way back.
 struct IdMap {
-  size_t slots = 0;                                        // how many slots there are
-  const id_t* ids = nullptr;                               // nullptr: id == slot; kNoId: no vector
+  size_t slots = 0;           // how many slots there are
+  const id_t* ids = nullptr;  // nullptr: id == slot; kNoId: no vector
   const std::unordered_map<id_t, slot_t>* slot_of = nullptr;  // optional, with `ids`
   slot_t find(id_t id) const;  // kNoSlot if absent; needs `slot_of` where there are `ids`
   id_t id(slot_t s) const { return ids ? ids[s] : static_cast<id_t>(s); }

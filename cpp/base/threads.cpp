@@ -26,6 +26,7 @@ std::atomic<InterruptHook> g_hook{nullptr};
 std::atomic<size_t> g_threads{0};
 std::atomic<unsigned> g_forks{0};
 thread_local bool t_inside = false;  // running a body: nested loops go inline
+thread_local bool t_helper = false;  // one of the pool's own threads
 thread_local Clock::time_point t_next_poll{};
 thread_local const std::atomic<bool>* t_stop = nullptr;
 
@@ -56,7 +57,7 @@ struct Job {
   std::atomic<size_t> next{0};
   std::atomic<size_t> workers{1};  // the caller is worker 0
   std::atomic<bool> stop{false};
-  size_t running = 0;              // helpers inside; guarded by Pool::mutex
+  size_t running = 0;  // helpers inside; guarded by Pool::mutex
   std::mutex error_mutex;
   std::exception_ptr error;
   size_t first_failed = SIZE_MAX;
@@ -158,6 +159,7 @@ class Pool {
   }
 
   void loop() {
+    t_helper = true;
     std::unique_lock lock(mutex_);
     for (;;) {
       Job* job = nullptr;
@@ -214,7 +216,7 @@ void set_interrupt_hook(InterruptHook hook) { g_hook = hook; }
 void poll_interrupt() {
   if (t_stop && t_stop->load(std::memory_order_relaxed)) throw Stopped{};
   const auto hook = g_hook.load(std::memory_order_relaxed);
-  if (!hook) return;
+  if (!hook || t_helper) return;
   const auto now = Clock::now();
   if (now < t_next_poll) return;
   t_next_poll = now + kPollEvery;
@@ -240,8 +242,7 @@ void detail::parallel_for(size_t n, const ParallelOptions& options, Body body) {
   } else {
     Pool::instance().run(job, workers - 1, options.progress);
   }
-  if (options.completed)
-    *options.completed = std::min({n, job.next.load(), job.first_failed});
+  if (options.completed) *options.completed = std::min({n, job.next.load(), job.first_failed});
   if (job.error) std::rethrow_exception(job.error);
   if (options.progress && *options.progress && !t_inside) (*options.progress)(n, n);
 }

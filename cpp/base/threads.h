@@ -19,8 +19,8 @@ size_t hardware_threads();
 using InterruptHook = void (*)();
 void set_interrupt_hook(InterruptHook hook);
 
-// For long loops to call often: runs the interrupt hook when it is due, and throws when the
-// parallel_for this thread works for has been stopped.
+// For long loops to call often: runs the interrupt hook when it is due (not on the pool's own
+// threads), and throws when the parallel_for this thread works for has been stopped.
 void poll_interrupt();
 
 // Grows by one in every forked child; locks held by threads that did not survive are void.
@@ -29,10 +29,10 @@ unsigned fork_generation();
 using ProgressFn = std::function<void(size_t done, size_t total)>;
 
 struct ParallelOptions {
-  size_t grain = 1;                       // items claimed at a time
-  const ProgressFn* progress = nullptr;   // called on the calling thread
-  size_t* completed = nullptr;            // out: items [0, completed) are done, also when it throws
-  size_t max_threads = 0;                 // 0: num_threads()
+  size_t grain = 1;                      // items claimed at a time
+  const ProgressFn* progress = nullptr;  // called on the calling thread
+  size_t* completed = nullptr;           // out: items [0, completed) are done, also when it throws
+  size_t max_threads = 0;                // 0: num_threads()
 };
 
 namespace detail {

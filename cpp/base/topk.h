@@ -64,6 +64,7 @@ class TopK {
 
  private:
   void shrink() {
+    if (k_ == 0) return hits_.clear();
     const auto kth = hits_.begin() + static_cast<ptrdiff_t>(k_ - 1);
     std::nth_element(hits_.begin(), kth, hits_.end());
     worst_ = distance_of(*kth);

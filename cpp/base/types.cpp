@@ -4,10 +4,14 @@ namespace shortlist {
 
 std::string_view name_of(DType t) {
   switch (t) {
-    case DType::f32: return "float32";
-    case DType::f16: return "float16";
-    case DType::u8: return "uint8";
-    case DType::i8: return "int8";
+    case DType::f32:
+      return "float32";
+    case DType::f16:
+      return "float16";
+    case DType::u8:
+      return "uint8";
+    case DType::i8:
+      return "int8";
   }
   return "?";
 }

@@ -14,7 +14,9 @@ namespace {
 thread_local bool t_unlocked = false;
 std::atomic<bool> g_said_dtype{false}, g_said_layout{false};
 
-std::string kind_of(const py::handle& x) { return py::str(py::type::handle_of(x).attr("__name__")); }
+std::string kind_of(const py::handle& x) {
+  return py::str(py::type::handle_of(x).attr("__name__"));
+}
 
 bool from_module(const py::handle& x, const char* package) {
   const std::string module = py::str(py::type::handle_of(x).attr("__module__"));
@@ -30,9 +32,12 @@ py::array to_numpy(const py::handle& x, const char* name) {
     if (py::hasattr(x, "__dlpack__")) return numpy.attr("from_dlpack")(x);
     return numpy.attr("asarray")(x);
   } catch (py::error_already_set& e) {
-    if (!e.matches(PyExc_ValueError) && !e.matches(PyExc_TypeError) && !e.matches(PyExc_BufferError)) throw;
+    if (!e.matches(PyExc_ValueError) && !e.matches(PyExc_TypeError) &&
+        !e.matches(PyExc_BufferError))
+      throw;
     throw py::type_error(text(name, " of type ", kind_of(x), " cannot be read as an array (",
-                              std::string(py::str(e.value())), "); pass a numpy array of shape (n, d)"));
+                              std::string(py::str(e.value())),
+                              "); pass a numpy array of shape (n, d)"));
   }
 }
 
@@ -47,7 +52,8 @@ std::optional<DType> native_dtype(const py::dtype& t) {
 
 bool is_real(char kind) { return kind == 'f' || kind == 'i' || kind == 'u' || kind == 'b'; }
 
-constexpr int kPlain = py::detail::npy_api::NPY_ARRAY_C_CONTIGUOUS_ | py::detail::npy_api::NPY_ARRAY_ALIGNED_;
+constexpr int kPlain =
+    py::detail::npy_api::NPY_ARRAY_C_CONTIGUOUS_ | py::detail::npy_api::NPY_ARRAY_ALIGNED_;
 
 std::string shape_of(const py::array& a) { return py::str(a.attr("shape")); }
 
@@ -74,21 +80,24 @@ Vectors2D vectors(const ArrayLike& x, const char* name) {
   py::array a = to_numpy(x, name);
   const char kind = a.dtype().kind();
   if (!is_real(kind))
-    throw py::type_error(text(name, " has dtype ", std::string(py::str(a.dtype())),
-                              "; expected float32, float16, uint8 or int8 (or another real dtype, which is "
-                              "converted to float32)"));
+    throw py::type_error(
+        text(name, " has dtype ", std::string(py::str(a.dtype())),
+             "; expected float32, float16, uint8 or int8 (or another real dtype, which is "
+             "converted to float32)"));
   if (a.ndim() != 2)
     throw DimensionError(text(name, " has shape ", shape_of(a), "; expected 2 dimensions (n, d)",
                               a.ndim() == 1 ? ": pass x[None, :] for a single vector" : ""));
   auto dtype = native_dtype(a.dtype());
   if (!dtype) {
-    warn_once(g_said_dtype, "arrays that are not float32, float16, uint8 or int8 are converted to float32 on "
-                            "each call; convert them once to save time");
+    warn_once(g_said_dtype,
+              "arrays that are not float32, float16, uint8 or int8 are converted to float32 on "
+              "each call; convert them once to save time");
     a = py::array_t<float, py::array::c_style | py::array::forcecast>(a);
     dtype = DType::f32;
   } else if ((a.flags() & kPlain) != kPlain) {
-    warn_once(g_said_layout, "arrays that are not C-contiguous are copied on each call; np.ascontiguousarray "
-                             "once saves time");
+    warn_once(g_said_layout,
+              "arrays that are not C-contiguous are copied on each call; np.ascontiguousarray "
+              "once saves time");
     a = py::module_::import("numpy").attr("require")(a, py::none(), py::make_tuple("C", "A"));
   }
   return {a, {a.data(), static_cast<size_t>(a.shape(0)), static_cast<size_t>(a.shape(1)), *dtype}};
@@ -98,12 +107,13 @@ std::vector<id_t> ids(const ArrayLike& x, py::ssize_t n, const char* name) {
   py::array a = to_numpy(x, name);
   const char kind = a.dtype().kind();
   if (kind != 'i' && kind != 'u' && a.size() != 0)
-    throw py::type_error(text(name, " has dtype ", std::string(py::str(a.dtype())), "; expected integers"));
+    throw py::type_error(
+        text(name, " has dtype ", std::string(py::str(a.dtype())), "; expected integers"));
   if (a.ndim() != 1 || (n >= 0 && a.shape(0) != n))
-    throw DimensionError(text(name, " has shape ", shape_of(a), "; expected ",
-                              n >= 0 ? text("(", n, ",), one per vector") : std::string("one dimension")));
-  if (kind == 'u' && a.itemsize() == 8 && a.size() &&
-      a.attr("max")() > py::int_(INT64_MAX))
+    throw DimensionError(
+        text(name, " has shape ", shape_of(a), "; expected ",
+             n >= 0 ? text("(", n, ",), one per vector") : std::string("one dimension")));
+  if (kind == 'u' && a.itemsize() == 8 && a.size() && a.attr("max")() > py::int_(INT64_MAX))
     throw IdError(text(name, " holds values above 2^63 - 1; ids are signed 64-bit integers"));
   const py::array_t<id_t, py::array::c_style | py::array::forcecast> wide(a);
   return {wide.data(), wide.data() + wide.size()};
@@ -113,12 +123,13 @@ template <class T>
 py::array_t<T> output(const py::object& wanted, std::vector<py::ssize_t> shape, const char* name) {
   if (wanted.is_none()) return py::array_t<T>(shape);
   if (!py::isinstance<py::array_t<T>>(wanted))
-    throw py::type_error(text(name, " must be a numpy array of dtype ", std::string(py::str(py::dtype::of<T>())),
-                              ", not ", kind_of(wanted)));
+    throw py::type_error(text(name, " must be a numpy array of dtype ",
+                              std::string(py::str(py::dtype::of<T>())), ", not ", kind_of(wanted)));
   auto a = py::reinterpret_borrow<py::array>(wanted);
   if (!std::equal(shape.begin(), shape.end(), a.shape(), a.shape() + a.ndim()) ||
       (a.flags() & kPlain) != kPlain || !a.writeable())
-    throw DimensionError(text(name, " has shape ", shape_of(a), "; expected a writable C-contiguous array of shape ",
+    throw DimensionError(text(name, " has shape ", shape_of(a),
+                              "; expected a writable C-contiguous array of shape ",
                               shape_of(shape)));
   return py::reinterpret_borrow<py::array_t<T>>(wanted);
 }
@@ -149,11 +160,12 @@ DType dtype_named(const py::object& name) {
 }
 
 void check_result_size(double bytes, const char* what) {
-  const double physical = static_cast<double>(sysconf(_SC_PHYS_PAGES)) * static_cast<double>(sysconf(_SC_PAGE_SIZE));
+  const double physical =
+      static_cast<double>(sysconf(_SC_PHYS_PAGES)) * static_cast<double>(sysconf(_SC_PAGE_SIZE));
   if (bytes <= physical) return;
   PyErr_SetString(PyExc_MemoryError,
-                  text(what, " would take ", bytes / 1e9, " GB, more than this machine has (", physical / 1e9,
-                       " GB); ask for fewer neighbours or split the queries")
+                  text(what, " would take ", bytes / 1e9, " GB, more than this machine has (",
+                       physical / 1e9, " GB); ask for fewer neighbours or split the queries")
                       .c_str());
   throw py::error_already_set();
 }
@@ -169,7 +181,8 @@ void install_hooks() {
 ProgressFn progress_from(const py::object& callable) {
   if (callable.is_none()) return {};
   if (!PyCallable_Check(callable.ptr()))
-    throw py::type_error(text("progress must be callable as progress(done, total), not ", kind_of(callable)));
+    throw py::type_error(
+        text("progress must be callable as progress(done, total), not ", kind_of(callable)));
   return [callable](size_t done, size_t total) {
     const py::gil_scoped_acquire hold;
     callable(done, total);

@@ -15,7 +15,8 @@ namespace {
 Metric metric_of(int metric) {
   if (metric == static_cast<int>(Metric::l2)) return Metric::l2;
   if (metric == static_cast<int>(Metric::inner_product)) return Metric::inner_product;
-  throw UnsupportedError(text("metric ", metric, " is not available; choose METRIC_L2 (1) or METRIC_INNER_PRODUCT (0)"));
+  throw UnsupportedError(text(
+      "metric ", metric, " is not available; choose METRIC_L2 (1) or METRIC_INNER_PRODUCT (0)"));
 }
 
 size_t size_arg(py::ssize_t value, const char* name) {
@@ -30,22 +31,30 @@ constexpr int kL2 = static_cast<int>(Metric::l2);
 void bind_scalar_quantizer(py::module_& m) {
   py::class_<ScalarQuantizer, py::smart_holder> c(
       m, "ScalarQuantizer",
-      "One small number per dimension. QT_8bit keeps a value range per dimension, QT_8bit_uniform one for all (both "
-      "learn it in train); QT_fp16 is half precision; QT_8bit_direct and QT_8bit_direct_signed store integers as they are.");
+      "One small number per dimension. QT_8bit keeps a value range per dimension, QT_8bit_uniform "
+      "one for all (both "
+      "learn it in train); QT_fp16 is half precision; QT_8bit_direct and QT_8bit_direct_signed "
+      "store integers as they are.");
   c.def(py::init([](py::ssize_t d, int qtype) {
           return std::make_shared<ScalarQuantizer>(size_arg(d, "d"), quantizer_type(qtype));
         }),
         py::arg("d"), py::arg("qtype"))
       .def_readonly("d", &ScalarQuantizer::d)
-      .def_property_readonly("qtype", [](const ScalarQuantizer& q) { return static_cast<int>(q.qtype); })
+      .def_property_readonly("qtype",
+                             [](const ScalarQuantizer& q) { return static_cast<int>(q.qtype); })
       .def_property_readonly("code_size", &ScalarQuantizer::code_size, "Bytes of one code.")
       .def_property_readonly(
-          "trained", [](const ScalarQuantizer& q) { return py::array_t<float>(static_cast<py::ssize_t>(q.trained.size()), q.trained.data()); },
+          "trained",
+          [](const ScalarQuantizer& q) {
+            return py::array_t<float>(static_cast<py::ssize_t>(q.trained.size()), q.trained.data());
+          },
           "What train learnt: vmin, then vdiff; one of each (uniform) or d of each.")
       .def_property(
           "rangestat", [](const ScalarQuantizer& q) { return static_cast<int>(q.rangestat); },
           [](ScalarQuantizer& q, int v) {
-            if (v < 0 || v > 3) throw ArgumentError(text("rangestat = ", v, "; choose RS_minmax, RS_meanstd or RS_quantiles"));
+            if (v < 0 || v > 3)
+              throw ArgumentError(
+                  text("rangestat = ", v, "; choose RS_minmax, RS_meanstd or RS_quantiles"));
             q.rangestat = static_cast<RangeStat>(v);
           },
           "How train finds the range: RS_minmax, RS_meanstd or RS_quantiles.")
@@ -68,50 +77,62 @@ void bind_scalar_quantizer(py::module_& m) {
 }
 
 void bind_flat(py::module_& m) {
-  py::class_<IndexFlatCodes, Index, py::smart_holder>(m, "IndexFlatCodes", "Codes in a row, all compared at each search.")
-      .def_property_readonly("code_size", &IndexFlatCodes::sa_code_size, "Bytes of one stored vector.");
+  py::class_<IndexFlatCodes, Index, py::smart_holder>(
+      m, "IndexFlatCodes", "Codes in a row, all compared at each search.")
+      .def_property_readonly("code_size", &IndexFlatCodes::sa_code_size,
+                             "Bytes of one stored vector.");
   py::class_<IndexFlat, IndexFlatCodes, py::smart_holder>(
       m, "IndexFlat",
       "Exact search: every vector is compared.\n\n"
       "dtype is how vectors are stored: float32, float16, uint8 or int8.")
       .def(py::init([](py::ssize_t d, int metric, const py::object& dtype) {
-             return std::make_shared<IndexFlat>(size_arg(d, "d"), metric_of(metric), dtype_named(dtype));
+             return std::make_shared<IndexFlat>(size_arg(d, "d"), metric_of(metric),
+                                                dtype_named(dtype));
            }),
            py::arg("d"), py::arg("metric") = kL2, py::kw_only(), py::arg("dtype") = "float32")
-      .def_property_readonly("dtype", [](const IndexFlat& self) { return std::string(name_of(self.dtype)); }, "Storage dtype.");
-  py::class_<IndexFlatL2, IndexFlat, py::smart_holder>(m, "IndexFlatL2", "Exact search by squared L2 distance.")
+      .def_property_readonly(
+          "dtype", [](const IndexFlat& self) { return std::string(name_of(self.dtype)); },
+          "Storage dtype.");
+  py::class_<IndexFlatL2, IndexFlat, py::smart_holder>(m, "IndexFlatL2",
+                                                       "Exact search by squared L2 distance.")
       .def(py::init([](py::ssize_t d, const py::object& dtype) {
              return std::make_shared<IndexFlatL2>(size_arg(d, "d"), dtype_named(dtype));
            }),
            py::arg("d"), py::kw_only(), py::arg("dtype") = "float32");
-  py::class_<IndexFlatIP, IndexFlat, py::smart_holder>(m, "IndexFlatIP", "Exact search by inner product, largest first.")
+  py::class_<IndexFlatIP, IndexFlat, py::smart_holder>(
+      m, "IndexFlatIP", "Exact search by inner product, largest first.")
       .def(py::init([](py::ssize_t d, const py::object& dtype) {
              return std::make_shared<IndexFlatIP>(size_arg(d, "d"), dtype_named(dtype));
            }),
            py::arg("d"), py::kw_only(), py::arg("dtype") = "float32");
   py::class_<IndexScalarQuantizer, IndexFlatCodes, py::smart_holder>(
-      m, "IndexScalarQuantizer", "Exhaustive search over scalar-quantised codes (qtype: ScalarQuantizer.QT_*).")
+      m, "IndexScalarQuantizer",
+      "Exhaustive search over scalar-quantised codes (qtype: ScalarQuantizer.QT_*).")
       .def(py::init([](py::ssize_t d, int qtype, int metric) {
-             return std::make_shared<IndexScalarQuantizer>(size_arg(d, "d"), quantizer_type(qtype), metric_of(metric));
+             return std::make_shared<IndexScalarQuantizer>(size_arg(d, "d"), quantizer_type(qtype),
+                                                           metric_of(metric));
            }),
            py::arg("d"), py::arg("qtype"), py::arg("metric") = kL2)
-      .def_property_readonly("sq", [](const IndexScalarQuantizer& self) { return self.sq; },
-                             "The ScalarQuantizer; a live alias that may outlive the index.");
+      .def_property_readonly(
+          "sq", [](const IndexScalarQuantizer& self) { return self.sq; },
+          "The ScalarQuantizer; a live alias that may outlive the index.");
 }
 
 int at_least_one(int value, const char* name) {
-  if (value < 1) throw ArgumentError(text(name, " = ", value, "; it must be at least 1 (16 to 512 is usual)"));
+  if (value < 1)
+    throw ArgumentError(text(name, " = ", value, "; it must be at least 1 (16 to 512 is usual)"));
   return value;
 }
 
 void bind_hnsw(py::module_& m) {
-  py::class_<Hnsw, py::smart_holder>(
-      m, "HNSW",
-      "The graph of an HNSW index: M links per node and level, 2 M on the lowest (Malkov and Yashunin, arXiv 1603.09320).")
+  py::class_<Hnsw, py::smart_holder>(m, "HNSW",
+                                     "The graph of an HNSW index: M links per node and level, 2 M "
+                                     "on the lowest (Malkov and Yashunin, arXiv 1603.09320).")
       .def_property(
           "efSearch", [](const Hnsw& h) { return h.efSearch.load(); },
           [](Hnsw& h, int v) { h.efSearch = at_least_one(v, "efSearch"); },
-          "Candidates kept while searching: more is slower and finds more. Raised to k where k is larger.")
+          "Candidates kept while searching: more is slower and finds more. Raised to k where k is "
+          "larger.")
       .def_property(
           "efConstruction", [](const Hnsw& h) { return h.efConstruction.load(); },
           [](Hnsw& h, int v) { h.efConstruction = at_least_one(v, "efConstruction"); },
@@ -120,25 +141,33 @@ void bind_hnsw(py::module_& m) {
       .def_property_readonly("max_level", &Hnsw::max_level, "Highest level, -1 while empty.")
       .def_property_readonly(
           "entry_point",
-          [](const Hnsw& h) { return h.entry_point() == kNoSlot ? -1 : static_cast<int64_t>(h.entry_point()); },
+          [](const Hnsw& h) {
+            return h.entry_point() == kNoSlot ? -1 : static_cast<int64_t>(h.entry_point());
+          },
           "Where searches start: the row of a node on the highest level, -1 while empty.")
-      .def("nb_neighbors", [](const Hnsw& h, int level) { return h.max_links(level); }, py::arg("layer_no"),
-           "How many links a node can have on a level.");
+      .def(
+          "nb_neighbors", [](const Hnsw& h, int level) { return h.max_links(level); },
+          py::arg("layer_no"), "How many links a node can have on a level.");
   py::class_<IndexHNSW, Index, py::smart_holder>(
       m, "IndexHNSW",
-      "Approximate search by walking a graph of near neighbours: much faster than IndexFlat, at some recall.\n\n"
-      "index.hnsw.efSearch trades speed for recall. Vectors can be removed, replaced and added at any time; ids of the "
+      "Approximate search by walking a graph of near neighbours: much faster than IndexFlat, at "
+      "some recall.\n\n"
+      "index.hnsw.efSearch trades speed for recall. Vectors can be removed, replaced and added at "
+      "any time; ids of the "
       "others do not change and are never issued again.")
       .def(py::init([](std::shared_ptr<IndexFlatCodes> storage, py::ssize_t M) {
              if (storage->ntotal())
-               throw ArgumentError(text("the storage already holds ", storage->ntotal(), " vectors that no graph links; pass an empty one"));
+               throw ArgumentError(text("the storage already holds ", storage->ntotal(),
+                                        " vectors that no graph links; pass an empty one"));
              return std::make_shared<IndexHNSW>(std::move(storage), size_arg(M, "M"));
            }),
            py::arg("storage").none(false), py::arg("M") = 32)
-      .def_property_readonly("hnsw", [](const IndexHNSW& self) { return self.hnsw; },
-                             "The graph and its parameters; a live alias that may outlive the index.")
-      .def_property_readonly("storage", [](const IndexHNSW& self) { return self.storage; },
-                             "The index that holds the vectors; a live alias that may outlive this one.")
+      .def_property_readonly(
+          "hnsw", [](const IndexHNSW& self) { return self.hnsw; },
+          "The graph and its parameters; a live alias that may outlive the index.")
+      .def_property_readonly(
+          "storage", [](const IndexHNSW& self) { return self.storage; },
+          "The index that holds the vectors; a live alias that may outlive this one.")
       .def(
           "update_vectors",
           [](IndexHNSW& self, const ArrayLike& keys, const ArrayLike& x) {
@@ -148,27 +177,34 @@ void bind_hnsw(py::module_& m) {
             self.update_vectors(v.rows, known.data());
           },
           py::arg("keys"), py::arg("x"),
-          "Replaces the vectors of ids `keys` (n,) by x (n, d). Raises IdError if one is not there or given twice.");
+          "Replaces the vectors of ids `keys` (n,) by x (n, d). Raises IdError if one is not there "
+          "or given twice.");
   py::class_<IndexHNSWFlat, IndexHNSW, py::smart_holder>(
       m, "IndexHNSWFlat",
       "HNSW over vectors kept as they are: float32, float16, uint8 or int8 (dtype).\n\n"
       "M: links per node, 16 to 64 is usual; more costs memory and build time and finds more.")
       .def(py::init([](py::ssize_t d, py::ssize_t M, int metric, const py::object& dtype) {
-             return std::make_shared<IndexHNSWFlat>(size_arg(d, "d"), size_arg(M, "M"), metric_of(metric), dtype_named(dtype));
+             return std::make_shared<IndexHNSWFlat>(size_arg(d, "d"), size_arg(M, "M"),
+                                                    metric_of(metric), dtype_named(dtype));
            }),
-           py::arg("d"), py::arg("M") = 32, py::arg("metric") = kL2, py::kw_only(), py::arg("dtype") = "float32");
-  py::class_<IndexHNSWSQ, IndexHNSW, py::smart_holder>(m, "IndexHNSWSQ", "HNSW over scalar-quantised vectors (qtype: ScalarQuantizer.QT_*).")
+           py::arg("d"), py::arg("M") = 32, py::arg("metric") = kL2, py::kw_only(),
+           py::arg("dtype") = "float32");
+  py::class_<IndexHNSWSQ, IndexHNSW, py::smart_holder>(
+      m, "IndexHNSWSQ", "HNSW over scalar-quantised vectors (qtype: ScalarQuantizer.QT_*).")
       .def(py::init([](py::ssize_t d, int qtype, py::ssize_t M, int metric) {
-             return std::make_shared<IndexHNSWSQ>(size_arg(d, "d"), quantizer_type(qtype), size_arg(M, "M"), metric_of(metric));
+             return std::make_shared<IndexHNSWSQ>(size_arg(d, "d"), quantizer_type(qtype),
+                                                  size_arg(M, "M"), metric_of(metric));
            }),
            py::arg("d"), py::arg("qtype"), py::arg("M") = 32, py::arg("metric") = kL2);
 }
 
 void bind_wrappers(py::module_& m) {
   py::class_<IndexIDMap, Index, py::smart_holder>(
-      m, "IndexIDMap", "Gives an index ids of your own: add_with_ids(x, ids). An id may name several vectors.")
+      m, "IndexIDMap",
+      "Gives an index ids of your own: add_with_ids(x, ids). An id may name several vectors.")
       .def(py::init<std::shared_ptr<Index>>(), py::arg("index").none(false))
-      .def_property_readonly("index", [](const IndexIDMap& self) { return self.index; }, "The wrapped index.")
+      .def_property_readonly(
+          "index", [](const IndexIDMap& self) { return self.index; }, "The wrapped index.")
       .def_property_readonly(
           "id_map",
           [](const IndexIDMap& self) {
@@ -181,24 +217,33 @@ void bind_wrappers(py::module_& m) {
             return py::array_t<id_t>(static_cast<py::ssize_t>(copy.size()), copy.data());
           },
           "A copy of the ids by inner row; -1 where a wrapped graph dropped the row.");
-  py::class_<IndexIDMap2, IndexIDMap, py::smart_holder>(m, "IndexIDMap2", "IndexIDMap that can also reconstruct a vector from its id.")
+  py::class_<IndexIDMap2, IndexIDMap, py::smart_holder>(
+      m, "IndexIDMap2", "IndexIDMap that can also reconstruct a vector from its id.")
       .def(py::init<std::shared_ptr<Index>>(), py::arg("index").none(false));
   py::class_<IndexRefine, Index, py::smart_holder>(
-      m, "IndexRefine", "Takes k * k_factor candidates from base_index and returns the k best by refine_index's distances.")
-      .def(py::init<std::shared_ptr<Index>, std::shared_ptr<IndexFlatCodes>>(), py::arg("base_index").none(false), py::arg("refine_index").none(false))
+      m, "IndexRefine",
+      "Takes k * k_factor candidates from base_index and returns the k best by refine_index's "
+      "distances.")
+      .def(py::init<std::shared_ptr<Index>, std::shared_ptr<IndexFlatCodes>>(),
+           py::arg("base_index").none(false), py::arg("refine_index").none(false))
       .def_property_readonly("base_index", [](const IndexRefine& self) { return self.base_index; })
-      .def_property_readonly("refine_index", [](const IndexRefine& self) { return self.refine_index; })
+      .def_property_readonly("refine_index",
+                             [](const IndexRefine& self) { return self.refine_index; })
       .def_property(
           "k_factor", [](const IndexRefine& self) { return self.k_factor; },
           [](IndexRefine& self, float v) {
-            if (!(v >= 1 && v <= 1000)) throw ArgumentError(text("k_factor = ", v, "; it must be between 1 and 1000"));
+            if (!(v >= 1 && v <= 1000))
+              throw ArgumentError(text("k_factor = ", v, "; it must be between 1 and 1000"));
             self.k_factor = v;
           },
           "Candidates per result asked of the base index, 1 to 1000.");
-  py::class_<IndexRefineFlat, IndexRefine, py::smart_holder>(m, "IndexRefineFlat", "IndexRefine whose refining distances are exact (an IndexFlat).")
+  py::class_<IndexRefineFlat, IndexRefine, py::smart_holder>(
+      m, "IndexRefineFlat", "IndexRefine whose refining distances are exact (an IndexFlat).")
       .def(py::init([](std::shared_ptr<Index> base) {
              if (base->ntotal())
-               throw ArgumentError(text("the base index already holds ", base->ntotal(), " vectors whose exact values are unknown; pass an empty one"));
+               throw ArgumentError(
+                   text("the base index already holds ", base->ntotal(),
+                        " vectors whose exact values are unknown; pass an empty one"));
              return std::make_shared<IndexRefineFlat>(std::move(base));
            }),
            py::arg("base_index").none(false));

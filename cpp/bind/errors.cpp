@@ -14,13 +14,15 @@ struct Types {
 Types* g_types = nullptr;  // lives as long as the interpreter
 
 py::object make(py::module_& m, const char* name, const char* doc, const py::tuple& bases) {
-  py::object type = py::reinterpret_steal<py::object>(
-      PyErr_NewExceptionWithDoc((std::string("shortlist.") + name).c_str(), doc, bases.ptr(), nullptr));
+  py::object type = py::reinterpret_steal<py::object>(PyErr_NewExceptionWithDoc(
+      (std::string("shortlist.") + name).c_str(), doc, bases.ptr(), nullptr));
   m.attr(name) = type;
   return type;
 }
 
-void raise(const py::object& type, const std::exception& e) { PyErr_SetString(type.ptr(), e.what()); }
+void raise(const py::object& type, const std::exception& e) {
+  PyErr_SetString(type.ptr(), e.what());
+}
 
 void raise_os_error(const IoError& e) {
   // OSError picks FileNotFoundError, PermissionError, ... from the number.
@@ -61,10 +63,13 @@ void bind_errors(py::module_& m) {
   const auto builtin = [](PyObject* type) { return py::reinterpret_borrow<py::object>(type); };
   const auto value = builtin(PyExc_ValueError), runtime = builtin(PyExc_RuntimeError);
   g_types = new Types;
-  g_types->argument = make(m, "ArgumentError", "A value no call could accept: the message names it, what was expected and the fix.",
-                           py::make_tuple(value, runtime, builtin(PyExc_AssertionError)));
-  g_types->dimension = make(m, "DimensionError", "An array of the wrong shape or number of columns.",
-                            py::make_tuple(g_types->argument));
+  g_types->argument =
+      make(m, "ArgumentError",
+           "A value no call could accept: the message names it, what was expected and the fix.",
+           py::make_tuple(value, runtime, builtin(PyExc_AssertionError)));
+  g_types->dimension =
+      make(m, "DimensionError", "An array of the wrong shape or number of columns.",
+           py::make_tuple(g_types->argument));
   g_types->id = make(m, "IdError", "An id or position that is not there, or is there already.",
                      py::make_tuple(g_types->argument, builtin(PyExc_IndexError)));
   g_types->factory = make(m, "FactoryError", "An index_factory string that cannot be understood.",

@@ -15,7 +15,8 @@ void normalize(const py::object& x) {
     throw py::type_error("normalize_L2 works in place and needs a numpy array of dtype float32");
   auto a = py::reinterpret_borrow<py::array_t<float>>(x);
   if (a.ndim() != 2 || !(a.flags() & py::array::c_style) || !a.writeable())
-    throw DimensionError("normalize_L2 works in place and needs a writable C-contiguous array of shape (n, d)");
+    throw DimensionError(
+        "normalize_L2 works in place and needs a writable C-contiguous array of shape (n, d)");
   float* data = a.mutable_data();
   const auto n = static_cast<size_t>(a.shape(0)), d = static_cast<size_t>(a.shape(1));
   const Unlocked unlocked;
@@ -33,7 +34,9 @@ void normalize(const py::object& x) {
 
 py::tuple knn(const ArrayLike& xq, const ArrayLike& xb, py::ssize_t k, int metric) {
   const Vectors2D base = vectors(xb, "xb");
-  auto index = py::module_::import("shortlist").attr("IndexFlat")(base.rows.d, metric, py::arg("dtype") = std::string(name_of(base.rows.dtype)));
+  auto index = py::module_::import("shortlist")
+                   .attr("IndexFlat")(base.rows.d, metric,
+                                      py::arg("dtype") = std::string(name_of(base.rows.dtype)));
   index.attr("add")(xb, py::arg("allow_nan") = true);
   return index.attr("search")(xq, k);
 }
@@ -43,15 +46,18 @@ py::tuple knn(const ArrayLike& xq, const ArrayLike& xb, py::ssize_t k, int metri
 void bind_functions(py::module_& m) {
   m.def("normalize_L2", &normalize, py::arg("x"),
         "Divides each row of x (n, d) float32 by its L2 norm, in place; zero rows stay.");
-  m.def("knn", &knn, py::arg("xq"), py::arg("xb"), py::arg("k"), py::arg("metric") = static_cast<int>(Metric::l2),
-        "The k nearest rows of xb (n, d) to each row of xq (m, d), without keeping an index: (D, I) as search returns them.");
+  m.def("knn", &knn, py::arg("xq"), py::arg("xb"), py::arg("k"),
+        py::arg("metric") = static_cast<int>(Metric::l2),
+        "The k nearest rows of xb (n, d) to each row of xq (m, d), without keeping an index: (D, "
+        "I) as search returns them.");
   m.def(
       "omp_set_num_threads",
       [](py::ssize_t n) {
         if (n < 1) throw ArgumentError(text("n = ", n, " threads were asked for; use at least 1"));
         set_num_threads(static_cast<size_t>(n));
       },
-      py::arg("n"), "Threads each call may use (the library's own pool, no OpenMP; the name is faiss's).");
+      py::arg("n"),
+      "Threads each call may use (the library's own pool, no OpenMP; the name is faiss's).");
   m.def("omp_get_max_threads", &num_threads, "Threads each call may use.");
 }
 

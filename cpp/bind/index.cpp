@@ -25,7 +25,8 @@ using Ranges = py::typing::Tuple<py::array_t<uint64_t>, py::array_t<float>, py::
 py::ssize_t signed_size(size_t n) { return static_cast<py::ssize_t>(n); }
 
 size_t positive_k(py::ssize_t k) {
-  if (k < 1) throw ArgumentError(text("k = ", k, " neighbours were asked for; k must be at least 1"));
+  if (k < 1)
+    throw ArgumentError(text("k = ", k, " neighbours were asked for; k must be at least 1"));
   return static_cast<size_t>(k);
 }
 
@@ -34,11 +35,12 @@ struct Found {
   py::array_t<id_t> labels;
 };
 
-Found search(const Index& index, const Vectors2D& x, py::ssize_t k, const Params& given, const py::object& D,
-             const py::object& I) {
+Found search(const Index& index, const Vectors2D& x, py::ssize_t k, const Params& given,
+             const py::object& D, const py::object& I) {
   const Params params = frozen(given);
   const size_t width = positive_k(k), n = x.rows.n;
-  check_result_size(12. * static_cast<double>(n) * static_cast<double>(width), "the result of search");
+  check_result_size(12. * static_cast<double>(n) * static_cast<double>(width),
+                    "the result of search");
   Found out{output<float>(D, {signed_size(n), k}, "D"), output<id_t>(I, {signed_size(n), k}, "I")};
   float* distances = out.distances.mutable_data();
   id_t* labels = out.labels.mutable_data();
@@ -47,7 +49,8 @@ Found search(const Index& index, const Vectors2D& x, py::ssize_t k, const Params
   return out;
 }
 
-py::array_t<float> reconstruct_rows(const Index& index, const std::vector<id_t>& keys, const py::object& out) {
+py::array_t<float> reconstruct_rows(const Index& index, const std::vector<id_t>& keys,
+                                    const py::object& out) {
   auto rows = output<float>(out, {signed_size(keys.size()), signed_size(index.d)}, "x");
   float* data = rows.mutable_data();
   const Unlocked unlocked;
@@ -56,10 +59,12 @@ py::array_t<float> reconstruct_rows(const Index& index, const std::vector<id_t>&
 }
 
 // Rows of missing ids are NaN, as in faiss.
-py::array_t<float> reconstruct_found(const Index& index, const py::array_t<id_t>& labels, const py::object& out) {
+py::array_t<float> reconstruct_found(const Index& index, const py::array_t<id_t>& labels,
+                                     const py::object& out) {
   const py::ssize_t n = labels.shape(0), k = labels.shape(1);
-  check_result_size(4. * static_cast<double>(n) * static_cast<double>(k) * static_cast<double>(index.d),
-                    "the reconstructed vectors");
+  check_result_size(
+      4. * static_cast<double>(n) * static_cast<double>(k) * static_cast<double>(index.d),
+      "the reconstructed vectors");
   auto rows = output<float>(out, {n, k, signed_size(index.d)}, "R");
   float* data = rows.mutable_data();
   const id_t* ids = labels.data();
@@ -89,8 +94,9 @@ std::string describe(const Index& index) {
   const double megabytes = static_cast<double>(index.memory()) / 1e6;
   std::ostringstream out;
   out.precision(1);
-  out << std::fixed << index.class_name() << "(d=" << index.d << ", metric=" << name_of(index.metric_type)
-      << ", ntotal=" << index.ntotal() << ", " << index.summary() << ", " << megabytes << " MB"
+  out << std::fixed << index.class_name() << "(d=" << index.d
+      << ", metric=" << name_of(index.metric_type) << ", ntotal=" << index.ntotal() << ", "
+      << index.summary() << ", " << megabytes << " MB"
       << (index.is_trained() ? "" : ", not trained") << ")";
   return out.str();
 }
@@ -114,27 +120,36 @@ void bind_changes(py::class_<Index, py::smart_holder>& c) {
             const Unlocked unlocked;
             self.add(v.rows, options);
           },
-          py::arg("x"), py::kw_only(), py::arg("allow_nan") = false, py::arg("progress") = py::none(),
+          py::arg("x"), py::kw_only(), py::arg("allow_nan") = false,
+          py::arg("progress") = py::none(),
           "Stores the rows of x (n, d) under the next ids.\n\n"
-          "float32, float16, uint8 and int8 arrays are read without conversion. progress(done, total) is called "
-          "every now and then; Ctrl-C or an exception in it stops after the vectors stored so far.\n\n"
-          "Raises DimensionError for another d, ArgumentError for NaN or Inf (unless allow_nan), NotTrainedError "
+          "float32, float16, uint8 and int8 arrays are read without conversion. progress(done, "
+          "total) is called "
+          "every now and then; Ctrl-C or an exception in it stops after the vectors stored so "
+          "far.\n\n"
+          "Raises DimensionError for another d, ArgumentError for NaN or Inf (unless allow_nan), "
+          "NotTrainedError "
           "before train.")
       .def(
           "add_with_ids",
-          [](Index& self, const ArrayLike& x, const ArrayLike& xids, bool allow_nan, const py::object& progress) {
+          [](Index& self, const ArrayLike& x, const ArrayLike& xids, bool allow_nan,
+             const py::object& progress) {
             const Vectors2D v = vectors(x);
             const auto keys = ids(xids, signed_size(v.rows.n));
             const AddOptions options{.allow_nan = allow_nan, .progress = progress_from(progress)};
             const Unlocked unlocked;
             self.add_with_ids(v.rows, keys.data(), options);
           },
-          py::arg("x"), py::arg("ids"), py::kw_only(), py::arg("allow_nan") = false, py::arg("progress") = py::none(),
+          py::arg("x"), py::arg("ids"), py::kw_only(), py::arg("allow_nan") = false,
+          py::arg("progress") = py::none(),
           "Stores the rows of x (n, d) under ids (n,), any integers.\n\n"
-          "IndexIDMap, IndexIDMap2 and the HNSW indexes offer it; others raise UnsupportedError. Otherwise as add.")
+          "IndexIDMap, IndexIDMap2 and the HNSW indexes offer it; others raise UnsupportedError. "
+          "Otherwise as add.")
       .def("remove_ids", &remove, py::arg("x"),
-           "Removes the ids in x, an IDSelector or an integer array; returns how many were there.\n\n"
-           "In IndexFlat and IndexScalarQuantizer the rows behind move up and take smaller ids, as in faiss; "
+           "Removes the ids in x, an IDSelector or an integer array; returns how many were "
+           "there.\n\n"
+           "In IndexFlat and IndexScalarQuantizer the rows behind move up and take smaller ids, as "
+           "in faiss; "
            "IDMaps and HNSW indexes keep all other ids.")
       .def(
           "reset",
@@ -150,7 +165,8 @@ void bind_changes(py::class_<Index, py::smart_holder>& c) {
             self.merge_from(other, add_id);
           },
           py::arg("otherIndex"), py::arg("add_id") = 0,
-          "Moves the vectors of another index of the same class behind ours and leaves it empty. Where ids are kept "
+          "Moves the vectors of another index of the same class behind ours and leaves it empty. "
+          "Where ids are kept "
           "they grow by add_id.")
       .def("check_compatible_for_merge", &Index::check_compatible_for_merge, py::arg("otherIndex"),
            "Raises ArgumentError unless merge_from could take the other index.");
@@ -159,17 +175,21 @@ void bind_changes(py::class_<Index, py::smart_holder>& c) {
 void bind_reads(py::class_<Index, py::smart_holder>& c) {
   c.def(
        "search",
-       [](const Index& self, const ArrayLike& x, py::ssize_t k, const Params& params, const py::object& D,
-          const py::object& I) -> Pair {
+       [](const Index& self, const ArrayLike& x, py::ssize_t k, const Params& params,
+          const py::object& D, const py::object& I) -> Pair {
          const Vectors2D v = vectors(x);
          Found found = search(self, v, k, params, D, I);
-         return py::make_tuple(in_kind(x, std::move(found.distances)), in_kind(x, std::move(found.labels)));
+         return py::make_tuple(in_kind(x, std::move(found.distances)),
+                               in_kind(x, std::move(found.labels)));
        },
-       py::arg("x"), py::arg("k").noconvert(), py::kw_only(), py::arg("params") = nullptr, py::arg("D") = py::none(),
-       py::arg("I") = py::none(),
-       "The k nearest vectors of each row of x (n, d): distances (n, k) float32 and ids (n, k) int64, nearest first.\n\n"
-       "Distances are squared L2, or inner products (largest first). Missing results are id -1 with distance "
-       "+-3.4e38, which is also what a query with NaN gets. D and I may be given to be filled. Other threads may "
+       py::arg("x"), py::arg("k").noconvert(), py::kw_only(), py::arg("params") = nullptr,
+       py::arg("D") = py::none(), py::arg("I") = py::none(),
+       "The k nearest vectors of each row of x (n, d): distances (n, k) float32 and ids (n, k) "
+       "int64, nearest first.\n\n"
+       "Distances are squared L2, or inner products (largest first). Missing results are id -1 "
+       "with distance "
+       "+-3.4e38, which is also what a query with NaN gets. D and I may be given to be filled. "
+       "Other threads may "
        "search at the same time; a call that changes the index waits for them.\n\n"
        "Raises DimensionError for another d, ArgumentError for k < 1.")
       .def(
@@ -182,13 +202,15 @@ void bind_reads(py::class_<Index, py::smart_holder>& c) {
               const Unlocked unlocked;
               r = self.range_search(v.rows, thresh, params.get());
             }
-            return py::make_tuple(py::array_t<uint64_t>(signed_size(r.lims.size()), r.lims.data()),
-                                  py::array_t<float>(signed_size(r.distances.size()), r.distances.data()),
-                                  py::array_t<id_t>(signed_size(r.labels.size()), r.labels.data()));
+            return py::make_tuple(
+                py::array_t<uint64_t>(signed_size(r.lims.size()), r.lims.data()),
+                py::array_t<float>(signed_size(r.distances.size()), r.distances.data()),
+                py::array_t<id_t>(signed_size(r.labels.size()), r.labels.data()));
           },
           py::arg("x"), py::arg("thresh"), py::kw_only(), py::arg("params") = nullptr,
           "All vectors nearer than thresh: squared L2 below it, or inner product above it.\n\n"
-          "Returns lims (n + 1,) uint64, D and I: the results of query i are D[lims[i]:lims[i + 1]]. HNSW indexes "
+          "Returns lims (n + 1,) uint64, D and I: the results of query i are D[lims[i]:lims[i + "
+          "1]]. HNSW indexes "
           "find most of them, not surely all.")
       .def(
           "reconstruct",
@@ -200,14 +222,16 @@ void bind_reads(py::class_<Index, py::smart_holder>& c) {
             return out;
           },
           py::arg("key"), py::arg("x") = py::none(),
-          "The stored vector (d,) float32 of id `key`, as the codec decodes it. Raises IdError if it is not there.")
+          "The stored vector (d,) float32 of id `key`, as the codec decodes it. Raises IdError if "
+          "it is not there.")
       .def(
           "reconstruct_n",
           [](const Index& self, id_t n0, py::ssize_t ni, const py::object& x) {
             const auto total = static_cast<id_t>(self.ntotal());
             const id_t n = ni < 0 ? total - n0 : ni;
             if (n0 < 0 || n < 0 || n > total)
-              throw IdError(text("ids ", n0, " to ", n0 + n, " are not all there; ntotal is ", total));
+              throw IdError(
+                  text("ids ", n0, " to ", n0 + n, " are not all there; ntotal is ", total));
             std::vector<id_t> keys(static_cast<size_t>(n));
             for (size_t i = 0; i < keys.size(); ++i) keys[i] = n0 + static_cast<id_t>(i);
             return reconstruct_rows(self, keys, x);
@@ -222,16 +246,16 @@ void bind_reads(py::class_<Index, py::smart_holder>& c) {
           py::arg("key"), py::arg("x") = py::none(), "The vectors (n, d) of an array of n ids.")
       .def(
           "search_and_reconstruct",
-          [](const Index& self, const ArrayLike& x, py::ssize_t k, const Params& params, const py::object& D,
-             const py::object& I, const py::object& R) -> Triple {
+          [](const Index& self, const ArrayLike& x, py::ssize_t k, const Params& params,
+             const py::object& D, const py::object& I, const py::object& R) -> Triple {
             const Vectors2D v = vectors(x);
             Found found = search(self, v, k, params, D, I);
             py::array rows = reconstruct_found(self, found.labels, R);
-            return py::make_tuple(in_kind(x, std::move(found.distances)), in_kind(x, std::move(found.labels)),
-                                  in_kind(x, std::move(rows)));
+            return py::make_tuple(in_kind(x, std::move(found.distances)),
+                                  in_kind(x, std::move(found.labels)), in_kind(x, std::move(rows)));
           },
-          py::arg("x"), py::arg("k").noconvert(), py::kw_only(), py::arg("params") = nullptr, py::arg("D") = py::none(),
-          py::arg("I") = py::none(), py::arg("R") = py::none(),
+          py::arg("x"), py::arg("k").noconvert(), py::kw_only(), py::arg("params") = nullptr,
+          py::arg("D") = py::none(), py::arg("I") = py::none(), py::arg("R") = py::none(),
           "search, and the found vectors as R (n, k, d); rows of missing results are NaN.")
       .def(
           "sa_encode",
@@ -243,7 +267,9 @@ void bind_reads(py::class_<Index, py::smart_holder>& c) {
             self.sa_encode(v.rows, data);
             return codes;
           },
-          py::arg("x"), "The codes (n, sa_code_size()) uint8 that add would store for x (n, d), in faiss's bytes.")
+          py::arg("x"),
+          "The codes (n, sa_code_size()) uint8 that add would store for x (n, d), in faiss's "
+          "bytes.")
       .def(
           "sa_decode",
           [](const Index& self, const py::array_t<uint8_t, py::array::c_style>& codes) {

@@ -511,7 +511,8 @@ void bind_native_files(py::module_& m) {
       "CorruptIndexError\n"
       "for damaged or foreign data; every byte is checked.");
   m.def(
-      "read_metadata", [](const py::object& path) { return as_dict(read_from(path, load_metadata)); },
+      "read_metadata",
+      [](const py::object& path) { return as_dict(read_from(path, load_metadata)); },
       py::arg("path"),
       "The metadata {str: str} that Index.save was given, read without the vectors.");
   m.def(
@@ -544,7 +545,8 @@ void bind_index_methods(py::module_& m) {
             write_to(target, [&](io::Sink& sink) { save(index, sink, own); });
           },
           py::arg("path"), py::arg("metadata") = py::none(),
-          "Saves the index with checksums, for shortlist.open; write_index makes files for faiss.\n\n"
+          "Saves the index with checksums, for shortlist.open; write_index makes files for "
+          "faiss.\n\n"
           "path is a path (the file is replaced whole or not at all) or an object with write; "
           "metadata {str: str}\n"
           "is kept beside the index. Raises OSError for file trouble.")

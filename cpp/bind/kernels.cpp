@@ -46,8 +46,7 @@ void require(bool ok, const char* what) {
 // Rows of a 2-D array whose values are contiguous within a row, at any distance.
 template <class T = std::byte>
 const T* rows_of(const py::array& a) {
-  require(a.ndim() == 2 &&
-              (a.size() == 0 || (a.strides(1) == a.itemsize() && a.strides(0) >= 0)),
+  require(a.ndim() == 2 && (a.size() == 0 || (a.strides(1) == a.itemsize() && a.strides(0) >= 0)),
           "an argument must be 2-D with contiguous values in each row");
   return static_cast<const T*>(a.data());
 }

@@ -36,7 +36,8 @@ class SelectorCallback final : public Selector {
 std::vector<uint8_t> bytes_of(const ArrayLike& x) {
   if (!py::isinstance<py::array_t<uint8_t>>(x) || py::reinterpret_borrow<py::array>(x).ndim() != 1)
     throw py::type_error(
-        "bitmap must be a 1-D numpy array of dtype uint8 (np.packbits(mask, bitorder='little') makes one)");
+        "bitmap must be a 1-D numpy array of dtype uint8 (np.packbits(mask, bitorder='little') "
+        "makes one)");
   const auto plain = py::array_t<uint8_t, py::array::c_style>(x);
   return {plain.data(), plain.data() + plain.size()};
 }
@@ -47,36 +48,49 @@ void bind_pair(py::module_& m, const char* name, const char* doc) {
     Named(SelectorPtr lhs, SelectorPtr rhs) : SelectorPair(kOp, std::move(lhs), std::move(rhs)) {}
   };
   py::class_<Named, Selector, py::smart_holder>(m, name, doc)
-      .def(py::init<SelectorPtr, SelectorPtr>(), py::arg("lhs").none(false), py::arg("rhs").none(false));
+      .def(py::init<SelectorPtr, SelectorPtr>(), py::arg("lhs").none(false),
+           py::arg("rhs").none(false));
 }
 
 void bind_selectors(py::module_& m) {
-  py::class_<Selector, py::smart_holder>(m, "IDSelector", "A set of ids: which vectors a search may return or remove_ids takes.")
+  py::class_<Selector, py::smart_holder>(
+      m, "IDSelector", "A set of ids: which vectors a search may return or remove_ids takes.")
       .def("is_member", &Selector::is_member, py::arg("id"), "Whether `id` (int) is in the set.");
-  py::class_<SelectorAll, Selector, py::smart_holder>(m, "IDSelectorAll", "Every id.").def(py::init<>());
-  py::class_<SelectorRange, Selector, py::smart_holder>(m, "IDSelectorRange", "The ids imin <= id < imax.")
-      .def(py::init<id_t, id_t, bool>(), py::arg("imin"), py::arg("imax"), py::arg("assume_sorted") = false)
+  py::class_<SelectorAll, Selector, py::smart_holder>(m, "IDSelectorAll", "Every id.")
+      .def(py::init<>());
+  py::class_<SelectorRange, Selector, py::smart_holder>(m, "IDSelectorRange",
+                                                        "The ids imin <= id < imax.")
+      .def(py::init<id_t, id_t, bool>(), py::arg("imin"), py::arg("imax"),
+           py::arg("assume_sorted") = false)
       .def_readonly("imin", &SelectorRange::imin)
       .def_readonly("imax", &SelectorRange::imax)
       .def_readonly("assume_sorted", &SelectorRange::assume_sorted);
-  py::class_<SelectorArray, Selector, py::smart_holder>(m, "IDSelectorArray", "The ids of an integer array; a membership test scans it.")
-      .def(py::init([](const ArrayLike& x) { return std::make_shared<SelectorArray>(ids(x, -1)); }), py::arg("ids"));
-  py::class_<SelectorBatch, Selector, py::smart_holder>(m, "IDSelectorBatch", "The ids of an integer array, as a hash set behind a Bloom filter.")
-      .def(py::init([](const ArrayLike& x) { return std::make_shared<SelectorBatch>(ids(x, -1)); }), py::arg("ids"));
+  py::class_<SelectorArray, Selector, py::smart_holder>(
+      m, "IDSelectorArray", "The ids of an integer array; a membership test scans it.")
+      .def(py::init([](const ArrayLike& x) { return std::make_shared<SelectorArray>(ids(x, -1)); }),
+           py::arg("ids"));
+  py::class_<SelectorBatch, Selector, py::smart_holder>(
+      m, "IDSelectorBatch", "The ids of an integer array, as a hash set behind a Bloom filter.")
+      .def(py::init([](const ArrayLike& x) { return std::make_shared<SelectorBatch>(ids(x, -1)); }),
+           py::arg("ids"));
   py::class_<SelectorBitmap, Selector, py::smart_holder>(
-      m, "IDSelectorBitmap", "The ids whose bit is set in a uint8 array: bit i % 8 (least significant first) of byte i // 8.")
+      m, "IDSelectorBitmap",
+      "The ids whose bit is set in a uint8 array: bit i % 8 (least significant first) of byte i // "
+      "8.")
       .def(py::init([](const ArrayLike& bits) {
              return std::make_shared<SelectorBitmap>(bytes_of(bits));
            }),
            py::arg("bitmap"));
-  py::class_<SelectorNot, Selector, py::smart_holder>(m, "IDSelectorNot", "The ids that are not in `sel`.")
+  py::class_<SelectorNot, Selector, py::smart_holder>(m, "IDSelectorNot",
+                                                      "The ids that are not in `sel`.")
       .def(py::init<SelectorPtr>(), py::arg("sel").none(false));
   bind_pair<SelectorPair::Op::both>(m, "IDSelectorAnd", "The ids in both sets.");
   bind_pair<SelectorPair::Op::either>(m, "IDSelectorOr", "The ids in either set.");
   bind_pair<SelectorPair::Op::one>(m, "IDSelectorXOr", "The ids in exactly one of the sets.");
   py::class_<SelectorCallback, Selector, py::smart_holder>(
       m, "PyCallbackIDSelector",
-      "The ids for which callback(id) is true. It is asked once per vector of the index at each search: "
+      "The ids for which callback(id) is true. It is asked once per vector of the index at each "
+      "search: "
       "slow, so prefer IDSelectorBatch or IDSelectorBitmap for a set that stays the same.")
       .def(py::init<py::function>(), py::arg("callback"));
 }
@@ -85,7 +99,8 @@ void bind_selectors(py::module_& m) {
 
 void bind_params(py::module_& m) {
   bind_selectors(m);
-  py::class_<SearchParameters, py::smart_holder>(m, "SearchParameters", "What one search does differently from the index's own settings.")
+  py::class_<SearchParameters, py::smart_holder>(
+      m, "SearchParameters", "What one search does differently from the index's own settings.")
       .def(py::init([](SelectorPtr sel) {
              auto p = std::make_shared<SearchParameters>();
              p->sel = std::move(sel);
@@ -97,20 +112,25 @@ void bind_params(py::module_& m) {
           [](SearchParameters& p, SelectorPtr sel) { p.sel = std::move(sel); },
           "IDSelector of the ids that may be returned, or None for all.");
   py::class_<SearchParametersHNSW, SearchParameters, py::smart_holder>(
-      m, "SearchParametersHNSW", "SearchParameters of the HNSW indexes; efSearch replaces index.hnsw.efSearch for one call.")
-      .def(py::init([](SelectorPtr sel, int efSearch, bool check_relative_distance, bool bounded_queue) {
-             auto p = std::make_shared<SearchParametersHNSW>();
-             p->sel = std::move(sel);
-             p->efSearch = efSearch;
-             p->check_relative_distance = check_relative_distance;
-             p->bounded_queue = bounded_queue;
-             return p;
-           }),
+      m, "SearchParametersHNSW",
+      "SearchParameters of the HNSW indexes; efSearch replaces index.hnsw.efSearch for one call.")
+      .def(py::init(
+               [](SelectorPtr sel, int efSearch, bool check_relative_distance, bool bounded_queue) {
+                 auto p = std::make_shared<SearchParametersHNSW>();
+                 p->sel = std::move(sel);
+                 p->efSearch = efSearch;
+                 p->check_relative_distance = check_relative_distance;
+                 p->bounded_queue = bounded_queue;
+                 return p;
+               }),
            py::kw_only(), py::arg("sel") = nullptr, py::arg("efSearch") = 16,
            py::arg("check_relative_distance") = true, py::arg("bounded_queue") = true)
-      .def_readwrite("efSearch", &SearchParametersHNSW::efSearch, "Candidates kept while searching: more is slower and finds more.")
-      .def_readwrite("check_relative_distance", &SearchParametersHNSW::check_relative_distance, "Kept for faiss programs; the search always stops on distance.")
-      .def_readwrite("bounded_queue", &SearchParametersHNSW::bounded_queue, "Kept for faiss programs; the queue is always bounded.");
+      .def_readwrite("efSearch", &SearchParametersHNSW::efSearch,
+                     "Candidates kept while searching: more is slower and finds more.")
+      .def_readwrite("check_relative_distance", &SearchParametersHNSW::check_relative_distance,
+                     "Kept for faiss programs; the search always stops on distance.")
+      .def_readwrite("bounded_queue", &SearchParametersHNSW::bounded_queue,
+                     "Kept for faiss programs; the queue is always bounded.");
   py::class_<IndexRefineSearchParameters, SearchParameters, py::smart_holder>(
       m, "IndexRefineSearchParameters", "SearchParameters of the refining indexes.")
       .def(py::init([](SelectorPtr sel, float k_factor, std::shared_ptr<SearchParameters> base) {
@@ -120,12 +140,18 @@ void bind_params(py::module_& m) {
              p->base_index_params = std::move(base);
              return p;
            }),
-           py::kw_only(), py::arg("sel") = nullptr, py::arg("k_factor") = 1.f, py::arg("base_index_params") = nullptr)
-      .def_readwrite("k_factor", &IndexRefineSearchParameters::k_factor, "Candidates per result asked of the base index, 1 to 1000.")
+           py::kw_only(), py::arg("sel") = nullptr, py::arg("k_factor") = 1.f,
+           py::arg("base_index_params") = nullptr)
+      .def_readwrite("k_factor", &IndexRefineSearchParameters::k_factor,
+                     "Candidates per result asked of the base index, 1 to 1000.")
       .def_property(
           "base_index_params",
-          [](const IndexRefineSearchParameters& p) { return std::const_pointer_cast<SearchParameters>(p.base_index_params); },
-          [](IndexRefineSearchParameters& p, std::shared_ptr<SearchParameters> v) { p.base_index_params = std::move(v); },
+          [](const IndexRefineSearchParameters& p) {
+            return std::const_pointer_cast<SearchParameters>(p.base_index_params);
+          },
+          [](IndexRefineSearchParameters& p, std::shared_ptr<SearchParameters> v) {
+            p.base_index_params = std::move(v);
+          },
           "SearchParameters handed to the base index, or None.");
 }
 

@@ -82,18 +82,20 @@ bool finite(const float* x, size_t n) {
   return zero == 0.f;
 }
 
-void encode_rows(const Codec& codec, const Rows& rows, std::byte* codes, const ProgressFn* progress) {
+void encode_rows(const Codec& codec, const Rows& rows, std::byte* codes,
+                 const ProgressFn* progress) {
   constexpr size_t kGrain = 256;
-  parallel_for(rows.n, {.grain = kGrain, .progress = progress}, [&](size_t begin, size_t end, size_t) {
-    const Rows part = rows.slice(begin, end);
-    std::byte* out = codes + begin * codec.code_size();
-    if (codec.stores(rows.dtype)) {
-      std::memcpy(out, part.data, part.n * codec.code_size());
-    } else {
-      std::vector<float> scratch;
-      codec.encode({as_floats(part, scratch), part.n, part.d}, out);
-    }
-  });
+  parallel_for(rows.n, {.grain = kGrain, .progress = progress},
+               [&](size_t begin, size_t end, size_t) {
+                 const Rows part = rows.slice(begin, end);
+                 std::byte* out = codes + begin * codec.code_size();
+                 if (codec.stores(rows.dtype)) {
+                   std::memcpy(out, part.data, part.n * codec.code_size());
+                 } else {
+                   std::vector<float> scratch;
+                   codec.encode({as_floats(part, scratch), part.n, part.d}, out);
+                 }
+               });
 }
 
 const float* as_floats(const Rows& rows, std::vector<float>& scratch) {

@@ -15,18 +15,17 @@ using enum QuantizerType;
 std::atomic<bool> g_said_wrap{false};
 
 void warn_wrap() {
-  warn_once(g_said_wrap,
-            "values outside 0..255 in an 8bit_direct index wrap modulo 256, as in faiss; use SQ8 or "
-            "float32 storage for such data");
+  warn_once(
+      g_said_wrap,
+      "values outside 0..255 in an 8bit_direct index wrap modulo 256, as in faiss; use SQ8 or "
+      "float32 storage for such data");
 }
 
 constexpr float kTooLargeForHalf = 65520;  // rounds to Inf
 
 uint8_t to_byte(float x) { return static_cast<uint8_t>(static_cast<int64_t>(x)); }
 
-int8_t to_signed(float x) {
-  return static_cast<int8_t>(std::clamp(std::floor(x), -128.f, 127.f));
-}
+int8_t to_signed(float x) { return static_cast<int8_t>(std::clamp(std::floor(x), -128.f, 127.f)); }
 
 bool inside_byte(const float* x, size_t n) {
   bool inside = true;
@@ -83,25 +82,38 @@ Range find_range(std::vector<float>& values, RangeStat stat, float arg) {
 
 std::string name_of(QuantizerType t) {
   switch (t) {
-    case qt_8bit: return "SQ8";
-    case qt_4bit: return "SQ4";
-    case qt_8bit_uniform: return "SQ8uniform";
-    case qt_4bit_uniform: return "SQ4uniform";
-    case qt_fp16: return "SQfp16";
-    case qt_8bit_direct: return "SQ8_direct";
-    case qt_6bit: return "SQ6";
-    case qt_bf16: return "SQbf16";
-    case qt_8bit_direct_signed: return "SQ8_direct_signed";
+    case qt_8bit:
+      return "SQ8";
+    case qt_4bit:
+      return "SQ4";
+    case qt_8bit_uniform:
+      return "SQ8uniform";
+    case qt_4bit_uniform:
+      return "SQ4uniform";
+    case qt_fp16:
+      return "SQfp16";
+    case qt_8bit_direct:
+      return "SQ8_direct";
+    case qt_6bit:
+      return "SQ6";
+    case qt_bf16:
+      return "SQbf16";
+    case qt_8bit_direct_signed:
+      return "SQ8_direct_signed";
   }
   return text("quantizer type ", static_cast<int>(t));
 }
 
 QuantizerType quantizer_for(DType t) {
   switch (t) {
-    case DType::f16: return qt_fp16;
-    case DType::u8: return qt_8bit_direct;
-    case DType::i8: return qt_8bit_direct_signed;
-    case DType::f32: break;
+    case DType::f16:
+      return qt_fp16;
+    case DType::u8:
+      return qt_8bit_direct;
+    case DType::i8:
+      return qt_8bit_direct_signed;
+    case DType::f32:
+      break;
   }
   throw ArgumentError("float32 rows have no scalar quantizer type");
 }
@@ -128,7 +140,8 @@ bool ScalarQuantizer::stores(DType t) const {
 
 void ScalarQuantizer::train(Matrix<const float> x) {
   if (!needs_training()) return;
-  if (x.rows == 0) throw ArgumentError("cannot find the value range of 0 training vectors; pass at least 1");
+  if (x.rows == 0)
+    throw ArgumentError("cannot find the value range of 0 training vectors; pass at least 1");
   if (qtype == qt_8bit_uniform) {
     std::vector<float> values(x.data, x.data + x.rows * d);
     const Range r = find_range(values, rangestat, rangestat_arg);
@@ -152,7 +165,8 @@ void ScalarQuantizer::encode(Matrix<const float> x, std::byte* codes) const {
     case qt_fp16:
       for (size_t i = 0; i < n; ++i)
         if (std::abs(x.data[i]) >= kTooLargeForHalf && std::isfinite(x.data[i]))
-          throw ArgumentError(text("the value ", x.data[i], " does not fit in float16 storage (at most 65504); ",
+          throw ArgumentError(text("the value ", x.data[i],
+                                   " does not fit in float16 storage (at most 65504); ",
                                    "scale the vectors or use float32"));
       kernels::active().narrow_f16(x.data, n, reinterpret_cast<uint16_t*>(codes));
       break;
@@ -188,8 +202,7 @@ void ScalarQuantizer::decode(const std::byte* codes, size_t n, float* x) const {
     default:
       for (size_t r = 0; r < n; ++r)
         for (size_t i = 0; i < d; ++i)
-          x[r * d + i] =
-              vmin(i) + (static_cast<float>(bytes[r * d + i]) + 0.5f) / 255.f * vdiff(i);
+          x[r * d + i] = vmin(i) + (static_cast<float>(bytes[r * d + i]) + 0.5f) / 255.f * vdiff(i);
   }
 }
 
@@ -214,7 +227,8 @@ void ScalarQuantizer::prepare(const float* q, Metric metric, PreparedQuery& out)
   out.own.assign(q, q + d);
   as_compared(out.own.data());
   if (is_direct() && is_integral(out.own.data(), d)) {
-    // The bytes take the place of the floats they come from; byte i is written after float i is read.
+    // The bytes take the place of the floats they come from; byte i is written after float i is
+    // read.
     encode({out.own.data(), 1, d}, reinterpret_cast<std::byte*>(out.own.data()));
     return prepare_bytes(out.own.data(), metric, out);
   }
@@ -266,8 +280,8 @@ void ScalarQuantizer::prepare_ranged(const float* q, Metric metric, PreparedQuer
 
 void ScalarQuantizer::prepare_bytes(const void* q, Metric metric, PreparedQuery& out) const {
   const bool l2 = metric == Metric::l2, is_unsigned = qtype == qt_8bit_direct;
-  const auto op = is_unsigned ? (l2 ? kernels::l2_u8 : kernels::ip_u8)
-                              : (l2 ? kernels::l2_i8 : kernels::ip_i8);
+  const auto op =
+      is_unsigned ? (l2 ? kernels::l2_u8 : kernels::ip_u8) : (l2 ? kernels::l2_i8 : kernels::ip_i8);
   out.kernel = kernels::active().rows[op];
   out.query = q;
   out.scale = l2 ? 1.f : -1.f;

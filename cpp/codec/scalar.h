@@ -11,8 +11,8 @@ namespace shortlist {
 //   qt_8bit           x ~ vmin_i + (c + 0.5) / 255 * vdiff_i, a range per dimension
 //   qt_8bit_uniform   the same with one range for all dimensions; both clip to the trained range
 //   qt_fp16           IEEE half
-//   qt_8bit_direct    the value itself, 0..255; floats are truncated, and wrap modulo 256 as in faiss
-//   qt_8bit_direct_signed  the value itself, -128..127 (faiss's bytes are these + 128)
+//   qt_8bit_direct    the value itself, 0..255; floats are truncated, and wrap modulo 256 as in
+//   faiss qt_8bit_direct_signed  the value itself, -128..127 (faiss's bytes are these + 128)
 enum class QuantizerType : int {
   qt_8bit = 0,
   qt_4bit = 1,

@@ -1,6 +1,6 @@
 #include <algorithm>
-#include <cmath>
 #include <cctype>
+#include <cmath>
 #include <limits>
 #include <string>
 #include <vector>

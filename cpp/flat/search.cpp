@@ -137,8 +137,8 @@ class Group {
       const int32_t* dots = int_dots_.data() + i * block_;
       TopK& top = tops_[i];
       for (size_t j = 0; j < n; ++j) {
-        const int64_t whole =
-            l2 ? int64_t{int_norms_[i]} + int_row_norms_[j] - 2 * int64_t{dots[j]} : -int64_t{dots[j]};
+        const int64_t whole = l2 ? int64_t{int_norms_[i]} + int_row_norms_[j] - 2 * int64_t{dots[j]}
+                                 : -int64_t{dots[j]};
         const auto distance = static_cast<float>(whole);
         if (distance <= top.worst() && (!allowed || (*allowed)[at + j]))
           top.push(distance, static_cast<slot_t>(at + j));

@@ -81,9 +81,8 @@ void Hnsw::unlink(std::span<const slot_t> slots) {
     for (int level = 0; level <= levels_[s]; ++level) {
       slot_t* begin = row(static_cast<slot_t>(s), level);
       slot_t* end = begin + max_links(level);
-      slot_t* kept = std::remove_if(begin, end, [&](slot_t to) {
-        return to != kNoSlot && state_[to] == State::free;
-      });
+      slot_t* kept = std::remove_if(
+          begin, end, [&](slot_t to) { return to != kNoSlot && state_[to] == State::free; });
       std::fill(kept, end, kNoSlot);
     }
   choose_entry();

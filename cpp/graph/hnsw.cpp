@@ -18,7 +18,8 @@ constexpr size_t kMaxSlots = size_t{1} << 31;  // the search pool spends one bit
 
 Hnsw::Hnsw(size_t M) : M_(M) {
   if (M < 2 || M > 4096)
-    throw ArgumentError(text("M = ", M, " links per node is out of range; choose 2 to 4096 (16 to 64 is usual)"));
+    throw ArgumentError(
+        text("M = ", M, " links per node is out of range; choose 2 to 4096 (16 to 64 is usual)"));
   level_scale_ = 1 / std::log(static_cast<double>(M));
 }
 
@@ -56,6 +57,7 @@ void Hnsw::add_slot(int level) {
 }
 
 void Hnsw::set_state(slot_t s, State state) {
+  live_count_ += static_cast<size_t>(state == State::live) - static_cast<size_t>(live_[s]);
   state_[s] = state;
   if (state == State::live)
     live_.set(s);
@@ -67,7 +69,8 @@ std::vector<slot_t> Hnsw::allocate(size_t n) {
   const size_t reused = std::min(n, free_.size()), fresh = n - reused;
   if (size() + fresh > kMaxSlots)
     throw ArgumentError(text("a graph holds at most ", kMaxSlots, " vectors; it has ", size(),
-                             " and ", fresh, " more were added: split the data over several indexes"));
+                             " and ", fresh,
+                             " more were added: split the data over several indexes"));
   // All memory first, so that running out of it changes nothing.
   std::vector<slot_t> slots(free_.end() - static_cast<ptrdiff_t>(reused), free_.end());
   slots.reserve(n);
@@ -103,6 +106,7 @@ void Hnsw::reset() {
   levels_.release();
   state_.release();
   live_ = {};
+  live_count_ = 0;
   free_.clear();
   erased_count_ = 0;
   max_level_ = -1;
@@ -119,37 +123,44 @@ std::vector<slot_t> Hnsw::erased_slots() const {
 void Hnsw::restore(std::span<const uint8_t> levels, int max_level, slot_t entry) {
   reset();
   if (levels.size() > kMaxSlots)
-    throw CorruptIndexError(text("the graph claims ", levels.size(), " nodes; at most ", kMaxSlots, " are possible"));
+    throw CorruptIndexError(
+        text("the graph claims ", levels.size(), " nodes; at most ", kMaxSlots, " are possible"));
   reserve(levels.size(), 0);
   for (uint8_t level : levels) {
     if (level > kMaxLevel)
-      throw CorruptIndexError(text("a node claims level ", int{level}, "; at most ", kMaxLevel, " is possible"));
+      throw CorruptIndexError(
+          text("a node claims level ", int{level}, "; at most ", kMaxLevel, " is possible"));
     add_slot(level);
     set_state(static_cast<slot_t>(size() - 1), State::live);
   }
   const bool empty = levels.empty();
-  const bool consistent = empty ? entry == kNoSlot
-                                : entry < size() && levels_[entry] == max_level && max_level >= 0;
+  const bool consistent =
+      empty ? entry == kNoSlot : entry < size() && levels_[entry] == max_level && max_level >= 0;
   // A graph whose live nodes were all freed has no entry point either.
   if (!consistent && !(entry == kNoSlot && max_level == -1))
-    throw CorruptIndexError(text("the graph's entry point ", entry, " does not have the top level ", max_level));
+    throw CorruptIndexError(
+        text("the graph's entry point ", entry, " does not have the top level ", max_level));
   entry_ = entry;
   max_level_ = empty ? -1 : max_level;
 }
 
 void Hnsw::set_links(slot_t s, int level, std::span<const slot_t> links) {
   if (s >= size() || level < 0 || level > levels_[s] || links.size() > max_links(level))
-    throw CorruptIndexError(text("node ", s, " has ", links.size(), " links at level ", level, ", which it cannot hold"));
+    throw CorruptIndexError(text("node ", s, " has ", links.size(), " links at level ", level,
+                                 ", which it cannot hold"));
   for (slot_t to : links)
     if (to >= size() || levels_[to] < level)
-      throw CorruptIndexError(text("node ", s, " links to ", to, " at level ", level, ", which is not there"));
-  std::fill(std::copy(links.begin(), links.end(), row(s, level)), row(s, level) + max_links(level), kNoSlot);
+      throw CorruptIndexError(
+          text("node ", s, " links to ", to, " at level ", level, ", which is not there"));
+  std::fill(std::copy(links.begin(), links.end(), row(s, level)), row(s, level) + max_links(level),
+            kNoSlot);
 }
 
 void Hnsw::restore_free(std::span<const slot_t> slots) {
   for (slot_t s : slots) {
     if (s >= size() || state_[s] != State::live)
-      throw CorruptIndexError(text("slot ", s, " is listed as free but is not there or not in use"));
+      throw CorruptIndexError(
+          text("slot ", s, " is listed as free but is not there or not in use"));
     set_state(s, State::free);
     free_.push_back(s);
   }

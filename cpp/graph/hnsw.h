@@ -24,7 +24,7 @@ class Hnsw {
   size_t M() const { return M_; }
   size_t max_links(int level) const { return level == 0 ? 2 * M_ : M_; }
   size_t size() const { return levels_.size(); }  // slots, erased ones included
-  size_t live() const { return size() - erased_count_ - free_.size(); }
+  size_t live() const { return live_count_; }
   int max_level() const { return max_level_; }
   slot_t entry_point() const { return entry_; }
   int level(slot_t s) const { return levels_[s]; }  // top level, 0-based
@@ -87,12 +87,13 @@ class Hnsw {
   double level_scale_;
   int max_level_ = -1;
   slot_t entry_ = kNoSlot;
-  Array<slot_t> base_;               // 2M links per slot, unused ones are kNoSlot, at the end
-  Array<slot_t> upper_;              // M links per slot and level above 0
-  Array<uint32_t> upper_at_;         // first row in upper_, kNoSlot for level 0
+  Array<slot_t> base_;        // 2M links per slot, unused ones are kNoSlot, at the end
+  Array<slot_t> upper_;       // M links per slot and level above 0
+  Array<uint32_t> upper_at_;  // first row in upper_, kNoSlot for level 0
   Array<uint8_t> levels_;
   Array<State> state_;
-  Bitmap live_;                      // state_[s] == live, for searches with filters
+  Bitmap live_;  // state_[s] == live, for searches with filters
+  std::atomic<size_t> live_count_ = 0;
   std::vector<slot_t> free_;
   size_t erased_count_ = 0;
 };

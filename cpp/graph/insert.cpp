@@ -14,7 +14,11 @@ namespace shortlist {
 // Algorithm 1 of the paper, from several threads. A node's link rows are read and written under
 // its lock; a new node's own rows are complete on every level before anything links to it.
 struct Hnsw::Inserter {
-  Inserter(Hnsw& graph, const Vectors& base, bool shared) : graph(graph), base(base), shared(shared), ef(std::clamp<size_t>(static_cast<size_t>(graph.efConstruction.load()), 1, graph.size())) {
+  Inserter(Hnsw& graph, const Vectors& base, bool shared)
+      : graph(graph),
+        base(base),
+        shared(shared),
+        ef(std::clamp<size_t>(static_cast<size_t>(graph.efConstruction.load()), 1, graph.size())) {
     if (shared) locks = std::make_unique<std::atomic_flag[]>(graph.size());
   }
 
@@ -22,7 +26,7 @@ struct Hnsw::Inserter {
     explicit Worker(const Inserter& inserter)
         : computer(inserter.base.computer()), copy(inserter.graph.max_links(0)) {}
     std::unique_ptr<DistanceComputer> computer;
-    std::vector<slot_t> copy;                   // a row read under its lock
+    std::vector<slot_t> copy;  // a row read under its lock
     std::vector<Neighbor> candidates;
     std::vector<std::vector<Neighbor>> chosen;  // by level
     Selection selection;
@@ -30,7 +34,8 @@ struct Hnsw::Inserter {
 
   class Held {
    public:
-    Held(const Inserter& inserter, slot_t s) : flag_(inserter.shared ? &inserter.locks[s] : nullptr) {
+    Held(const Inserter& inserter, slot_t s)
+        : flag_(inserter.shared ? &inserter.locks[s] : nullptr) {
       while (flag_ && flag_->test_and_set(std::memory_order_acquire)) std::this_thread::yield();
     }
     ~Held() {
@@ -83,7 +88,8 @@ struct Hnsw::Inserter {
     for (int l = highest; l >= 0; --l) {
       const size_t row_links = graph.max_links(l);
       walk_level(
-          walk, *w.computer, at, distance, ef, graph.size(), row_links, [&](slot_t x) { return read_links(w, x, l); },
+          walk, *w.computer, at, distance, ef, graph.size(), row_links,
+          [&](slot_t x) { return read_links(w, x, l); },
           [&](slot_t x) { prefetch(graph.row(x, l)); });
       if (walk.pool.size()) {  // empty where every distance overflows
         at = walk.pool.slot(0);
@@ -149,8 +155,7 @@ void Hnsw::insert(const Vectors& base, std::span<const slot_t> slots, const Prog
   std::vector<std::unique_ptr<Inserter::Worker>> workers(std::max<size_t>(threads, 1));
   size_t done = 0;
   try {
-    parallel_for(slots.size(),
-                 {.progress = progress, .completed = &done, .max_threads = threads},
+    parallel_for(slots.size(), {.progress = progress, .completed = &done, .max_threads = threads},
                  [&](size_t begin, size_t end, size_t worker) {
                    auto& w = workers[worker];
                    if (!w) w = std::make_unique<Inserter::Worker>(inserter);

@@ -64,6 +64,7 @@ class Visited {
     marks_[s] = value_;
     return seen;
   }
+
  private:
   std::vector<uint16_t> marks_;
   uint16_t value_ = 0;

@@ -45,8 +45,7 @@ void Hnsw::walk(DistanceComputer& computer, size_t ef) const {
     walk_greedily(walk, computer, at, distance, M_, [&](slot_t s) { return links(s, level); });
   const size_t row_links = 2 * M_;
   walk_level(
-      walk, computer, at, distance, ef, size(), row_links,
-      [&](slot_t s) { return links(s, 0); },
+      walk, computer, at, distance, ef, size(), row_links, [&](slot_t s) { return links(s, 0); },
       [&](slot_t s) { prefetch(base_.data() + size_t{s} * row_links); });
 }
 

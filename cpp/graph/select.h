@@ -20,9 +20,7 @@ struct Neighbor {
 // Sorts by distance. Equal distances come in an order of the owner's own: if every node of a
 // thousand equal vectors kept the same few links, the others could not be reached.
 inline void sort_for(slot_t owner, std::vector<Neighbor>& neighbors) {
-  const auto rank = [owner](const Neighbor& n) {
-    return mix64(uint64_t{owner} << 32 | n.slot);
-  };
+  const auto rank = [owner](const Neighbor& n) { return mix64(uint64_t{owner} << 32 | n.slot); };
   std::sort(neighbors.begin(), neighbors.end(), [&](const Neighbor& a, const Neighbor& b) {
     const uint32_t x = sortable(a.distance), y = sortable(b.distance);  // total, unlike float's <
     return x != y ? x < y : rank(a) < rank(b);
@@ -55,7 +53,8 @@ class Selection {
       }
     }
     if (keep_pruned)
-      for (size_t i = 0; i < pruned_.size() && taken_.size() < most; ++i) taken_.push_back(pruned_[i]);
+      for (size_t i = 0; i < pruned_.size() && taken_.size() < most; ++i)
+        taken_.push_back(pruned_[i]);
     return taken_;
   }
 

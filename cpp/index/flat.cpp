@@ -29,8 +29,8 @@ IndexFlatCodes::IndexFlatCodes(std::shared_ptr<Codec> codec, Metric metric)
 
 void IndexFlatCodes::do_train(const Rows& x) {
   if (ntotal() && codec_->needs_training())
-    throw ArgumentError(text("training now would change what the ", ntotal(), " stored codes mean; train before add, ",
-                             "or call reset() first"));
+    throw ArgumentError(text("training now would change what the ", ntotal(),
+                             " stored codes mean; train before add, ", "or call reset() first"));
   std::vector<float> scratch;
   codec_->train({as_floats(x, scratch), x.n, x.d});
 }
@@ -38,8 +38,9 @@ void IndexFlatCodes::do_train(const Rows& x) {
 void IndexFlatCodes::do_add(const Rows& x, const AddOptions& options) {
   const size_t before = store_.size();
   if (x.n > kMaxRows - before)
-    throw ArgumentError(text("one index holds at most ", kMaxRows, " vectors; it has ", before, " and ",
-                             x.n, " more were added: split the data over several indexes"));
+    throw ArgumentError(text("one index holds at most ", kMaxRows, " vectors; it has ", before,
+                             " and ", x.n,
+                             " more were added: split the data over several indexes"));
   std::byte* fresh = store_.grow(x.n);
   try {
     encode_rows(*codec_, x, fresh, &options.progress);
@@ -82,17 +83,19 @@ size_t IndexFlatCodes::do_remove(const Selector& sel) {
 
 void IndexFlatCodes::do_reconstruct(id_t id, float* out) const {
   if (id < 0 || static_cast<size_t>(id) >= store_.size())
-    throw IdError(text("id ", id, " is not in this ", class_name(), "; its ids are 0 to ntotal - 1 = ",
-                       static_cast<id_t>(store_.size()) - 1));
+    throw IdError(text("id ", id, " is not in this ", class_name(),
+                       "; its ids are 0 to ntotal - 1 = ", static_cast<id_t>(store_.size()) - 1));
   codec_->decode(store_.row(static_cast<size_t>(id)), 1, out);
 }
 
 void IndexFlatCodes::check_same_codes(const IndexFlatCodes& other) const {
   const auto* mine = dynamic_cast<const ScalarQuantizer*>(codec_.get());
   const auto* theirs = dynamic_cast<const ScalarQuantizer*>(other.codec_.get());
-  if (!mine != !theirs || (mine && (mine->qtype != theirs->qtype || mine->trained != theirs->trained)))
-    throw ArgumentError("cannot merge indexes whose codes mean different things; they must share dtype, "
-                        "quantizer type and trained ranges");
+  if (!mine != !theirs ||
+      (mine && (mine->qtype != theirs->qtype || mine->trained != theirs->trained)))
+    throw ArgumentError(
+        "cannot merge indexes whose codes mean different things; they must share dtype, "
+        "quantizer type and trained ranges");
 }
 
 void IndexFlatCodes::check_compatible_for_merge(const Index& other) const {
@@ -104,7 +107,8 @@ void IndexFlatCodes::do_merge(Index& other, id_t) {
   auto& from = dynamic_cast<IndexFlatCodes&>(other);
   const size_t n = from.ntotal();
   if (n > kMaxRows - ntotal())
-    throw ArgumentError(text("one index holds at most ", kMaxRows, " vectors; both together have ", n + ntotal()));
+    throw ArgumentError(
+        text("one index holds at most ", kMaxRows, " vectors; both together have ", n + ntotal()));
   if (n) std::memcpy(store_.grow(n), from.store_.data(), n * codec_->code_size());
   from.store_.clear();
 }

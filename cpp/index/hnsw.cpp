@@ -17,7 +17,8 @@ constexpr id_t kMaxId = std::numeric_limits<id_t>::max() - 1;  // the next one m
 size_t search_width(const Hnsw& graph, const SearchParameters* params) {
   const auto* own = dynamic_cast<const SearchParametersHNSW*>(params);
   const int ef = own ? own->efSearch : graph.efSearch.load();
-  if (ef < 1) throw ArgumentError(text("efSearch = ", ef, "; it must be at least 1 (16 to 512 is usual)"));
+  if (ef < 1)
+    throw ArgumentError(text("efSearch = ", ef, "; it must be at least 1 (16 to 512 is usual)"));
   return static_cast<size_t>(ef);
 }
 
@@ -41,8 +42,9 @@ size_t IndexHNSW::memory() const {
 // The storage can be reached, and changed, from outside.
 void IndexHNSW::check_storage() const {
   if (storage->ntotal() != hnsw->size())
-    throw ArgumentError(text("the graph has ", hnsw->size(), " nodes but its storage has ", storage->ntotal(),
-                             " vectors; add and remove through the ", class_name(), ", not its storage"));
+    throw ArgumentError(text("the graph has ", hnsw->size(), " nodes but its storage has ",
+                             storage->ntotal(), " vectors; add and remove through the ",
+                             class_name(), ", not its storage"));
 }
 
 IdMap IndexHNSW::id_map() const {
@@ -52,13 +54,16 @@ IdMap IndexHNSW::id_map() const {
 
 void IndexHNSW::restore_names(std::vector<id_t> ids, id_t next) {
   if (!ids.empty() && ids.size() != hnsw->size())
-    throw CorruptIndexError(text("the graph has ", hnsw->size(), " nodes but ", ids.size(), " ids"));
-  if (next < 0 || next > kMaxId + 1) throw CorruptIndexError(text("the next id ", next, " is out of range"));
+    throw CorruptIndexError(
+        text("the graph has ", hnsw->size(), " nodes but ", ids.size(), " ids"));
+  if (next < 0 || next > kMaxId + 1)
+    throw CorruptIndexError(text("the next id ", next, " is out of range"));
   Names names{.kept = !ids.empty(), .ids = std::move(ids), .slot_of = {}, .next = next};
   for (size_t s = 0; s < names.ids.size(); ++s) {
     const bool live = hnsw->is_live(static_cast<slot_t>(s));
     if (live != (names.ids[s] != kNoId))
-      throw CorruptIndexError(text("slot ", s, " has the id ", names.ids[s], ", which contradicts its state"));
+      throw CorruptIndexError(
+          text("slot ", s, " has the id ", names.ids[s], ", which contradicts its state"));
     if (names.ids[s] >= next)
       throw CorruptIndexError(text("the id ", names.ids[s], " is not below the next one, ", next));
     if (live && !names.slot_of.emplace(names.ids[s], static_cast<slot_t>(s)).second)
@@ -76,9 +81,11 @@ void IndexHNSW::do_add_with_ids(const Rows& x, const id_t* ids, const AddOptions
   std::unordered_map<id_t, size_t> seen;
   for (size_t i = 0; i < x.n; ++i) {
     if (ids[i] < 0 || ids[i] > kMaxId)
-      throw IdError(text("id ", ids[i], " at position ", i, " is out of range; ids are 0 to ", kMaxId));
+      throw IdError(
+          text("id ", ids[i], " at position ", i, " is out of range; ids are 0 to ", kMaxId));
     if (map.find(ids[i]) != kNoSlot)
-      throw IdError(text("id ", ids[i], " is already in this ", class_name(), "; use update_vectors to replace it"));
+      throw IdError(text("id ", ids[i], " is already in this ", class_name(),
+                         "; use update_vectors to replace it"));
     if (const auto [it, fresh] = seen.emplace(ids[i], i); !fresh)
       throw IdError(text("id ", ids[i], " is given twice, at positions ", it->second, " and ", i));
   }
@@ -93,7 +100,8 @@ void IndexHNSW::update_vectors(const Rows& x, const id_t* ids, const AddOptions&
   std::unordered_map<id_t, size_t> seen;
   for (size_t i = 0; i < x.n; ++i) {
     if (map.find(ids[i]) == kNoSlot)
-      throw IdError(text("id ", ids[i], " is not in this ", class_name(), "; use add or add_with_ids for new vectors"));
+      throw IdError(text("id ", ids[i], " is not in this ", class_name(),
+                         "; use add or add_with_ids for new vectors"));
     if (const auto [it, fresh] = seen.emplace(ids[i], i); !fresh)
       throw IdError(text("id ", ids[i], " is given twice, at positions ", it->second, " and ", i));
   }
@@ -107,7 +115,8 @@ void IndexHNSW::insert(const Rows& x, const id_t* ids, const AddOptions& options
   const Codec& codec = storage->codec();
   const size_t before = store.size();
   if (!ids && (next_id() > kMaxId || static_cast<size_t>(kMaxId - next_id()) < x.n - 1))
-    throw IdError(text("the ids after ", next_id() - 1, " have run out; add_with_ids can use free ones"));
+    throw IdError(
+        text("the ids after ", next_id() - 1, " have run out; add_with_ids can use free ones"));
   const size_t reused = std::min(x.n, hnsw->free_slots().size());
   if (ids || reused) keep_names(before);
 
@@ -178,7 +187,8 @@ void IndexHNSW::do_search(const Rows& x, size_t k, float* distances, id_t* label
     write_hits(*this, hits[i], k, map.ids, distances + i * k, labels + i * k);
 }
 
-RangeResult IndexHNSW::do_range_search(const Rows& x, float radius, const SearchParameters* params) const {
+RangeResult IndexHNSW::do_range_search(const Rows& x, float radius,
+                                       const SearchParameters* params) const {
   const size_t ef = search_width(*hnsw, params);
   const std::shared_lock hold(storage->lock());
   check_storage();
@@ -242,7 +252,9 @@ void IndexHNSW::do_merge(Index& other, id_t add_id) {
   }
   for (id_t id : ids)
     if (id < 0 || id > kMaxId || id_map().find(id) != kNoSlot)
-      throw IdError(text("id ", id, " of the other index plus add_id is negative or already here; choose another add_id"));
+      throw IdError(text(
+          "id ", id,
+          " of the other index plus add_id is negative or already here; choose another add_id"));
   std::vector<float> rows;
   for (size_t at = 0; at < slots.size(); at += kRows) {
     const size_t n = std::min(kRows, slots.size() - at);
@@ -254,7 +266,9 @@ void IndexHNSW::do_merge(Index& other, id_t add_id) {
   from.do_reset();
 }
 
-void IndexHNSW::do_sa_encode(const Rows& x, std::byte* codes) const { storage->sa_encode(x, codes); }
+void IndexHNSW::do_sa_encode(const Rows& x, std::byte* codes) const {
+  storage->sa_encode(x, codes);
+}
 void IndexHNSW::do_sa_decode(const std::byte* codes, size_t n, float* x) const {
   storage->sa_decode(codes, n, x);
 }

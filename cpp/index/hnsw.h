@@ -23,7 +23,9 @@ class IndexHNSW : public Index {
   bool is_trained() const override { return storage->is_trained(); }
   size_t memory() const override;
   bool keeps_ids_on_remove() const override { return true; }
-  id_t next_id() const override { return names_.kept ? names_.next : static_cast<id_t>(hnsw->size()); }
+  id_t next_id() const override {
+    return names_.kept ? names_.next : static_cast<id_t>(hnsw->size());
+  }
   void check_compatible_for_merge(const Index& other) const override;
   size_t sa_code_size() const override { return storage->sa_code_size(); }
 
@@ -35,7 +37,7 @@ class IndexHNSW : public Index {
     bool kept = false;
     std::vector<id_t> ids;  // by slot; kNoId where no live vector is
     std::unordered_map<id_t, slot_t> slot_of;
-    id_t next = 0;          // the next id to issue, while kept
+    id_t next = 0;  // the next id to issue, while kept
   };
   const Names& names() const { return names_; }
   void restore_names(std::vector<id_t> ids, id_t next);  // for readers of saved indexes
@@ -56,7 +58,8 @@ class IndexHNSW : public Index {
   void do_sa_decode(const std::byte* codes, size_t n, float* x) const override;
 
  private:
-  // Adds x under `ids`, or under the next ones if null; an id already present moves to the new vector.
+  // Adds x under `ids`, or under the next ones if null; an id already present moves to the new
+  // vector.
   void insert(const Rows& x, const id_t* ids, const AddOptions& options);
   void name(std::span<const slot_t> slots, const id_t* ids);
   void keep_names(size_t slots);
@@ -69,14 +72,16 @@ class IndexHNSW : public Index {
 class IndexHNSWFlat final : public IndexHNSW {
  public:
   IndexHNSWFlat(size_t d, size_t M, Metric metric = Metric::l2, DType dtype = DType::f32);
-  IndexHNSWFlat(std::shared_ptr<IndexFlatCodes> storage, size_t M) : IndexHNSW(std::move(storage), M) {}
+  IndexHNSWFlat(std::shared_ptr<IndexFlatCodes> storage, size_t M)
+      : IndexHNSW(std::move(storage), M) {}
   std::string class_name() const override { return "IndexHNSWFlat"; }
 };
 
 class IndexHNSWSQ final : public IndexHNSW {
  public:
   IndexHNSWSQ(size_t d, QuantizerType qtype, size_t M, Metric metric = Metric::l2);
-  IndexHNSWSQ(std::shared_ptr<IndexFlatCodes> storage, size_t M) : IndexHNSW(std::move(storage), M) {}
+  IndexHNSWSQ(std::shared_ptr<IndexFlatCodes> storage, size_t M)
+      : IndexHNSW(std::move(storage), M) {}
   std::string class_name() const override { return "IndexHNSWSQ"; }
 };
 

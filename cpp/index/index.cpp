@@ -16,13 +16,14 @@ constexpr size_t kMaxDimension = size_t{1} << 20;  // faiss's readers accept no 
 
 Index::Index(size_t d, Metric metric) : d(d), metric_type(metric) {
   if (d < 1 || d > kMaxDimension)
-    throw DimensionError(text("dimension d = ", d, " is out of range; choose 1 to ", kMaxDimension));
+    throw DimensionError(
+        text("dimension d = ", d, " is out of range; choose 1 to ", kMaxDimension));
 }
 
 void Index::check_dimension(const Rows& x) const {
   if (x.d != d)
-    throw DimensionError(text("the vectors have ", x.d, " dimensions but this ", class_name(), " has d = ",
-                              d, "; pass an array of shape (n, ", d, ")"));
+    throw DimensionError(text("the vectors have ", x.d, " dimensions but this ", class_name(),
+                              " has d = ", d, "; pass an array of shape (n, ", d, ")"));
 }
 
 // NaN in vectors would be stored and never found; Inf would drown every range it takes part in.
@@ -61,17 +62,17 @@ void Index::train(const Rows& x) {
 
 void Index::add(const Rows& x, const AddOptions& options) {
   check_dimension(x);
-  check_trained("add vectors");
   if (!options.allow_nan) check_finite(x, "add");
   const std::lock_guard hold(lock_);
+  check_trained("add vectors");
   if (x.n) do_add(x, options);
 }
 
 void Index::add_with_ids(const Rows& x, const id_t* ids, const AddOptions& options) {
   check_dimension(x);
-  check_trained("add vectors");
   if (!options.allow_nan) check_finite(x, "add");
   const std::lock_guard hold(lock_);
+  check_trained("add vectors");
   if (x.n) do_add_with_ids(x, ids, options);
 }
 
@@ -79,16 +80,16 @@ void Index::search(const Rows& x, size_t k, float* distances, id_t* labels,
                    const SearchParameters* params) const {
   check_dimension(x);
   if (k == 0) throw ArgumentError("k = 0 neighbours were asked for; k must be at least 1");
-  check_trained("search");
   const std::shared_lock hold(lock_);
+  check_trained("search");
   if (x.n) do_search(x, k, distances, labels, params);
 }
 
 RangeResult Index::range_search(const Rows& x, float radius, const SearchParameters* params) const {
   check_dimension(x);
   if (std::isnan(radius)) throw ArgumentError("the radius is NaN; pass a number");
-  check_trained("search");
   const std::shared_lock hold(lock_);
+  check_trained("search");
   return do_range_search(x, radius, params);
 }
 
@@ -109,7 +110,8 @@ void Index::reconstruct_batch(const id_t* ids, size_t n, float* out) const {
 
 void Index::check_compatible_for_merge(const Index& other) const {
   if (other.d != d)
-    throw DimensionError(text("cannot merge an index with d = ", other.d, " into one with d = ", d));
+    throw DimensionError(
+        text("cannot merge an index with d = ", other.d, " into one with d = ", d));
   if (other.metric_type != metric_type)
     throw ArgumentError(text("cannot merge a ", name_of(other.metric_type), " index into a ",
                              name_of(metric_type), " one"));
@@ -129,18 +131,20 @@ void Index::merge_from(Index& other, id_t add_id) {
   do_merge(other, add_id);
 }
 
-size_t Index::sa_code_size() const { unsupported("codes outside the index", "use IndexFlat or IndexScalarQuantizer"); }
+size_t Index::sa_code_size() const {
+  unsupported("codes outside the index", "use IndexFlat or IndexScalarQuantizer");
+}
 
 void Index::sa_encode(const Rows& x, std::byte* codes) const {
   check_dimension(x);
-  check_trained("encode");
   const std::shared_lock hold(lock_);
+  check_trained("encode");
   do_sa_encode(x, codes);
 }
 
 void Index::sa_decode(const std::byte* codes, size_t n, float* x) const {
-  check_trained("decode");
   const std::shared_lock hold(lock_);
+  check_trained("decode");
   do_sa_decode(codes, n, x);
 }
 
@@ -150,8 +154,12 @@ void Index::do_add_with_ids(const Rows&, const id_t*, const AddOptions&) {
 RangeResult Index::do_range_search(const Rows&, float, const SearchParameters*) const {
   unsupported("range_search", "use search(x, k)");
 }
-size_t Index::do_remove(const Selector&) { unsupported("remove_ids", "build a new index without these vectors"); }
-void Index::do_merge(Index&, id_t) { unsupported("merge_from", "reconstruct the vectors and add them"); }
+size_t Index::do_remove(const Selector&) {
+  unsupported("remove_ids", "build a new index without these vectors");
+}
+void Index::do_merge(Index&, id_t) {
+  unsupported("merge_from", "reconstruct the vectors and add them");
+}
 void Index::do_sa_encode(const Rows&, std::byte*) const { (void)sa_code_size(); }
 void Index::do_sa_decode(const std::byte*, size_t, float*) const { (void)sa_code_size(); }
 

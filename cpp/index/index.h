@@ -82,7 +82,7 @@ class Index {
   virtual std::string summary() const = 0;     // what else a one-line description should say
   virtual size_t ntotal() const = 0;           // vectors a search can return
   virtual bool is_trained() const { return true; }
-  virtual size_t memory() const = 0;           // bytes held by codes, links and ids
+  virtual size_t memory() const = 0;                          // bytes held by codes, links and ids
   virtual bool keeps_ids_on_remove() const { return false; }  // false: rows behind are renumbered
   virtual id_t next_id() const { return static_cast<id_t>(ntotal()); }  // what add issues next
 
@@ -97,7 +97,8 @@ class Index {
   size_t remove_ids(const Selector& sel);
   void reset();
   void reconstruct_batch(const id_t* ids, size_t n, float* out) const;
-  // Moves the vectors of `other` behind ours and leaves it empty; ids grow by add_id where ids are kept.
+  // Moves the vectors of `other` behind ours and leaves it empty; ids grow by add_id where ids are
+  // kept.
   void merge_from(Index& other, id_t add_id);
   virtual void check_compatible_for_merge(const Index& other) const;
 
@@ -107,9 +108,7 @@ class Index {
   void sa_decode(const std::byte* codes, size_t n, float* x) const;
 
   // Rewraps an exact range/knn distance between ours ("smaller is nearer") and the user's sign.
-  float outward(float distance) const {
-    return metric_type == Metric::l2 ? distance : -distance;
-  }
+  float outward(float distance) const { return metric_type == Metric::l2 ? distance : -distance; }
 
   // Shared while reading, exclusive while changing; wrappers lock themselves, then what they wrap.
   RwLock& lock() const { return lock_; }

@@ -2,9 +2,9 @@
 
 #include <algorithm>
 #include <cmath>
+#include <mutex>
 #include <numeric>
 #include <shared_mutex>
-#include <mutex>
 
 #include "base/error.h"
 
@@ -27,7 +27,8 @@ size_t IndexIDMap::memory() const { return index->memory() + id_map_.capacity() 
 void IndexIDMap::do_train(const Rows& x) { index->train(x); }
 
 void IndexIDMap::do_add(const Rows&, const AddOptions&) {
-  throw UnsupportedError(text(class_name(), " needs an id for each vector; call add_with_ids(x, ids)"));
+  throw UnsupportedError(
+      text(class_name(), " needs an id for each vector; call add_with_ids(x, ids)"));
 }
 
 void IndexIDMap::do_add_with_ids(const Rows& x, const id_t* ids, const AddOptions& options) {
@@ -61,8 +62,9 @@ std::shared_ptr<SearchParameters> IndexIDMap::inward(const SearchParameters* par
 // The inner index can be reached, and changed, from outside.
 void IndexIDMap::check_rows() const {
   if (index->next_id() != static_cast<id_t>(id_map_.size()))
-    throw ArgumentError(text("the wrapped index has rows up to ", index->next_id(), " but ", id_map_.size(),
-                             " ids are known; add and remove through the ", class_name()));
+    throw ArgumentError(text("the wrapped index has rows up to ", index->next_id(), " but ",
+                             id_map_.size(), " ids are known; add and remove through the ",
+                             class_name()));
 }
 
 void IndexIDMap::do_search(const Rows& x, size_t k, float* distances, id_t* labels,
@@ -72,7 +74,8 @@ void IndexIDMap::do_search(const Rows& x, size_t k, float* distances, id_t* labe
   name_results(labels, x.n * k);
 }
 
-RangeResult IndexIDMap::do_range_search(const Rows& x, float radius, const SearchParameters* params) const {
+RangeResult IndexIDMap::do_range_search(const Rows& x, float radius,
+                                        const SearchParameters* params) const {
   check_rows();
   RangeResult out = index->range_search(x, radius, inward(params).get());
   name_results(out.labels.data(), out.labels.size());
@@ -83,8 +86,9 @@ void IndexIDMap::name_results(id_t* labels, size_t n) const {
   for (size_t i = 0; i < n; ++i) {
     if (labels[i] < 0) continue;
     if (static_cast<size_t>(labels[i]) >= id_map_.size())
-      throw ArgumentError(text("the wrapped index returned row ", labels[i], " but only ", id_map_.size(),
-                               " ids are known; add and remove through the ", class_name()));
+      throw ArgumentError(text("the wrapped index returned row ", labels[i], " but only ",
+                               id_map_.size(), " ids are known; add and remove through the ",
+                               class_name()));
     labels[i] = id_map_[static_cast<size_t>(labels[i])];
   }
 }
@@ -160,11 +164,13 @@ void IndexIDMap2::do_reconstruct(id_t id, float* out) const {
   check_rows();
   const auto known = positions();
   const auto it = known->find(id);
-  if (it == known->end()) throw IdError(text("id ", id, " is not in this ", class_name(), " of ", ntotal(), " vectors"));
+  if (it == known->end())
+    throw IdError(text("id ", id, " is not in this ", class_name(), " of ", ntotal(), " vectors"));
   index->reconstruct_batch(&it->second, 1, out);
 }
 
-IndexRefine::IndexRefine(std::shared_ptr<Index> base_index_, std::shared_ptr<IndexFlatCodes> refine_index_)
+IndexRefine::IndexRefine(std::shared_ptr<Index> base_index_,
+                         std::shared_ptr<IndexFlatCodes> refine_index_)
     : Index(base_index_->d, base_index_->metric_type),
       base_index(std::move(base_index_)),
       refine_index(std::move(refine_index_)) {
@@ -173,10 +179,13 @@ IndexRefine::IndexRefine(std::shared_ptr<Index> base_index_, std::shared_ptr<Ind
                               name_of(refine_index->metric_type), "; the base has d = ", d, " and ",
                               name_of(metric_type), ": both must agree"));
   if (base_index.get() == refine_index.get())
-    throw ArgumentError("base_index and refine_index are the same index; the refining one needs its own, more precise codes");
+    throw ArgumentError(
+        "base_index and refine_index are the same index; the refining one needs its own, more "
+        "precise codes");
   if (refine_index->ntotal() != base_index->ntotal())
-    throw ArgumentError(text("the refining index holds ", refine_index->ntotal(), " vectors but the base ",
-                             base_index->ntotal(), "; they must hold the same ones"));
+    throw ArgumentError(text("the refining index holds ", refine_index->ntotal(),
+                             " vectors but the base ", base_index->ntotal(),
+                             "; they must hold the same ones"));
   if (base_index->ntotal() == 0) base_index->reset();  // one that was emptied starts at row 0 again
 }
 
@@ -208,18 +217,22 @@ slot_t IndexRefine::row_of(id_t id) const {
 
 void IndexRefine::check_rows() const {
   if (base_index->next_id() != refine_index->next_id())
-    throw ArgumentError(text("the base index has rows up to ", base_index->next_id(), " but the refining index up to ",
-                             refine_index->next_id(), "; add through the ", class_name()));
+    throw ArgumentError(text("the base index has rows up to ", base_index->next_id(),
+                             " but the refining index up to ", refine_index->next_id(),
+                             "; add through the ", class_name()));
 }
 
 // What the base is searched with: its own parameters, and the outer selector beside its own.
 std::shared_ptr<const SearchParameters> IndexRefine::inward(const SearchParameters* params) const {
   const auto* own = dynamic_cast<const IndexRefineSearchParameters*>(params);
   if (!own) return params ? params->copy([](const auto& sel) { return sel; }) : nullptr;
-  auto inner = own->base_index_params ? own->base_index_params->copy([](const auto& sel) { return sel; })
-                                      : std::make_shared<SearchParameters>();
+  auto inner = own->base_index_params
+                   ? own->base_index_params->copy([](const auto& sel) { return sel; })
+                   : std::make_shared<SearchParameters>();
   if (own->sel)
-    inner->sel = inner->sel ? std::make_shared<SelectorPair>(SelectorPair::Op::both, own->sel, inner->sel) : own->sel;
+    inner->sel = inner->sel
+                     ? std::make_shared<SelectorPair>(SelectorPair::Op::both, own->sel, inner->sel)
+                     : own->sel;
   return inner;
 }
 
@@ -254,7 +267,8 @@ void IndexRefine::do_search(const Rows& x, size_t k, float* distances, id_t* lab
   });
 }
 
-RangeResult IndexRefine::do_range_search(const Rows& x, float radius, const SearchParameters* params) const {
+RangeResult IndexRefine::do_range_search(const Rows& x, float radius,
+                                         const SearchParameters* params) const {
   check_rows();
   const RangeResult found = base_index->range_search(x, radius, inward(params).get());
   const std::shared_lock hold(refine_index->lock());
@@ -279,8 +293,12 @@ void IndexRefine::do_reset() {
   refine_index->reset();
 }
 
-void IndexRefine::do_reconstruct(id_t id, float* out) const { refine_index->reconstruct_batch(&id, 1, out); }
-void IndexRefine::do_sa_encode(const Rows& x, std::byte* codes) const { refine_index->sa_encode(x, codes); }
+void IndexRefine::do_reconstruct(id_t id, float* out) const {
+  refine_index->reconstruct_batch(&id, 1, out);
+}
+void IndexRefine::do_sa_encode(const Rows& x, std::byte* codes) const {
+  refine_index->sa_encode(x, codes);
+}
 void IndexRefine::do_sa_decode(const std::byte* codes, size_t n, float* x) const {
   refine_index->sa_decode(codes, n, x);
 }

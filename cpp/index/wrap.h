@@ -11,7 +11,8 @@ namespace shortlist {
 class IndexIDMap : public Index {
  public:
   explicit IndexIDMap(std::shared_ptr<Index> index);  // must be empty
-  IndexIDMap(std::shared_ptr<Index> index, std::vector<id_t> id_map);  // for readers of saved indexes
+  IndexIDMap(std::shared_ptr<Index> index,
+             std::vector<id_t> id_map);  // for readers of saved indexes
   std::string class_name() const override { return "IndexIDMap"; }
 
   const std::shared_ptr<Index> index;
@@ -83,7 +84,9 @@ class IndexRefine : public Index {
   }
   size_t ntotal() const override { return base_index->ntotal(); }
   id_t next_id() const override { return refine_index->next_id(); }
-  bool is_trained() const override { return base_index->is_trained() && refine_index->is_trained(); }
+  bool is_trained() const override {
+    return base_index->is_trained() && refine_index->is_trained();
+  }
   size_t memory() const override { return base_index->memory() + refine_index->memory(); }
   size_t sa_code_size() const override { return refine_index->sa_code_size(); }
 

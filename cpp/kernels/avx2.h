@@ -25,9 +25,7 @@ struct Avx2 {
   static Floats fnma(Floats x, Floats y, Floats acc) { return _mm256_fnmadd_ps(x, y, acc); }
   static Ints madd(Shorts x, Shorts y, Ints acc) { return add(acc, _mm256_madd_epi16(x, y)); }
 
-  static __m128i bytes16(const void* p) {
-    return _mm_loadu_si128(static_cast<const __m128i*>(p));
-  }
+  static __m128i bytes16(const void* p) { return _mm_loadu_si128(static_cast<const __m128i*>(p)); }
   static __m128i bytes16(const std::byte* p, size_t count) {
     const Part some = part(p, count);
     return _mm_set_epi64x(static_cast<int64_t>(some.high), static_cast<int64_t>(some.low));
@@ -71,9 +69,7 @@ struct Avx2 {
         _mm256_hadd_epi32(_mm256_hadd_epi32(v[0], v[1]), _mm256_hadd_epi32(v[2], v[3]));
     return _mm_add_epi32(_mm256_castsi256_si128(x), _mm256_extracti128_si256(x, 1));
   }
-  static void sum4(const Ints (&v)[4], float* out) {
-    _mm_storeu_ps(out, _mm_cvtepi32_ps(sum4(v)));
-  }
+  static void sum4(const Ints (&v)[4], float* out) { _mm_storeu_ps(out, _mm_cvtepi32_ps(sum4(v))); }
   static void sum4(const Ints (&v)[4], int32_t* out) {
     _mm_storeu_si128(reinterpret_cast<__m128i*>(out), sum4(v));
   }
@@ -128,9 +124,7 @@ struct Avx2 {
       return widen(bytes16(row + i, count));
     }
     // Flipping the sign bit adds 128 to both sides.
-    static Ints squares(Ints acc, Bytes q, Bytes x) {
-      return U8::squares(acc, flip(q), flip(x));
-    }
+    static Ints squares(Ints acc, Bytes q, Bytes x) { return U8::squares(acc, flip(q), flip(x)); }
     static Ints products(Ints acc, Bytes q, Bytes x) {
       return madd(odd(q), odd(x), madd(even(q), even(x), acc));
     }

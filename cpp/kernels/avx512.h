@@ -110,9 +110,7 @@ struct Avx512 {
       return widen(_mm_maskz_loadu_epi8(first16(count), row + i));
     }
     // Flipping the sign bit adds 128 to both sides.
-    static Ints squares(Ints acc, Bytes q, Bytes x) {
-      return U8::squares(acc, flip(q), flip(x));
-    }
+    static Ints squares(Ints acc, Bytes q, Bytes x) { return U8::squares(acc, flip(q), flip(x)); }
     static Ints products(Ints acc, Bytes q, Bytes x) {
       return madd(odd(q), odd(x), madd(even(q), even(x), acc));
     }

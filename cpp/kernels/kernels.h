@@ -23,8 +23,19 @@ using RowsFn = void (*)(const void* query, const std::byte* base, size_t stride,
 // f32 sums are accumulated in f32, in an order each ISA chooses: relative error at most about
 // d * 2^-24 of the sum of absolute terms. Inf and NaN follow IEEE.
 enum RowsOp {
-  l2_f32, l2_f16, l2_u8, l2_i8, l2_f32u8, l2_f32i8, l2_scaled,
-  ip_f32, ip_f16, ip_u8, ip_i8, ip_f32u8, ip_f32i8,
+  l2_f32,
+  l2_f16,
+  l2_u8,
+  l2_i8,
+  l2_f32u8,
+  l2_f32i8,
+  l2_scaled,
+  ip_f32,
+  ip_f16,
+  ip_u8,
+  ip_i8,
+  ip_f32u8,
+  ip_f32i8,
   kRowsOps
 };
 

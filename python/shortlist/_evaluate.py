@@ -44,10 +44,12 @@ class Evaluation:
 
     def __str__(self) -> str:
         judged = "ties count" if self.ties == "distances" else "by id"
-        return (f"recall@{self.k} {self.recall:.4f} ({judged}); "
-                f"{self.qps:,.0f} QPS in a batch, {self.qps_single:,.0f} one by one; "
-                f"latency p50 {self.p50_ms:.3f} ms, p99 {self.p99_ms:.3f} ms; "
-                f"{self.n} queries, {self.threads} threads")
+        return (
+            f"recall@{self.k} {self.recall:.4f} ({judged}); "
+            f"{self.qps:,.0f} QPS in a batch, {self.qps_single:,.0f} one by one; "
+            f"latency p50 {self.p50_ms:.3f} ms, p99 {self.p99_ms:.3f} ms; "
+            f"{self.n} queries, {self.threads} threads"
+        )
 
 
 @dataclass(frozen=True)
@@ -94,8 +96,17 @@ class Frontier:
         return asdict(self)
 
 
-def evaluate(index: Any, queries: Any, truth: Any, k: int = 10, *, params: Any = None,
-             base: Any = None, distances: Any = None, repeats: int = 3) -> Evaluation:
+def evaluate(
+    index: Any,
+    queries: Any,
+    truth: Any,
+    k: int = 10,
+    *,
+    params: Any = None,
+    base: Any = None,
+    distances: Any = None,
+    repeats: int = 3,
+) -> Evaluation:
     """Search all queries together, then one by one, and compare with the true neighbours.
 
     queries: (n, d). truth: (n, at least k) ids, nearest first, -1 where there are fewer.
@@ -116,15 +127,28 @@ def evaluate(index: Any, queries: Any, truth: Any, k: int = 10, *, params: Any =
     recall, ties = _recall(found, truth, k, base, queries, distances, int(metric))
     singles = _timed_singles(index, queries[:_MAX_SINGLES], k, params)
     return Evaluation(
-        recall=recall, qps=len(queries) / seconds, qps_single=1 / float(np.mean(singles)),
+        recall=recall,
+        qps=len(queries) / seconds,
+        qps_single=1 / float(np.mean(singles)),
         p50_ms=float(np.percentile(singles, 50)) * 1e3,
         p99_ms=float(np.percentile(singles, 99)) * 1e3,
-        n=len(queries), k=k, threads=_threads(index), ties=ties,
+        n=len(queries),
+        k=k,
+        threads=_threads(index),
+        ties=ties,
     )
 
 
-def recall_at_k(ids: Any, truth: Any, k: int = 10, *, base: Any = None, queries: Any = None,
-                distances: Any = None, metric: int = 1) -> float:
+def recall_at_k(
+    ids: Any,
+    truth: Any,
+    k: int = 10,
+    *,
+    base: Any = None,
+    queries: Any = None,
+    distances: Any = None,
+    metric: int = 1,
+) -> float:
     """Share of the k true neighbours that are among the first k of ids, averaged over queries.
 
     ids: (n, at least k) returned ids, -1 for none; an id returned twice counts once.
@@ -142,9 +166,18 @@ def recall_at_k(ids: Any, truth: Any, k: int = 10, *, base: Any = None, queries:
     return _recall(ids, truth, k, base, queries, distances, metric)[0]
 
 
-def sweep(index: Any, queries: Any, truth: Any, k: int = 10, efs: Sequence[int] = DEFAULT_EFS, *,
-          base: Any = None, distances: Any = None, repeats: int = 3,
-          label: str = "") -> Frontier:
+def sweep(
+    index: Any,
+    queries: Any,
+    truth: Any,
+    k: int = 10,
+    efs: Sequence[int] = DEFAULT_EFS,
+    *,
+    base: Any = None,
+    distances: Any = None,
+    repeats: int = 3,
+    label: str = "",
+) -> Frontier:
     """Measure recall and batch QPS at each efSearch; the index keeps the value it had.
 
     efs: efSearch values, each at least 1. The rest as in `evaluate`.
@@ -160,8 +193,9 @@ def sweep(index: Any, queries: Any, truth: Any, k: int = 10, efs: Sequence[int] 
     for ef in efs:
         with ef_search(index, int(ef)):
             found, seconds = _timed_batches(index, queries, k, None, repeats)
-        recall, _ = _recall(found, truth, k, base, queries, distances,
-                            int(getattr(index, "metric_type", 1)))
+        recall, _ = _recall(
+            found, truth, k, base, queries, distances, int(getattr(index, "metric_type", 1))
+        )
         points.append(Point(int(ef), recall, len(queries) / seconds))
     return Frontier(tuple(points), k, _threads(index), label or type(index).__name__)
 
@@ -190,8 +224,9 @@ def graph_of(index: Any) -> Any | None:
     return index.hnsw
 
 
-def _timed_batches(index: Any, queries: np.ndarray, k: int, params: Any,
-                   repeats: int) -> tuple[np.ndarray, float]:
+def _timed_batches(
+    index: Any, queries: np.ndarray, k: int, params: Any, repeats: int
+) -> tuple[np.ndarray, float]:
     _, found = _search(index, queries, k, params)
     seconds: list[float] = []
     while len(seconds) < repeats or (sum(seconds) < _MIN_SECONDS and len(seconds) < 100):
@@ -215,8 +250,15 @@ def _search(index: Any, queries: np.ndarray, k: int, params: Any) -> Any:
     return index.search(queries, k) if params is None else index.search(queries, k, params=params)
 
 
-def _recall(found: np.ndarray, truth: np.ndarray, k: int, base: Any, queries: Any,
-            distances: Any, metric: int) -> tuple[float, str]:
+def _recall(
+    found: np.ndarray,
+    truth: np.ndarray,
+    k: int,
+    base: Any,
+    queries: Any,
+    distances: Any,
+    metric: int,
+) -> tuple[float, str]:
     found = _without_repeats(found[:, :k])
     if base is not None:
         hits = _within_kth_distance(found, truth[:, :k], base, np.asarray(queries), metric)
@@ -240,28 +282,34 @@ def _member(found: np.ndarray, truth: np.ndarray) -> np.ndarray:
     return hits
 
 
-def _among_tied(found: np.ndarray, truth: np.ndarray, k: int, distances: Any,
-                metric: int) -> np.ndarray:
+def _among_tied(
+    found: np.ndarray, truth: np.ndarray, k: int, distances: Any, metric: int
+) -> np.ndarray:
     """Ties can be seen as far as the truth goes beyond k."""
     distances = _matrix(distances, "distances")
     if distances.shape != truth.shape:
-        raise ValueError(f"distances have shape {distances.shape}; "
-                         f"expected {truth.shape} as the truth")
+        raise ValueError(
+            f"distances have shape {distances.shape}; expected {truth.shape} as the truth"
+        )
     far = -distances if metric == 0 else distances
     kth = np.where(truth[:, :k] >= 0, far[:, :k], -np.inf).max(1)
     return _member(found, np.where(far <= kth[:, None], truth, -1))
 
 
-def _within_kth_distance(found: np.ndarray, truth: np.ndarray, base: Any, queries: np.ndarray,
-                         metric: int) -> np.ndarray:
+def _within_kth_distance(
+    found: np.ndarray, truth: np.ndarray, base: Any, queries: np.ndarray, metric: int
+) -> np.ndarray:
     top = int(max(found.max(initial=-1), truth.max(initial=-1)))
     if top >= len(base):
-        raise ValueError(f"id {top} is not a row of base ({len(base)} rows); "
-                         "leave base out for an index with ids of its own")
+        raise ValueError(
+            f"id {top} is not a row of base ({len(base)} rows); "
+            "leave base out for an index with ids of its own"
+        )
     base = np.asarray(base)
     if base.ndim != 2 or base.shape[1] != queries.shape[1]:
-        raise ValueError(f"base has shape {base.shape}; expected {queries.shape[1]} columns "
-                         "as the queries")
+        raise ValueError(
+            f"base has shape {base.shape}; expected {queries.shape[1]} columns as the queries"
+        )
     hits: np.ndarray = np.empty(len(found), np.int64)
     step = max(1, _GATHER_BYTES // (8 * base.shape[1] * found.shape[1]))
     for start in range(0, len(found), step):

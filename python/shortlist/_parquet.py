@@ -9,7 +9,8 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
 
-from .datasets import Vectors, _check_dim
+from ._vector_files import check_dim
+from .datasets import Vectors
 
 
 class ParquetVectors(Vectors):
@@ -27,8 +28,10 @@ class ParquetVectors(Vectors):
         except NotImplementedError:
             self.dtype = np.dtype(object)
         if self.dtype.name not in ("float16", "float32", "float64", "uint8", "int8"):
-            raise ValueError(f"{self.name}: column {self._column!r} holds {kind.value_type}; "
-                             "expected float, halffloat, double, uint8 or int8")
+            raise ValueError(
+                f"{self.name}: column {self._column!r} holds {kind.value_type}; "
+                "expected float, halffloat, double, uint8 or int8"
+            )
         groups = self._file.metadata
         counts = [groups.row_group(i).num_rows for i in range(groups.num_row_groups)]
         self._ends = np.cumsum([0, *counts])
@@ -38,7 +41,7 @@ class ParquetVectors(Vectors):
             self.dim = kind.list_size
         else:
             self.dim = self._first_width()
-        _check_dim(self.name, self.dim)
+        check_dim(self.name, self.dim)
 
     def read(self, start: int, stop: int) -> np.ndarray:
         if not 0 <= start <= stop <= len(self):
@@ -75,8 +78,10 @@ class ParquetVectors(Vectors):
         if not pa.types.is_fixed_size_list(part.type):
             widths = part.value_lengths().to_numpy(zero_copy_only=False)
             if (wrong := np.flatnonzero(widths != self.dim)).size:
-                raise ValueError(f"{self.name}: row {first_row + wrong[0]} of {self._column!r} is "
-                                 f"{widths[wrong[0]]} wide; expected {self.dim}")
+                raise ValueError(
+                    f"{self.name}: row {first_row + wrong[0]} of {self._column!r} is "
+                    f"{widths[wrong[0]]} wide; expected {self.dim}"
+                )
         values = part.flatten()  # .values would ignore the slice
         if values.null_count:
             raise ValueError(f"{self.name}: {self._column!r} has null values inside its rows")
@@ -84,11 +89,12 @@ class ParquetVectors(Vectors):
         return matrix
 
     def _first_width(self) -> int:
-        for part in (self._lists(0) if len(self) else []):
+        for part in self._lists(0) if len(self) else []:
             if len(part) and part[0].is_valid:
                 return len(part[0])
-        raise ValueError(f"{self.name}: column {self._column!r} has no first row to take the "
-                         "width from")
+        raise ValueError(
+            f"{self.name}: column {self._column!r} has no first row to take the width from"
+        )
 
     def _choose(self, schema: Any, column: str | None) -> str:
         kinds = (pa.types.is_fixed_size_list, pa.types.is_list, pa.types.is_large_list)
@@ -96,9 +102,13 @@ class ParquetVectors(Vectors):
         if column is None and len(lists) == 1:
             return str(lists[0])
         if column is None:
-            raise ValueError(f"{self.name}: list columns {lists or 'none'}; "
-                             "name the one with the vectors: column=...")
+            raise ValueError(
+                f"{self.name}: list columns {lists or 'none'}; "
+                "name the one with the vectors: column=..."
+            )
         if column not in lists:
-            raise ValueError(f"{self.name}: no list column {column!r}; "
-                             f"it has {', '.join(map(repr, lists)) or 'none'}")
+            raise ValueError(
+                f"{self.name}: no list column {column!r}; "
+                f"it has {', '.join(map(repr, lists)) or 'none'}"
+            )
         return column

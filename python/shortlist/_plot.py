@@ -16,8 +16,9 @@ _MARKERS = ("o", "s", "^", "D", "v", "P", "X")
 _SUFFIXES = (".png", ".svg", ".pdf")
 
 
-def plot(frontiers: Frontier | Sequence[Frontier], path: str | os.PathLike[str], *,
-         title: str = "") -> Path:
+def plot(
+    frontiers: Frontier | Sequence[Frontier], path: str | os.PathLike[str], *, title: str = ""
+) -> Path:
     """Draw recall against QPS (log scale), one line per frontier; up and to the right is better.
 
     frontiers: one or several; each one's `label` names its line. A single point is drawn alone.
@@ -34,18 +35,24 @@ def plot(frontiers: Frontier | Sequence[Frontier], path: str | os.PathLike[str],
         from matplotlib.figure import Figure
         from matplotlib.ticker import FuncFormatter, LogLocator, NullFormatter
     except ImportError:
-        raise ImportError("matplotlib is needed for plots: pip install 'shortlist[plot]'"
-                          ) from None
+        raise ImportError("matplotlib is needed for plots: pip install 'shortlist[plot]'") from None
 
     figure = Figure(figsize=(7, 4.5), layout="constrained")  # no pyplot: no global state
     axes = figure.subplots()
     for i, line in enumerate(lines):
         points = line.pareto()
-        axes.plot([p.recall for p in points], [p.qps for p in points],
-                  color=_COLOURS[i % len(_COLOURS)], marker=_MARKERS[i % len(_MARKERS)],
-                  markersize=6 if len(points) > 1 else 10,
-                  linestyle="-" if len(points) > 1 else "none", linewidth=2, label=line.label,
-                  clip_on=False, zorder=3)
+        axes.plot(
+            [p.recall for p in points],
+            [p.qps for p in points],
+            color=_COLOURS[i % len(_COLOURS)],
+            marker=_MARKERS[i % len(_MARKERS)],
+            markersize=6 if len(points) > 1 else 10,
+            linestyle="-" if len(points) > 1 else "none",
+            linewidth=2,
+            label=line.label,
+            clip_on=False,
+            zorder=3,
+        )
     axes.set_yscale("log")
     rates = [p.qps for line in lines for p in line.points]
     axes.set_ylim(min(rates) / 1.5, max(rates) * 1.5)

@@ -9,7 +9,6 @@ from __future__ import annotations
 
 import gzip
 import json
-import os
 from collections.abc import Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -17,20 +16,50 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
+from ._vector_files import (
+    BIN,
+    VECS,
+    PathLike,
+    check_dim,
+    write_bvecs,
+    write_fbin,
+    write_fvecs,
+    write_i8bin,
+    write_ibin,
+    write_ivecs,
+    write_u8bin,
+)
+
 __all__ = [
-    "Dataset", "Truth", "Vectors", "load", "read_bvecs", "read_fbin", "read_fvecs", "read_hdf5",
-    "read_i8bin", "read_ibin", "read_ivecs", "read_npy", "read_parquet", "read_truth",
-    "read_u8bin", "sample", "write_bvecs", "write_fbin", "write_fvecs", "write_i8bin",
-    "write_ibin", "write_ivecs", "write_u8bin",
+    "Dataset",
+    "Truth",
+    "Vectors",
+    "load",
+    "read_bvecs",
+    "read_fbin",
+    "read_fvecs",
+    "read_hdf5",
+    "read_i8bin",
+    "read_ibin",
+    "read_ivecs",
+    "read_npy",
+    "read_parquet",
+    "read_truth",
+    "read_u8bin",
+    "sample",
+    "write_bvecs",
+    "write_fbin",
+    "write_fvecs",
+    "write_i8bin",
+    "write_ibin",
+    "write_ivecs",
+    "write_u8bin",
 ]
 
-_MAX_DIM = 1 << 20
 _CHUNK_BYTES = 64 << 20
 _HEADER_CHECKS = 1000
 _VECTOR_TYPES = ("float32", "float16", "float64", "uint8", "int8", "int32", "int64", "uint32")
 _SAMPLES = {"sift": "l2", "texts": "ip"}
-
-PathLike = str | os.PathLike[str]
 
 
 class Vectors:
@@ -74,8 +103,11 @@ class Vectors:
         rows = self._rows
         if not isinstance(rows, np.ndarray) or rows.dtype != self.dtype:
             rows = self.read(0, len(self))
-        return np.array(rows, dtype=dtype or self.dtype, copy=True) if copy else np.asarray(
-            rows, dtype=dtype)
+        return (
+            np.array(rows, dtype=dtype or self.dtype, copy=True)
+            if copy
+            else np.asarray(rows, dtype=dtype)
+        )
 
     def __repr__(self) -> str:
         return f"Vectors({self.name!r}, {len(self)} x {self.dim} {self.dtype})"
@@ -89,8 +121,10 @@ class _Shards(Vectors):
         self.name, self.dtype, self.dim = name, parts[0].dtype, parts[0].dim
         for part in parts[1:]:
             if (part.dim, part.dtype) != (self.dim, self.dtype):
-                raise ValueError(f"{part.name}: {part.dim} columns of {part.dtype}; expected "
-                                 f"{self.dim} of {self.dtype} as in {parts[0].name}")
+                raise ValueError(
+                    f"{part.name}: {part.dim} columns of {part.dtype}; expected "
+                    f"{self.dim} of {self.dtype} as in {parts[0].name}"
+                )
         self._ends = np.cumsum([len(p) for p in parts])
         self._rows, self._count = None, int(self._ends[-1])
 
@@ -135,8 +169,14 @@ class Dataset:
     relevant: list[list[int]] = field(default_factory=list, repr=False)
 
 
-def load(path: PathLike, *, column: str | None = None, key: str | None = None,
-         cropped: bool = False, metric: str | None = None) -> Vectors | Dataset:
+def load(
+    path: PathLike,
+    *,
+    column: str | None = None,
+    key: str | None = None,
+    cropped: bool = False,
+    metric: str | None = None,
+) -> Vectors | Dataset:
     """Open vectors by suffix, or a folder or ann-benchmarks file as a Dataset.
 
     .npy .fvecs .ivecs .bvecs .fbin .u8bin .i8bin .ibin .bin .parquet -> Vectors, memory-mapped
@@ -160,12 +200,12 @@ def load(path: PathLike, *, column: str | None = None, key: str | None = None,
         return read_npy(path)
     if suffix == ".bin":
         return Vectors(read_truth(path).ids, str(path))
-    if suffix in _VECS:
-        return _read_vecs(path, _VECS[suffix])
-    if suffix in _BIN:
-        return _read_bin(path, _BIN[suffix], cropped)
+    if suffix in VECS:
+        return _read_vecs(path, VECS[suffix])
+    if suffix in BIN:
+        return _read_bin(path, BIN[suffix], cropped)
     _file_size(path)
-    known = [".npy", *_VECS, *_BIN, ".bin", ".parquet", ".hdf5"]
+    known = [".npy", *VECS, *BIN, ".bin", ".parquet", ".hdf5"]
     raise ValueError(f"{path}: unknown suffix {path.suffix!r}; expected one of {', '.join(known)}")
 
 
@@ -193,13 +233,6 @@ def sample(name: str) -> Dataset:
 
 # ---- one reader per format ---------------------------------------------------------------------
 
-# suffix -> type on disk. vecs: an int32 width before every row. bin: u32 rows, u32 columns, data.
-_VECS: dict[str, np.dtype[Any]] = {
-    ".fvecs": np.dtype("<f4"), ".ivecs": np.dtype("<i4"), ".bvecs": np.dtype("u1")}
-_BIN: dict[str, np.dtype[Any]] = {
-    ".fbin": np.dtype("<f4"), ".u8bin": np.dtype("u1"), ".i8bin": np.dtype("i1"),
-    ".bbin": np.dtype("u1"), ".ibin": np.dtype("<i4")}
-
 
 def read_npy(path: PathLike) -> Vectors:
     """A 2-D, C-ordered .npy file, memory-mapped."""
@@ -217,46 +250,48 @@ def read_npy(path: PathLike) -> Vectors:
         raise ValueError(f"{path}: shape {rows.shape}; expected 2 dimensions, rows and columns")
     if rows.dtype.newbyteorder("=").name not in _VECTOR_TYPES:
         raise ValueError(f"{path}: {rows.dtype}; expected one of {', '.join(_VECTOR_TYPES)}")
-    _check_dim(path, rows.shape[1])
+    check_dim(path, rows.shape[1])
     if not rows.flags.c_contiguous:
-        raise ValueError(f"{path}: stored column by column (Fortran order); "
-                         "save numpy.ascontiguousarray(x) instead")
+        raise ValueError(
+            f"{path}: stored column by column (Fortran order); "
+            "save numpy.ascontiguousarray(x) instead"
+        )
     return Vectors(rows, str(path))
 
 
 def read_fvecs(path: PathLike) -> Vectors:
     """float32 rows, each behind its int32 width (TEXMEX); memory-mapped."""
-    return _read_vecs(path, _VECS[".fvecs"])
+    return _read_vecs(path, VECS[".fvecs"])
 
 
 def read_ivecs(path: PathLike) -> Vectors:
     """int32 rows, each behind its int32 width (TEXMEX ground truth); memory-mapped."""
-    return _read_vecs(path, _VECS[".ivecs"])
+    return _read_vecs(path, VECS[".ivecs"])
 
 
 def read_bvecs(path: PathLike) -> Vectors:
     """uint8 rows, each behind its int32 width (TEXMEX); memory-mapped."""
-    return _read_vecs(path, _VECS[".bvecs"])
+    return _read_vecs(path, VECS[".bvecs"])
 
 
 def read_fbin(path: PathLike, cropped: bool = False) -> Vectors:
     """float32 rows behind uint32 rows and columns (big-ann); memory-mapped."""
-    return _read_bin(path, _BIN[".fbin"], cropped)
+    return _read_bin(path, BIN[".fbin"], cropped)
 
 
 def read_u8bin(path: PathLike, cropped: bool = False) -> Vectors:
     """uint8 rows behind uint32 rows and columns (big-ann); memory-mapped."""
-    return _read_bin(path, _BIN[".u8bin"], cropped)
+    return _read_bin(path, BIN[".u8bin"], cropped)
 
 
 def read_i8bin(path: PathLike, cropped: bool = False) -> Vectors:
     """int8 rows behind uint32 rows and columns (big-ann); memory-mapped."""
-    return _read_bin(path, _BIN[".i8bin"], cropped)
+    return _read_bin(path, BIN[".i8bin"], cropped)
 
 
 def read_ibin(path: PathLike, cropped: bool = False) -> Vectors:
     """int32 rows behind uint32 rows and columns (big-ann ids); memory-mapped."""
-    return _read_bin(path, _BIN[".ibin"], cropped)
+    return _read_bin(path, BIN[".ibin"], cropped)
 
 
 def read_hdf5(path: PathLike, key: str = "train") -> Vectors:
@@ -272,9 +307,11 @@ def read_hdf5(path: PathLike, key: str = "train") -> Vectors:
             there = ", ".join(sorted(file)) or "none"
             raise ValueError(f"{path}: no data set {key!r}; it has {there}")
         if rows.ndim != 2 or rows.dtype.newbyteorder("=").name not in _VECTOR_TYPES:
-            raise ValueError(f"{path}: {key!r} is {rows.dtype} of shape {rows.shape}; "
-                             "expected 2 dimensions of numbers")
-        _check_dim(path, rows.shape[1])
+            raise ValueError(
+                f"{path}: {key!r} is {rows.dtype} of shape {rows.shape}; "
+                "expected 2 dimensions of numbers"
+            )
+        check_dim(path, rows.shape[1])
     except BaseException:
         file.close()
         raise
@@ -320,8 +357,10 @@ def read_truth(path: PathLike) -> Truth:
             return Truth(found.truth, found.distances)
         truth = Truth(np.asarray(found))
     if truth.ids.ndim != 2 or truth.ids.dtype.kind not in "iu":
-        raise ValueError(f"{path}: {truth.ids.dtype} of shape {truth.ids.shape}; "
-                         "expected integer ids, one row per query")
+        raise ValueError(
+            f"{path}: {truth.ids.dtype} of shape {truth.ids.shape}; "
+            "expected integer ids, one row per query"
+        )
     return truth
 
 
@@ -330,18 +369,22 @@ def _read_vecs(path: PathLike, dtype: np.dtype[Any]) -> Vectors:
     if size < 4:
         raise ValueError(f"{path}: {size} bytes; expected rows that start with an int32 width")
     width = int(np.fromfile(path, "<i4", 1)[0])
-    _check_dim(path, width)
+    check_dim(path, width)
     row = 4 + width * dtype.itemsize
     if size % row:
-        raise ValueError(f"{path}: {size} bytes is not a whole number of rows of {width} {dtype} "
-                         f"({row} bytes each); the file is truncated or of another format")
+        raise ValueError(
+            f"{path}: {size} bytes is not a whole number of rows of {width} {dtype} "
+            f"({row} bytes each); the file is truncated or of another format"
+        )
     raw = np.memmap(path, np.uint8, "r").reshape(-1, row)
     # Every row repeats its width; looking at some finds a wrong format without reading it all.
     probes = np.unique(np.linspace(0, len(raw) - 1, _HEADER_CHECKS).astype(np.int64))
     widths = np.ascontiguousarray(raw[probes, :4]).view("<i4")[:, 0]
     if (wrong := np.flatnonzero(widths != width)).size:
-        raise ValueError(f"{path}: row {probes[wrong[0]]} is {widths[wrong[0]]} wide; "
-                         f"expected {width} as in row 0")
+        raise ValueError(
+            f"{path}: row {probes[wrong[0]]} is {widths[wrong[0]]} wide; "
+            f"expected {width} as in row 0"
+        )
     if dtype.itemsize == 1:
         return Vectors(raw[:, 4:], str(path))
     return Vectors(raw.view(dtype)[:, 1:], str(path))
@@ -356,8 +399,10 @@ def _read_bin(path: PathLike, dtype: np.dtype[Any], cropped: bool) -> Vectors:
         hint = ""
         if size < expected and not rest and whole:
             hint = f"; pass cropped=True to read the {whole} rows that are there"
-        raise ValueError(f"{path}: {size} bytes; expected {expected} for the {rows} x {columns} "
-                         f"{dtype} of its header{hint}")
+        raise ValueError(
+            f"{path}: {size} bytes; expected {expected} for the {rows} x {columns} "
+            f"{dtype} of its header{hint}"
+        )
     return Vectors(np.memmap(path, dtype, "r", offset=8, shape=(whole, columns)), str(path))
 
 
@@ -365,9 +410,11 @@ def _read_big_ann_truth(path: PathLike) -> Truth:
     rows, columns, size = _bin_header(path)
     shape, count = (rows, columns), rows * columns
     if size not in (8 + 8 * count, 8 + 4 * count):
-        raise ValueError(f"{path}: {size} bytes; expected {8 + 8 * count} for the ids and distances"
-                         f" (or {8 + 4 * count} for the ids) of {rows} queries x {columns} "
-                         "neighbours; range-search truth is another format")
+        raise ValueError(
+            f"{path}: {size} bytes; expected {8 + 8 * count} for the ids and distances"
+            f" (or {8 + 4 * count} for the ids) of {rows} queries x {columns} "
+            "neighbours; range-search truth is another format"
+        )
     ids = np.memmap(path, "<i4", "r", offset=8, shape=shape)
     if size == 8 + 4 * count:
         return Truth(ids)
@@ -381,7 +428,7 @@ def _bin_header(path: PathLike) -> tuple[int, int, int]:
     rows, columns = (int(x) for x in np.fromfile(path, "<u4", 2))
     if rows == 0:
         raise ValueError(f"{path}: the header says 0 rows")
-    _check_dim(path, columns)
+    check_dim(path, columns)
     return rows, columns, size
 
 
@@ -394,20 +441,15 @@ def _file_size(path: PathLike) -> int:
     return size
 
 
-def _check_dim(path: PathLike, columns: int) -> None:
-    if not 1 <= columns <= _MAX_DIM:
-        raise ValueError(f"{path}: {columns} columns; expected 1 to {_MAX_DIM}. "
-                         "Does the suffix match the content?")
-
-
 def _extra(module: str) -> Any:
     from importlib import import_module
 
     try:
         return import_module(module)
     except ImportError:
-        raise ImportError(f"{module} is needed for this format: pip install 'shortlist[data]'"
-                          ) from None
+        raise ImportError(
+            f"{module} is needed for this format: pip install 'shortlist[data]'"
+        ) from None
 
 
 # ---- folders and files that hold more than one matrix ------------------------------------------
@@ -420,8 +462,9 @@ def _load_folder(folder: Path, column: str | None, metric: str | None) -> Vector
         if queries is None:
             raise ValueError(f"{folder}: has {base.name} but no query.*")
         found = read_truth(truth) if truth else Truth(np.empty((0, 0), np.int32))
-        return _dataset(folder.name, _vectors(base), _vectors(queries),
-                        found if truth else None, metric)
+        return _dataset(
+            folder.name, _vectors(base), _vectors(queries), found if truth else None, metric
+        )
     for suffix in (".npy", ".parquet"):
         parts = [p for p in files if p.suffix.lower() == suffix]
         if parts:
@@ -458,23 +501,28 @@ def _load_ann_benchmarks(path: Path, metric: str | None) -> Dataset:
     return _dataset(path.stem, base, queries, truth, metric or names[said])
 
 
-def _dataset(name: str, base: Vectors, queries: Vectors, truth: Truth | None,
-             metric: str | None) -> Dataset:
+def _dataset(
+    name: str, base: Vectors, queries: Vectors, truth: Truth | None, metric: str | None
+) -> Dataset:
     if metric not in (None, "l2", "ip", "cosine"):
         raise ValueError(f"metric {metric!r}; expected 'l2', 'ip' or 'cosine'")
     if queries.dim != base.dim:
-        raise ValueError(f"{queries.name}: {queries.dim} columns; expected {base.dim} "
-                         f"as in {base.name}")
+        raise ValueError(
+            f"{queries.name}: {queries.dim} columns; expected {base.dim} as in {base.name}"
+        )
     if truth is None:
         return Dataset(name, base, queries, None, metric or "l2")
     ids = truth.ids
     if len(ids) != len(queries):
         raise ValueError(f"{name}: true neighbours of {len(ids)} queries; there are {len(queries)}")
     if ids.size and not -1 <= int(ids.min()) <= int(ids.max()) < len(base):
-        raise ValueError(f"{name}: true neighbours from {ids.min()} to {ids.max()}; "
-                         f"the base has rows 0 to {len(base) - 1}")
-    return Dataset(name, base, queries, ids, metric or _metric_shown(base, queries, ids),
-                   truth.distances)
+        raise ValueError(
+            f"{name}: true neighbours from {ids.min()} to {ids.max()}; "
+            f"the base has rows 0 to {len(base) - 1}"
+        )
+    return Dataset(
+        name, base, queries, ids, metric or _metric_shown(base, queries, ids), truth.distances
+    )
 
 
 def _metric_shown(base: Vectors, queries: Vectors, truth: np.ndarray) -> str:
@@ -488,8 +536,12 @@ def _metric_shown(base: Vectors, queries: Vectors, truth: np.ndarray) -> str:
         query = query.astype(np.float64)
         if np.allclose(np.linalg.norm(near, axis=1), 1, atol=1e-2):
             return "ip"
-        steps.append((np.diff(((near - query) ** 2).sum(1)).min(initial=0),
-                      np.diff(-near @ query).min(initial=0)))
+        steps.append(
+            (
+                np.diff(((near - query) ** 2).sum(1)).min(initial=0),
+                np.diff(-near @ query).min(initial=0),
+            )
+        )
     # The more negative its smallest step, the more a metric disagrees with the order.
     l2, ip = np.min(steps, axis=0) if steps else (0, 0)
     return "ip" if ip > l2 else "l2"
@@ -498,84 +550,3 @@ def _metric_shown(base: Vectors, queries: Vectors, truth: np.ndarray) -> str:
 def _json_lines(path: Path) -> list[str]:
     with gzip.open(path, "rt", encoding="utf-8") as file:
         return [json.loads(line)["text"] for line in file]
-
-
-# ---- writers -----------------------------------------------------------------------------------
-
-
-def write_fvecs(path: PathLike, x: Any) -> None:
-    """Write rows as .fvecs (float32)."""
-    _write_vecs(path, x, _VECS[".fvecs"])
-
-
-def write_ivecs(path: PathLike, x: Any) -> None:
-    """Write rows as .ivecs (int32); integers that do not fit raise ValueError."""
-    _write_vecs(path, x, _VECS[".ivecs"])
-
-
-def write_bvecs(path: PathLike, x: Any) -> None:
-    """Write rows as .bvecs (uint8); integers that do not fit raise ValueError."""
-    _write_vecs(path, x, _VECS[".bvecs"])
-
-
-def write_fbin(path: PathLike, x: Any) -> None:
-    """Write rows as .fbin (float32)."""
-    _write_bin(path, x, _BIN[".fbin"])
-
-
-def write_u8bin(path: PathLike, x: Any) -> None:
-    """Write rows as .u8bin (uint8); integers that do not fit raise ValueError."""
-    _write_bin(path, x, _BIN[".u8bin"])
-
-
-def write_i8bin(path: PathLike, x: Any) -> None:
-    """Write rows as .i8bin (int8); integers that do not fit raise ValueError."""
-    _write_bin(path, x, _BIN[".i8bin"])
-
-
-def write_ibin(path: PathLike, x: Any) -> None:
-    """Write rows as .ibin (int32); integers that do not fit raise ValueError."""
-    _write_bin(path, x, _BIN[".ibin"])
-
-
-def _write_vecs(path: PathLike, x: Any, dtype: np.dtype[Any]) -> None:
-    x = _castable(path, x, dtype)
-    row = np.dtype([("width", "<i4"), ("values", dtype, (x.shape[1],))])
-    out = np.empty(len(x), row)
-    out["width"], out["values"] = x.shape[1], x
-    _write_whole(path, out)
-
-
-def _write_bin(path: PathLike, x: Any, dtype: np.dtype[Any]) -> None:
-    x = _castable(path, x, dtype)
-    _write_whole(path, np.array(x.shape, "<u4"), x)
-
-
-def _castable(path: PathLike, x: Any, dtype: np.dtype[Any]) -> np.ndarray:
-    x = np.asarray(x)
-    if x.ndim != 2 or not x.size:
-        raise ValueError(f"{path}: cannot write shape {x.shape}; expected rows and columns")
-    _check_dim(path, x.shape[1])
-    if dtype.kind == "f":
-        if x.dtype.kind not in "fiu":
-            raise ValueError(f"{path}: cannot write {x.dtype} as {dtype}")
-    elif x.dtype.kind not in "iu":
-        raise ValueError(f"{path}: cannot write {x.dtype} as {dtype}; round or scale it first")
-    else:
-        low, high, limits = int(x.min()), int(x.max()), np.iinfo(dtype)
-        if low < limits.min or high > limits.max:
-            raise ValueError(f"{path}: values from {low} to {high} do not fit {dtype}")
-    return np.ascontiguousarray(x, dtype)
-
-
-def _write_whole(path: PathLike, *arrays: np.ndarray) -> None:
-    """Under a temporary name first: a file that exists is a file that is complete."""
-    path = Path(path)
-    temporary = path.with_name(f"{path.name}.{os.getpid()}.tmp")
-    try:
-        with open(temporary, "wb") as file:
-            for array in arrays:
-                array.tofile(file)
-        temporary.replace(path)
-    finally:
-        temporary.unlink(missing_ok=True)

@@ -148,8 +148,10 @@ _CODECS = {
     "SQ8_direct": Codec("8bit_direct", 1),
     "SQ8_direct_signed": Codec("8bit_direct_signed", 1),
 }
-_KNOWN_FORMS = "Flat, SQ8, SQfp16, SQ8_direct, SQ8_direct_signed, HNSW<M> and HNSW<M>,<codec>; " \
+_KNOWN_FORMS = (
+    "Flat, SQ8, SQfp16, SQ8_direct, SQ8_direct_signed, HNSW<M> and HNSW<M>,<codec>; "
     "IDMap,... or IDMap2,... around them; ...,RFlat or ...,Refine(<codec>) behind them"
+)
 
 # What faiss (or a later release of ours) understands and this release cannot build.
 _AQ = r"\d+x\d+\w*"
@@ -236,30 +238,45 @@ class _Parser:
 
     def number(self, part: _Part, digits: str, what: str, low: int, high: int) -> int:
         if len(digits) > 9 or not low <= int(digits) <= high:
-            self.fail(f"asks for {what} = {_shown(digits)[1:-1]} in {_shown(part.text)}; "
-                      f"it must be from {low} to {high}")
+            self.fail(
+                f"asks for {what} = {_shown(digits)[1:-1]} in {_shown(part.text)}; "
+                f"it must be from {low} to {high}"
+            )
         return int(digits)
 
     def unknown(self, part: _Part) -> NoReturn:
         text = part.text
         if text in ("", "IDMap", "IDMap2", "RFlat") or re.match(r"Refine\(", text):
             if text:
-                reason = {"I": "must stand first or last, beside an index",
-                          "R": "must stand behind an index"}[text[0]]
+                reason = {
+                    "I": "must stand first or last, beside an index",
+                    "R": "must stand behind an index",
+                }[text[0]]
                 self.fail(f"has {_shown(text)} at position {part.position}: it {reason}")
-            self.fail(f"has an empty part at position {part.position}"
-                      if self.description else "is empty", known=True)
+            self.fail(
+                f"has an empty part at position {part.position}"
+                if self.description
+                else "is empty",
+                known=True,
+            )
         if _NOT_YET.fullmatch(text):
-            self.fail(f"has {_shown(text)} at position {part.position}: it is not available yet",
-                      known=True)
+            self.fail(
+                f"has {_shown(text)} at position {part.position}: it is not available yet",
+                known=True,
+            )
         behind_another = part.position > 0 and (
-            text in _CODECS or any(re.fullmatch(p, text, re.ASCII) for p, _ in _STRUCTURES))
+            text in _CODECS or any(re.fullmatch(p, text, re.ASCII) for p, _ in _STRUCTURES)
+        )
         if behind_another:
-            self.fail(f"has {_shown(text)} at position {part.position}, where it does not fit",
-                      known=True)
+            self.fail(
+                f"has {_shown(text)} at position {part.position}, where it does not fit", known=True
+            )
         close = _closest(text)
-        self.fail(f"has {_shown(text)} at position {part.position}, which is not understood"
-                  + (f"; did you mean {close!r}?" if close else ""), known=True)
+        self.fail(
+            f"has {_shown(text)} at position {part.position}, which is not understood"
+            + (f"; did you mean {close!r}?" if close else ""),
+            known=True,
+        )
 
     def fail(self, problem: str, known: bool = False) -> NoReturn:
         forms = f" Known forms: {_KNOWN_FORMS}." if known else ""
@@ -280,8 +297,10 @@ def parse(description: str) -> Plan:
     Raises FactoryError for a description it cannot build, TypeError if it is not a string.
     """
     if not isinstance(description, str):
-        raise TypeError(f"an index description is a string such as 'HNSW32,Flat', "
-                        f"not {type(description).__name__}")
+        raise TypeError(
+            f"an index description is a string such as 'HNSW32,Flat', "
+            f"not {type(description).__name__}"
+        )
     return _Parser(description).parse()
 
 

@@ -17,9 +17,7 @@ struct Floats {
   using Sum = float;
   using Acc = typename V::Floats;
   static constexpr size_t kLanes = V::kFloats, kRows = V::kFloatTile;
-  static Acc step(Acc acc, typename V::Floats x, typename V::Floats y) {
-    return V::fma(x, y, acc);
-  }
+  static Acc step(Acc acc, typename V::Floats x, typename V::Floats y) { return V::fma(x, y, acc); }
 };
 
 template <class Isa>

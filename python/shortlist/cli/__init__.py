@@ -13,8 +13,11 @@ def main(arguments: Sequence[str] | None = None) -> int:
     """Run a command and return its exit code: 0 done, 1 bad data or file, 2 usage, 130 Ctrl-C."""
     missing = [name for name in ("typer", "rich") if find_spec(name) is None]
     if missing:
-        print(f"shortlist: the command line needs {' and '.join(missing)}: "
-              "pip install 'shortlist[cli]'", file=sys.stderr)
+        print(
+            f"shortlist: the command line needs {' and '.join(missing)}: "
+            "pip install 'shortlist[cli]'",
+            file=sys.stderr,
+        )
         return 1
     from .app import run
 

@@ -16,7 +16,10 @@ from .info import info
 from .search import search
 
 app = typer.Typer(
-    name="shortlist", no_args_is_help=True, add_completion=False, rich_markup_mode=None,
+    name="shortlist",
+    no_args_is_help=True,
+    add_completion=False,
+    rich_markup_mode=None,
     pretty_exceptions_enable=False,
     help="Build, search and measure nearest-neighbour indexes.",
     epilog="Exit codes: 0 done; 1 a file or its data is at fault; 2 wrong usage; 130 interrupted.",
@@ -41,8 +44,12 @@ def run(arguments: list[str]) -> int:
     """Errors become one line on stderr; a traceback is shown only after --debug."""
     debug = "--debug" in arguments[:1]
     try:
-        code = int(typer.main.get_command(app).main(
-            arguments, prog_name="shortlist", standalone_mode=False) or 0)
+        code = int(
+            typer.main.get_command(app).main(
+                arguments, prog_name="shortlist", standalone_mode=False
+            )
+            or 0
+        )
     except (KeyboardInterrupt, typer.Abort):
         code = 130
     except BrokenPipeError:  # the reader of a pipe has left; nothing more can be said

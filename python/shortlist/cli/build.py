@@ -48,21 +48,34 @@ class DType(str, Enum):
 
 
 def build(
-    source: Annotated[Path, typer.Argument(
-        metavar="INPUT", help="Vectors: .npy .fvecs .bvecs .fbin .u8bin .i8bin .parquet .hdf5, "
-        "or a folder of .npy or .parquet files, or a data set folder.")],
+    source: Annotated[
+        Path,
+        typer.Argument(
+            metavar="INPUT",
+            help="Vectors: .npy .fvecs .bvecs .fbin .u8bin .i8bin .parquet .hdf5, "
+            "or a folder of .npy or .parquet files, or a data set folder.",
+        ),
+    ],
     out: Annotated[Path, typer.Option(help="File to write.")],
-    description: Annotated[str, typer.Option(
-        "--index", help="faiss factory string, such as Flat, HNSW32 or HNSW32,SQ8.")] = "HNSW32",
-    metric: Annotated[Metric | None, typer.Option(
-        help="Default: what a data set says, else l2. cosine scales rows and queries to length 1."
-    )] = None,
-    dtype: Annotated[DType, typer.Option(
-        help="How Flat vectors are stored; auto: as in the input.")] = DType.auto,
-    ef_construction: Annotated[int | None, typer.Option(
-        min=1, help="efConstruction of the graph.")] = None,
-    memory: Annotated[str | None, typer.Option(
-        help="Refuse before starting if the build needs more, e.g. 16G.")] = None,
+    description: Annotated[
+        str,
+        typer.Option("--index", help="faiss factory string, such as Flat, HNSW32 or HNSW32,SQ8."),
+    ] = "HNSW32",
+    metric: Annotated[
+        Metric | None,
+        typer.Option(
+            help="Default: what a data set says, else l2. cosine scales rows and queries to 1."
+        ),
+    ] = None,
+    dtype: Annotated[
+        DType, typer.Option(help="How Flat vectors are stored; auto: as in the input.")
+    ] = DType.auto,
+    ef_construction: Annotated[
+        int | None, typer.Option(min=1, help="efConstruction of the graph.")
+    ] = None,
+    memory: Annotated[
+        str | None, typer.Option(help="Refuse before starting if the build needs more, e.g. 16G.")
+    ] = None,
     column: Column = None,
     as_json: Json = False,
 ) -> None:
@@ -95,13 +108,25 @@ def build(
 
     size = out.stat().st_size
     if as_json:
-        say_json({"out": str(out), "index": type(index).__name__, "factory": description,
-                  "metric": kind, "dtype": storage if plan.stores_flat() else None,
-                  "ntotal": index.ntotal, "d": index.d, "seconds": seconds, "bytes": size,
-                  "memory_estimate": int(need)})
+        say_json(
+            {
+                "out": str(out),
+                "index": type(index).__name__,
+                "factory": description,
+                "metric": kind,
+                "dtype": storage if plan.stores_flat() else None,
+                "ntotal": index.ntotal,
+                "d": index.d,
+                "seconds": seconds,
+                "bytes": size,
+                "memory_estimate": int(need),
+            }
+        )
     else:
-        print(f"{out}: {index.ntotal:,} x {index.d}, {description}, {kind}, {readable(size)}, "
-              f"built in {seconds:,.1f} s")
+        print(
+            f"{out}: {index.ntotal:,} x {index.d}, {description}, {kind}, {readable(size)}, "
+            f"built in {seconds:,.1f} s"
+        )
 
 
 def memory_needed(plan: Plan, rows: Vectors, storage: str) -> float:
@@ -123,15 +148,19 @@ def _too_large(description: str, rows: Vectors, storage: str, need: float, limit
         if size <= limit:
             smaller.append(f"{other} ({readable(size)})")
     hint = f"these would fit: {', '.join(smaller)}" if smaller else "none in memory would fit"
-    return (f"{description!r} of {len(rows):,} x {rows.dim} needs about {readable(need)}; "
-            f"--memory allows {readable(limit)}; {hint}")
+    return (
+        f"{description!r} of {len(rows):,} x {rows.dim} needs about {readable(need)}; "
+        f"--memory allows {readable(limit)}; {hint}"
+    )
 
 
 def _storage(rows: Vectors, kind: str, dtype: DType) -> str:
     if dtype is not DType.auto:
         if kind == "cosine" and dtype.value in ("uint8", "int8"):
-            raise typer.BadParameter(f"rows of length 1 cannot be stored as {dtype.value}; "
-                                     "use float32 or float16 with cosine")
+            raise typer.BadParameter(
+                f"rows of length 1 cannot be stored as {dtype.value}; "
+                "use float32 or float16 with cosine"
+            )
         return str(dtype.value)
     kept = ("float16",) if kind == "cosine" else ("float16", "uint8", "int8")
     return str(rows.dtype) if str(rows.dtype) in kept else "float32"
@@ -151,6 +180,7 @@ def _add(index: Any, rows: Vectors, kind: str, quiet: bool) -> None:
     with progress("adding", len(rows), quiet) as show:
         done = 0
         for chunk in rows.chunks(_chunk_rows(rows)):
+
             def part(n: int, _: int, at: int = done) -> None:
                 show(at + n)
 

@@ -33,8 +33,9 @@ class _Row:
 
 
 def demo(
-    out: Annotated[Path, typer.Option(help="Where to draw recall against QPS: .png .svg .pdf.")] =
-        Path("shortlist-demo.png"),
+    out: Annotated[
+        Path, typer.Option(help="Where to draw recall against QPS: .png .svg .pdf.")
+    ] = Path("shortlist-demo.png"),
     k: Annotated[int, typer.Option("-k", "--k", min=1, max=50, help="Neighbours per query.")] = 10,
     as_json: Json = False,
 ) -> None:
@@ -48,8 +49,10 @@ def demo(
     for name in ("sift", "texts"):
         data = sample(name)
         graph, exact, seconds[name] = _build(data, as_json)
-        builds.append(f"{name}: {len(data.base):,} x {data.base.dim} {data.base.dtype}, "
-                      f"{data.metric}; graph built in {seconds[name]:.1f} s")
+        builds.append(
+            f"{name}: {len(data.base):,} x {data.base.dim} {data.base.dtype}, "
+            f"{data.metric}; graph built in {seconds[name]:.1f} s"
+        )
         rows += _measure(data, graph, exact, k, frontiers)
         if data.texts:
             answers = _answers(data, graph)
@@ -57,13 +60,21 @@ def demo(
     if find_spec("matplotlib"):
         picture = plot(frontiers, out, title="shortlist demo: the vectors in the package")
     if as_json:
-        say_json({"results": [{"data": r.data, "index": r.index, "ef": r.ef, **r.result.to_dict()}
-                              for r in rows],
-                  "build_seconds": seconds, "plot": str(picture) if picture else None})
+        say_json(
+            {
+                "results": [
+                    {"data": r.data, "index": r.index, "ef": r.ef, **r.result.to_dict()}
+                    for r in rows
+                ],
+                "build_seconds": seconds,
+                "plot": str(picture) if picture else None,
+            }
+        )
         return
     _show(rows, k, builds, answers)
-    print(f"plot: {picture}" if picture else "plot: needs matplotlib: "
-          "pip install 'shortlist[plot]'")
+    print(
+        f"plot: {picture}" if picture else "plot: needs matplotlib: pip install 'shortlist[plot]'"
+    )
 
 
 def _build(data: Dataset, quiet: bool) -> tuple[Any, Any, float]:
@@ -78,13 +89,16 @@ def _build(data: Dataset, quiet: bool) -> tuple[Any, Any, float]:
     return graph, exact, time.perf_counter() - started
 
 
-def _measure(data: Dataset, graph: Any, exact: Any, k: int,
-             frontiers: list[Frontier]) -> list[_Row]:
+def _measure(
+    data: Dataset, graph: Any, exact: Any, k: int, frontiers: list[Frontier]
+) -> list[_Row]:
     queries = np.asarray(data.queries)
     best = evaluate(exact, queries, data.truth, k, base=data.base)
     curve = sweep(graph, queries, data.truth, k, base=data.base, label=f"{data.name}: HNSW{_M}")
-    frontiers += [curve, Frontier((Point(0, best.recall, best.qps),), k, best.threads,
-                                  f"{data.name}: exact")]
+    frontiers += [
+        curve,
+        Frontier((Point(0, best.recall, best.qps),), k, best.threads, f"{data.name}: exact"),
+    ]
     rows = [_Row(data.name, "exact", None, best)]
     efs = dict.fromkeys(curve.ef_at(recall) for recall in _RECALLS)
     for ef in efs:
@@ -110,13 +124,23 @@ def _show(rows: list[_Row], k: int, builds: list[str], answers: list[str]) -> No
         if row.ef is None:
             exact = row
         last = i + 1 == len(rows) or rows[i + 1].data != row.data
-        table.add_row(row.data if row is exact else "", row.index, str(row.ef or ""),
-                      f"{r.recall:.4f}", f"{r.qps:,.0f}", f"{r.qps / exact.result.qps:.1f}x",
-                      f"{r.p50_ms:.3f}", f"{r.p99_ms:.3f}", end_section=last)
+        table.add_row(
+            row.data if row is exact else "",
+            row.index,
+            str(row.ef or ""),
+            f"{r.recall:.4f}",
+            f"{r.qps:,.0f}",
+            f"{r.qps / exact.result.qps:.1f}x",
+            f"{r.p50_ms:.3f}",
+            f"{r.p99_ms:.3f}",
+            end_section=last,
+        )
     Console().print(table)
     threads = rows[0].result.threads
-    print(f"ef: efSearch. QPS: all queries in one call, {threads} threads; speed: beside exact "
-          "search.\np50, p99: latency of one query per call.")
+    print(
+        f"ef: efSearch. QPS: all queries in one call, {threads} threads; speed: beside exact "
+        "search.\np50, p99: latency of one query per call."
+    )
     for line in builds:
         print(line)
     if answers:

@@ -30,18 +30,27 @@ from .console import (
 
 def evaluate(
     index_path: Annotated[Path, typer.Argument(metavar="INDEX", help="A shortlist or faiss file.")],
-    query_path: Annotated[Path, typer.Argument(
-        metavar="QUERIES", help="Vectors, or a data set that brings its truth and base.")],
-    truth: Annotated[Path | None, typer.Option(
-        help="True ids, nearest first: .ivecs .ibin .bin .npy .npz.")] = None,
-    base: Annotated[Path | None, typer.Option(
-        help="The indexed vectors, row i having id i; makes recall count ties.")] = None,
+    query_path: Annotated[
+        Path,
+        typer.Argument(
+            metavar="QUERIES", help="Vectors, or a data set that brings its truth and base."
+        ),
+    ],
+    truth: Annotated[
+        Path | None, typer.Option(help="True ids, nearest first: .ivecs .ibin .bin .npy .npz.")
+    ] = None,
+    base: Annotated[
+        Path | None,
+        typer.Option(help="The indexed vectors, row i having id i; makes recall count ties."),
+    ] = None,
     k: Annotated[int, typer.Option("-k", "--k", min=1, help="Neighbours of each query.")] = 10,
     ef: EfSearch = None,
-    efs: Annotated[str | None, typer.Option(
-        "--sweep", help="Measure several efSearch, e.g. 16,32,64.")] = None,
-    picture: Annotated[Path | None, typer.Option(
-        "--plot", help="Draw recall against QPS: .png .svg .pdf.")] = None,
+    efs: Annotated[
+        str | None, typer.Option("--sweep", help="Measure several efSearch, e.g. 16,32,64.")
+    ] = None,
+    picture: Annotated[
+        Path | None, typer.Option("--plot", help="Draw recall against QPS: .png .svg .pdf.")
+    ] = None,
     column: Column = None,
     as_json: Json = False,
 ) -> None:

@@ -18,8 +18,12 @@ def info(
 ) -> None:
     """Describe an index file."""
     index, metadata = open_index(path)
-    facts = {"path": str(path), "bytes": path.stat().st_size, **describe(index),
-             "metadata": metadata}
+    facts = {
+        "path": str(path),
+        "bytes": path.stat().st_size,
+        **describe(index),
+        "metadata": metadata,
+    }
     if as_json:
         say_json(facts)
     else:
@@ -38,8 +42,12 @@ def describe(index: Any) -> dict[str, Any]:
     }
     if hasattr(index, "hnsw"):
         graph = index.hnsw
-        facts["hnsw"] = {"M": graph.nb_neighbors(1), "efConstruction": graph.efConstruction,
-                         "efSearch": graph.efSearch, "max_level": graph.max_level}
+        facts["hnsw"] = {
+            "M": graph.nb_neighbors(1),
+            "efConstruction": graph.efConstruction,
+            "efSearch": graph.efSearch,
+            "max_level": graph.max_level,
+        }
     if hasattr(index, "code_size"):
         facts["code_size"] = index.code_size
     for name in ("storage", "index", "base_index", "refine_index"):

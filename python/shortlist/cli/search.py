@@ -33,8 +33,9 @@ _CHUNK_ROWS = 4096
 def search(
     index_path: Annotated[Path, typer.Argument(metavar="INDEX", help="A shortlist or faiss file.")],
     query_path: Annotated[Path, typer.Argument(metavar="QUERIES", help="Vectors, as for build.")],
-    out: Annotated[Path, typer.Option(
-        help=".npz (distances D and ids I), or ids alone: .npy .ivecs .ibin.")],
+    out: Annotated[
+        Path, typer.Option(help=".npz (distances D and ids I), or ids alone: .npy .ivecs .ibin.")
+    ],
     k: Annotated[int, typer.Option("-k", "--k", min=1, help="Neighbours of each query.")] = 10,
     ef: EfSearch = None,
     column: Column = None,
@@ -42,17 +43,20 @@ def search(
 ) -> None:
     """Find the k nearest vectors of every query."""
     if out.suffix.lower() not in _SUFFIXES:
-        raise typer.BadParameter(f"--out {out}: unknown suffix {out.suffix!r}; "
-                                 f"expected {', '.join(_SUFFIXES)}")
+        raise typer.BadParameter(
+            f"--out {out}: unknown suffix {out.suffix!r}; expected {', '.join(_SUFFIXES)}"
+        )
     check_writable(out)
     index, metadata = open_index(index_path)
     queries = queries_of(open_vectors(query_path, column))
     metric = metadata.get("metric", "")
     D = np.empty((len(queries), k), np.float32)
-    I = np.empty((len(queries), k), np.int64)  # noqa: E741
+    I = np.empty((len(queries), k), np.int64)
     started = time.perf_counter()
-    with progress("searching", len(queries), as_json) as show, \
-            ef_search(index, ef) if ef else nullcontext():
+    with (
+        progress("searching", len(queries), as_json) as show,
+        ef_search(index, ef) if ef else nullcontext(),
+    ):
         done = 0
         for chunk in queries.chunks(_CHUNK_ROWS):
             end = done + len(chunk)
@@ -62,13 +66,21 @@ def search(
     seconds = time.perf_counter() - started
     _write(out, D, I)
     if as_json:
-        say_json({"out": str(out), "n": len(queries), "k": k, "seconds": seconds,
-                  "qps": len(queries) / seconds, "missing": int((I < 0).sum())})
+        say_json(
+            {
+                "out": str(out),
+                "n": len(queries),
+                "k": k,
+                "seconds": seconds,
+                "qps": len(queries) / seconds,
+                "missing": int((I < 0).sum()),
+            }
+        )
     else:
         print(f"{out}: {k} neighbours of {len(queries):,} queries in {seconds:,.2f} s")
 
 
-def _write(out: Path, D: np.ndarray, I: np.ndarray) -> None:  # noqa: E741
+def _write(out: Path, D: np.ndarray, I: np.ndarray) -> None:
     suffix = out.suffix.lower()
     if suffix in (".npz", ".npy"):
         with open(out, "wb") as file:  # by name, numpy would add a suffix of its own case
