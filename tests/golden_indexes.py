@@ -1,0 +1,66 @@
+"""The indexes whose files lie in golden/: `python tests/golden_indexes.py` writes those missing.
+
+A file is made once, by the version its folder names, and is never written again.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from pathlib import Path
+
+import numpy as np
+import shortlist
+
+FOLDER = Path(__file__).parent / "golden" / "v1"
+METADATA = {"made by": "golden_indexes.py"}
+
+
+def vectors(n: int, d: int = 8) -> np.ndarray:
+    """Small whole numbers from a formula, so that no random generator has to stay the same."""
+    i, j = np.mgrid[:n, :d]
+    return ((i * 37 + j * 101 + i * j * 7) % 61).astype(np.float32)
+
+
+def _flat() -> shortlist.Index:
+    index = shortlist.IndexFlatL2(8, dtype="uint8")
+    index.add(vectors(40).astype(np.uint8))
+    return index
+
+
+def _sq() -> shortlist.Index:
+    index = shortlist.IndexHNSWSQ(8, shortlist.ScalarQuantizer.QT_8bit, 4)
+    index.train(vectors(40))
+    index.add(vectors(40))
+    return index
+
+
+def _graph_with_holes() -> shortlist.Index:
+    index = shortlist.IndexHNSWFlat(8, 4, shortlist.METRIC_INNER_PRODUCT)
+    index.hnsw.efConstruction, index.hnsw.efSearch = 33, 44
+    index.add(vectors(60))
+    index.remove_ids(np.arange(0, 60, 3))
+    index.add_with_ids(vectors(5) + 1, np.arange(1000, 1005))
+    index.remove_ids([1, 1003])
+    return index
+
+
+def _nested() -> shortlist.Index:
+    index = shortlist.IndexIDMap2(shortlist.IndexRefineFlat(shortlist.IndexHNSWFlat(8, 4)))
+    index.index.k_factor = 3
+    index.add_with_ids(vectors(40), np.arange(40) * 10)
+    return index
+
+
+INDEXES: dict[str, Callable[[], shortlist.Index]] = {
+    "flat-uint8": _flat,
+    "hnsw-sq8": _sq,
+    "hnsw-holes": _graph_with_holes,
+    "idmap2-refine-hnsw": _nested,
+}
+
+if __name__ == "__main__":
+    shortlist.omp_set_num_threads(1)
+    for name, make in INDEXES.items():
+        path = FOLDER / f"{name}.shortlist"
+        if not path.exists():
+            make().save(path, METADATA)
