@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import signal
 import subprocess
 import sys
 from collections.abc import Callable, Iterator
@@ -58,6 +59,11 @@ class Oracle:
         got = np.take_along_axis(every, np.maximum(found, 0), 1)
         near = (got <= kth + 1e-5 * np.abs(kth)) & (found >= 0)
         return float(near[:, :k].mean())
+
+
+# A suite started in the background ignores SIGINT, and so would the programs it starts.
+if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:
+    signal.signal(signal.SIGINT, signal.default_int_handler)
 
 
 @pytest.fixture(params=["L2", "IP"])
