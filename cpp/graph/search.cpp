@@ -1,5 +1,6 @@
 #include <algorithm>
 #include <cmath>
+#include <mutex>
 
 #include "graph/hnsw.h"
 #include "graph/walk.h"
@@ -21,6 +22,14 @@ struct Hnsw::Admitted {
   }
   Admitted(const Admitted&) = delete;
   bool operator[](slot_t s) const { return all || (*slots)[s]; }
+  // The slots one by one, listed once for all queries of a search that score them directly.
+  const std::vector<slot_t>& list() const {
+    std::call_once(listed, [&] {
+      listing.reserve(count);
+      slots->for_each([&](slot_t s) { listing.push_back(s); });
+    });
+    return listing;
+  }
 
   const bool all;
   size_t count;
@@ -29,6 +38,8 @@ struct Hnsw::Admitted {
 
  private:
   Bitmap both;
+  mutable std::once_flag listed;
+  mutable std::vector<slot_t> listing;
 };
 
 // Leaves the ef nearest nodes in this thread's walk.
@@ -64,11 +75,8 @@ void Hnsw::search_one(DistanceComputer& computer, size_t k, size_t ef, const Adm
       if (admitted[pool.slot(i)]) hits.push_back(make_hit(pool.distance(i), pool.slot(i)));
     if (hits.size() == want) return;
   }
-  std::vector<slot_t> slots;
-  slots.reserve(admitted.count);
-  admitted.slots->for_each([&](slot_t s) { slots.push_back(s); });
   TopK top(want);
-  flat::scan(computer, slots.data(), slots.size(), top);
+  flat::scan(computer, admitted.list().data(), admitted.list().size(), top);
   hits = top.finish();
 }
 

@@ -1,25 +1,19 @@
-"""shortlist's IndexHNSWFlat, storing float32, float16 or uint8."""
+"""shortlist's IndexHNSWFlat, storing float32, float16 or uint8; the rest goes by faiss's names."""
 
 from __future__ import annotations
 
-from pathlib import Path
-
 import numpy as np
 
-from bench.frontier.contenders.base import Contender, Spec
+from bench.frontier.contenders.base import Contender
+from bench.frontier.contenders.faiss import Faiss
 
 
-class Ours(Contender):
+class Ours(Faiss):
     module = "shortlist"
     title = "shortlist"
 
-    def __init__(self, spec: Spec) -> None:
-        super().__init__(spec)
-        self.lib.omp_set_num_threads(1)
-
-    @classmethod
-    def storages(cls, metric: str) -> tuple[str, ...]:
-        return ("uint8", "float16", "float32")
+    def prepare(self, x: np.ndarray) -> np.ndarray:
+        return Contender.prepare(self, x)  # it takes what it stores
 
     def build(self, base: np.ndarray, threads: int) -> None:
         s, lib = self.spec, self.lib
@@ -30,17 +24,5 @@ class Ours(Contender):
         self.index.add(base)
         lib.omp_set_num_threads(1)
 
-    def set_ef(self, ef: int) -> None:
-        self.index.hnsw.efSearch = ef
-
-    def search1(self, query: np.ndarray) -> np.ndarray:
-        return self.index.search(query, self.spec.k)[1]
-
-    def search_batch(self, queries: np.ndarray) -> np.ndarray:
-        return self.index.search(queries, self.spec.k)[1]
-
-    def save(self, path: Path) -> None:
-        self.lib.write_index(self.index, str(path))
-
-    def load(self, path: Path) -> None:
-        self.index = self.lib.read_index(str(path))
+    def details(self) -> str:
+        return str(self.lib.simd_level())
