@@ -71,11 +71,12 @@ Table make(Isa isa) {
   return t;
 }
 
-// AVX-512 and NEON have not been run on hardware by this project yet: they must be asked for by
-// name.
+// NEON has not been run on hardware by this project yet: it must be asked for by name.
 Isa best() {
   const auto have = runnable();
-  return std::find(have.begin(), have.end(), Isa::avx2) != have.end() ? Isa::avx2 : Isa::reference;
+  for (Isa isa : {Isa::avx512, Isa::avx2})
+    if (std::find(have.begin(), have.end(), isa) != have.end()) return isa;
+  return Isa::reference;
 }
 
 std::atomic<int> g_level{-1};
