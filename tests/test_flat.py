@@ -38,6 +38,9 @@ def test_search_is_exact_with_ties_by_id(seed, dtype, metric, n, d, nq, k):
     np.testing.assert_array_equal(I, wanted[1])
     np.testing.assert_array_equal(D, wanted[0])
     assert (D.dtype, I.dtype, D.shape) == (np.float32, np.int64, (nq, k))
+    exact = index.search_exact(q, k)
+    np.testing.assert_array_equal(exact, wanted)
+    assert (exact[0].dtype, exact[1].dtype) == (np.float32, np.int64)
 
 
 @pytest.mark.parametrize("dtype", DTYPES)
@@ -80,9 +83,9 @@ def test_a_batch_returns_what_single_queries_return(oracle, rng, threads, make, 
     D, I = index.search(queries, 15)
     for count in (1, 2):
         threads(count)
-        again = index.search(queries, 15)
-        np.testing.assert_array_equal(I, again[1])
-        np.testing.assert_array_equal(D, again[0])
+        for again in (index.search(queries, 15), index.search_exact(queries, 15)):
+            np.testing.assert_array_equal(I, again[1])
+            np.testing.assert_array_equal(D, again[0])
     for i in range(len(queries)):
         single = index.search(queries[i : i + 1], 15)
         np.testing.assert_array_equal(D[i], single[0][0])
@@ -106,12 +109,12 @@ def test_a_query_without_finite_values_finds_nothing(oracle, rng, bad):
     queries = rng.random((9, 5), dtype=np.float32)
     queries[[0, 4], 2] = bad
     for rows in (queries, queries[:1]):
-        D, I = index.search(rows, 3)
-        assert (I[0] == -1).all()
-        assert (D[0] == oracle.missing).all()
-    D, I = index.search(queries, 3)
-    assert (I[4] == -1).all()
-    assert (I[1] >= 0).all()
+        for D, I in (index.search(rows, 3), index.search_exact(rows, 3)):
+            assert (I[0] == -1).all()
+            assert (D[0] == oracle.missing).all()
+    for _, I in (index.search(queries, 3), index.search_exact(queries, 3)):
+        assert (I[4] == -1).all()
+        assert (I[1] >= 0).all()
     lims, _, _ = index.range_search(queries[:1], oracle.sign * 1e30)
     assert lims.tolist() == [0, 0]
 
@@ -130,9 +133,11 @@ def test_nan_rows_are_stored_and_never_found(rng):
 
 def test_no_rows_in_no_rows_out(oracle):
     index = shortlist.IndexFlat(7, oracle.metric)
-    D, I = index.search(np.ones((2, 7), np.float32), 3)
-    assert (I == -1).all()
-    assert (oracle.missing == D).all()
+    for search in (index.search, index.search_exact):
+        D, I = search(np.ones((2, 7), np.float32), 3)
+        assert (I == -1).all()
+        assert (oracle.missing == D).all()
+        assert search(np.empty((0, 7), np.float32), 3)[0].shape == (0, 3)
     index.add(np.empty((0, 7), np.float32))
     assert index.ntotal == len(index) == 0
     assert index.search(np.empty((0, 7), np.float32), 3)[0].shape == (0, 3)
@@ -208,6 +213,48 @@ def test_range_search_is_exact(seed, metric, radius):
     assert {*zip(rows.tolist(), I.tolist(), strict=True)} == {
         *zip(*map(list, inside.nonzero()), strict=True)
     }
+
+
+@pytest.mark.parametrize(
+    ("x", "k", "error", "words"),
+    [
+        (
+            np.ones((2, 5)),
+            3,
+            shortlist.DimensionError,
+            "5 dimensions but this IndexFlatL2 has d = 4",
+        ),
+        (np.ones(4), 3, shortlist.DimensionError, r"expected 2 dimensions \(n, d\)"),
+        (np.ones((2, 4)), 0, shortlist.ArgumentError, "k must be at least 1"),
+        (np.ones((2, 4)), -2, shortlist.ArgumentError, "k = -2"),
+        (np.ones((2, 4)), 2**62, MemoryError, "the result of search"),
+        (np.ones((2, 4)), 2.5, TypeError, "incompatible"),
+        (np.array([["a"] * 4]), 3, TypeError, "expected float32"),
+    ],
+)
+def test_exact_search_refuses_what_search_refuses(rng, x, k, error, words):
+    index = shortlist.IndexFlatL2(4)
+    index.add(rng.random((20, 4), dtype=np.float32))
+    for search in (index.search, index.search_exact):
+        with pytest.raises(error, match=words):
+            search(x, k)
+
+
+def test_exact_search_needs_a_trained_index():
+    index = shortlist.IndexScalarQuantizer(4, QT.QT_8bit)
+    with pytest.raises(shortlist.NotTrainedError):
+        index.search_exact(np.ones((2, 4), np.float32), 3)
+
+
+def test_exact_search_of_tensors_gives_tensors(rng):
+    torch = pytest.importorskip("torch")
+    x = rng.random((20, 4), dtype=np.float32)
+    index = shortlist.IndexFlatL2(4)
+    index.add(x)
+    D, I = index.search_exact(torch.from_numpy(x), 2)
+    assert (type(D), type(I)) == (torch.Tensor, torch.Tensor)
+    assert (D.dtype, I.dtype) == (torch.float32, torch.int64)
+    np.testing.assert_array_equal(I.numpy(), index.search(x, 2)[1])
 
 
 def test_outputs_may_be_given(rng):

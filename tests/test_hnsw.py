@@ -111,6 +111,75 @@ def test_one_thread_builds_the_same_graph_again(rng, threads):
         assert other[1:] == results[0][1:]
 
 
+@pytest.mark.parametrize("store", STORES)
+def test_exact_search_whatever_the_graph_knows(oracle, rng, store):
+    """Before and after vectors go and change; to the last bit what a search wide enough finds."""
+    x, q = bytes_of(clustered(rng, 1500), store), bytes_of(clustered(rng, 40), store)
+    q = (q + rng.normal(size=q.shape) * 0.01).astype(np.float32)  # unequal distances
+    index = STORES[store](D, oracle.metric)
+    index.train(x)
+    index.add(x)
+    names = np.arange(len(x))
+
+    def check():
+        stored = index.reconstruct_batch(names)
+        wanted = oracle.distances(q, stored)
+        index.hnsw.efSearch = 1  # says nothing to an exact search
+        for rows in (q, q[:1]):
+            distances, found = index.search_exact(rows, 12)
+            at = np.searchsorted(names, found)
+            np.testing.assert_array_equal(names[at], found)
+            near = np.sort(oracle.sign * wanted[: len(rows)], axis=1)[:, :12]
+            tolerance = {"rtol": 1e-4, "atol": 1e-2}
+            np.testing.assert_allclose(oracle.sign * distances, near, **tolerance)
+            exact = np.take_along_axis(wanted[: len(rows)], at, 1)
+            np.testing.assert_allclose(distances, exact, **tolerance)
+            assert all(len(set(row)) == 12 for row in found)
+        index.hnsw.efSearch = 1500
+        alike = index.search(q, 12)[0] == index.search_exact(q, 12)[0]
+        assert alike.mean() > 0.99  # the graph may miss one; the distances are the same
+
+    check()
+    gone = rng.choice(len(x), 400, replace=False)
+    index.remove_ids(gone)
+    names = np.delete(names, gone)
+    check()
+    index.update_vectors(names[::3], bytes_of(clustered(rng, len(names[::3])), store))
+    check()
+    index.add(bytes_of(clustered(rng, 100), store))  # into slots that were free
+    names = np.r_[names, len(x) : len(x) + 100]
+    check()
+    index.remove_ids(names[30:])  # so few are left that they are listed, not scanned
+    names = names[:30]
+    check()
+
+
+def test_exact_search_finds_what_no_link_leads_to(l2, rng):
+    x, q = rng.normal(size=(800, D)).astype(np.float32), clustered(rng, 30)
+    index = shortlist.IndexHNSWFlat(D, 2)
+    index.hnsw.efConstruction = 2
+    index.add(x)
+    index.hnsw.efSearch = 800
+    assert l2.recall(index.search(q, 100)[1], q, x) < 0.99
+    assert l2.recall(index.search_exact(q, 100)[1], q, x) == 1
+    np.testing.assert_array_equal(np.sort(index.search_exact(q, 800)[1]), [np.arange(800)] * 30)
+
+
+def test_exact_search_orders_equal_distances_by_id(oracle, rng):
+    x = rng.integers(-2, 3, (900, D)).astype(np.float32)
+    q = rng.integers(-2, 3, (40, D)).astype(np.float32)
+    index = shortlist.IndexHNSWFlat(D, 8, oracle.metric)
+    index.add(x)
+    np.testing.assert_array_equal(index.search_exact(q, 60), oracle.search(q, x, 60))
+    gone = np.arange(0, 900, 7)
+    index.remove_ids(gone)
+    kept = np.delete(np.arange(900), gone)
+    wanted = oracle.search(q, x[kept], 60, kept)
+    np.testing.assert_array_equal(index.search_exact(q, 60), wanted)
+    for single, row in zip(q, zip(*wanted, strict=True), strict=True):
+        np.testing.assert_array_equal(np.concatenate(index.search_exact(single[None], 60)), row)
+
+
 @pytest.mark.parametrize("where", ["first", "last", "mixed"])
 def test_many_equal_vectors_do_not_hide_the_others(l2, rng, where):
     others, q = clustered(rng, 1000), clustered(rng, 100)
@@ -132,19 +201,19 @@ def test_k_beyond_the_live_vectors_pads(oracle, rng):
     index = shortlist.IndexHNSWFlat(D, 8, oracle.metric)
     index.add(x)
     index.remove_ids([3, 4])
-    distances, found = index.search(x[:5], 25)
-    assert (np.sort(found[:, :18]) == np.delete(np.arange(20), [3, 4])).all()
-    assert (found[:, 18:] == -1).all()
-    assert (distances[:, 18:] == oracle.missing).all()
+    for distances, found in (index.search(x[:5], 25), index.search_exact(x[:5], 25)):
+        assert (np.sort(found[:, :18]) == np.delete(np.arange(20), [3, 4])).all()
+        assert (found[:, 18:] == -1).all()
+        assert (distances[:, 18:] == oracle.missing).all()
 
 
 def test_queries_without_finite_values_find_nothing(graph):
     index, x = graph
     q = x[:3].copy()
     q[1, 0] = np.nan
-    _, found = index.search(q, 4)
-    assert (found[1] == -1).all()
-    assert found[[0, 2], 0].tolist() == [0, 2]
+    for _, found in (index.search(q, 4), index.search_exact(q, 4)):
+        assert (found[1] == -1).all()
+        assert found[[0, 2], 0].tolist() == [0, 2]
     assert np.diff(index.range_search(q, 1e9)[0])[1] == 0
 
 
@@ -204,6 +273,7 @@ def test_everything_can_go_and_come_back(graph, l2):
         assert index.remove_ids(shortlist.IDSelectorAll()) == 2000
         assert index.ntotal == 0
         assert (index.search(x[:3], 2)[1] == -1).all()
+        assert (index.search_exact(x[:3], 2)[1] == -1).all()
         assert index.range_search(x[:3], 1e9)[0].tolist() == [0] * 4
         index.add(x)
         first = 2000 * (round_ + 1)
@@ -393,6 +463,8 @@ good = np.flatnonzero(~bad)
 found = index.search(x[good], 2)[1]
 assert not bad[found].any()
 assert (found[:, 0] == good).mean() > 0.97
+assert (index.search_exact(x[good], 1)[1][:, 0] == good).all()
+assert np.setdiff1d(index.search_exact(x[good[:1]], 3000)[1], good).tolist() == [-1]
 """)
 
 

@@ -148,6 +148,7 @@ class History(RuleBasedStateMachine):
     def search(self, queries, k):
         q = vectors(queries)
         self.check(self.index.search(q, k), q, k, list(self.model))
+        self.check(self.index.search_exact(q, k), q, k, list(self.model))
 
     @rule(queries=BLOCKS, k=st.integers(1, 40), picks=PICKS, negate=st.booleans())
     def filtered_search(self, queries, k, picks, negate):

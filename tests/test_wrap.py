@@ -56,6 +56,21 @@ def test_results_carry_the_users_ids(idmap, inner, oracle, x, ids):
     assert lims[-1] == len(found)
 
 
+@pytest.mark.parametrize("idmap", IDMAPS)
+def test_exact_search_carries_the_users_ids(idmap, inner, oracle, rng, ids):
+    x = rng.integers(-2, 3, (600, D)).astype(np.float32)  # with ties, which go by row
+    q = rng.integers(-2, 3, (40, D)).astype(np.float32)
+    index = idmap(inner(oracle.metric))
+    index.add_with_ids(x, ids)
+    np.testing.assert_array_equal(index.search_exact(q, 30), oracle.search(q, x, 30, ids))
+    index.remove_ids(ids[::4])
+    kept, names = np.delete(x, np.s_[::4], axis=0), np.delete(ids, np.s_[::4])
+    np.testing.assert_array_equal(index.search_exact(q, 30), oracle.search(q, kept, 30, names))
+    np.testing.assert_array_equal(index.search_exact(q, 500), oracle.search(q, kept, 500, names))
+    q[3, 0] = np.nan
+    assert (index.search_exact(q, 2)[1][3] == -1).all()
+
+
 def test_reconstruct_by_id(named, x, ids):
     np.testing.assert_array_equal(named.reconstruct(int(ids[17])), x[17])
     np.testing.assert_array_equal(named.reconstruct_batch(ids[::-1]), x[::-1])
@@ -87,6 +102,7 @@ def test_an_id_may_name_several_vectors(inner, x):
     index = shortlist.IndexIDMap2(inner())
     index.add_with_ids(x[:10], [4] * 5 + [9] * 5)
     assert sorted(index.search(x[:1], 10)[1][0]) == [4] * 5 + [9] * 5
+    assert sorted(index.search_exact(x[:1], 10)[1][0]) == [4] * 5 + [9] * 5
     np.testing.assert_array_equal(index.reconstruct(4), x[4])  # the latest, as in faiss
     assert index.remove_ids([4]) == 5
     assert index.search(x[:1], 10)[1][0].tolist() == [9] * 5 + [-1] * 5
@@ -159,6 +175,7 @@ def test_changing_the_wrapped_index_from_outside_is_noticed(named, x, ids, chang
     graph_keeps_ids = change == "remove" and isinstance(named.index, shortlist.IndexHNSW)
     calls = [
         lambda: named.search(x, 4),
+        lambda: named.search_exact(x, 4),
         lambda: named.reconstruct_batch(ids[-3:]),
         lambda: named.add_with_ids(x[:2], [1, 2]),
     ]
@@ -169,6 +186,7 @@ def test_changing_the_wrapped_index_from_outside_is_noticed(named, x, ids, chang
             call()
     if graph_keeps_ids:
         assert not np.isin(named.search(x, 4)[1], ids[:100]).any()
+        assert not np.isin(named.search_exact(x, 4)[1], ids[:100]).any()
 
 
 # IndexRefineFlat
@@ -203,6 +221,40 @@ def test_refined_distances_are_exact(kind, oracle, rng, x):
     np.testing.assert_array_equal(index.search(q, 10, params=own)[1], found)
     np.testing.assert_array_equal(index.reconstruct(5), wild[5])
     assert index.ntotal == index.base_index.ntotal == index.refine_index.ntotal == 600
+
+
+@pytest.mark.parametrize("kind", INNER)
+def test_exact_search_of_a_refined_index_is_the_refining_ones(kind, oracle, rng):
+    x = rng.integers(-2, 3, (600, D)).astype(np.float32)
+    q = rng.integers(-2, 3, (40, D)).astype(np.float32)
+    index = shortlist.IndexRefineFlat(coarse(kind, oracle.metric))
+    index.train(x * 40)  # all of x shares a code or two
+    index.add(x)
+    wanted = oracle.search(q, x, 30)
+    assert (index.search(q, 30)[0] != wanted[0]).any()
+    np.testing.assert_array_equal(index.search_exact(q, 30), wanted)
+    np.testing.assert_array_equal(index.search_exact(q, 700), oracle.search(q, x, 700))
+    index.k_factor = 20  # all are candidates
+    if kind == "Flat":
+        np.testing.assert_array_equal(index.search(q, 30), wanted)
+
+
+def test_exact_search_below_two_wrappers(oracle, x, ids):
+    index = shortlist.IndexIDMap2(shortlist.IndexRefineFlat(INNER["HNSW"](oracle.metric)))
+    index.add_with_ids(x, ids)
+    distances, found = index.search_exact(x[:50], 5)
+    wanted = oracle.search(x[:50], x, 5, ids)
+    np.testing.assert_array_equal(found, wanted[1])
+    np.testing.assert_allclose(distances, wanted[0], rtol=1e-4, atol=1e-4)
+
+
+def test_exact_search_of_a_refined_index_notices_what_its_base_lost(x):
+    index = shortlist.IndexRefineFlat(INNER["HNSW"]())
+    index.add(x)
+    index.base_index.remove_ids(np.arange(100))  # a graph keeps its other ids
+    assert not np.isin(index.search(x, 3)[1], np.arange(100)).any()
+    with pytest.raises(shortlist.UnsupportedError, match="500 vectors and the refining index 600"):
+        index.search_exact(x, 3)
 
 
 def test_refine_passes_parameters_and_filters_on(x):
@@ -267,8 +319,9 @@ def test_changing_a_part_from_outside_is_noticed(x, part):
     index = shortlist.IndexRefineFlat(INNER["Flat"]())
     index.add(x)
     getattr(index, part).remove_ids(np.arange(300))
-    with pytest.raises(ValueError, match="through the IndexRefineFlat"):
-        index.search(x, 3)
+    for search in (index.search, index.search_exact):
+        with pytest.raises(ValueError, match="through the IndexRefineFlat"):
+            search(x, 3)
 
 
 @pytest.mark.parametrize("factor", [0.5, -1, 1001, float("nan")])
@@ -326,6 +379,7 @@ def test_changing_a_graphs_storage_from_outside_is_noticed(x):
     index.storage.add(x[:3])
     for call in (
         lambda: index.search(x[:1], 1),
+        lambda: index.search_exact(x[:1], 1),
         lambda: index.range_search(x[:1], 1.0),
         lambda: index.add(x),
         lambda: index.remove_ids([1]),

@@ -35,9 +35,10 @@ struct Found {
   py::array_t<id_t> labels;
 };
 
-Found search(const Index& index, const Vectors2D& x, py::ssize_t k, const Params& given,
-             const py::object& D, const py::object& I) {
-  const Params params = frozen(given);
+// run(width, distances, labels) searches without the GIL.
+template <class Run>
+Found found_by(const Run& run, const Vectors2D& x, py::ssize_t k, const py::object& D,
+               const py::object& I) {
   const size_t width = positive_k(k), n = x.rows.n;
   check_result_size(12. * static_cast<double>(n) * static_cast<double>(width),
                     "the result of search");
@@ -45,8 +46,17 @@ Found search(const Index& index, const Vectors2D& x, py::ssize_t k, const Params
   float* distances = out.distances.mutable_data();
   id_t* labels = out.labels.mutable_data();
   const Unlocked unlocked;
-  index.search(x.rows, width, distances, labels, params.get());
+  run(width, distances, labels);
   return out;
+}
+
+Found search(const Index& index, const Vectors2D& x, py::ssize_t k, const Params& given,
+             const py::object& D, const py::object& I) {
+  const Params params = frozen(given);
+  const auto run = [&](size_t width, float* distances, id_t* labels) {
+    index.search(x.rows, width, distances, labels, params.get());
+  };
+  return found_by(run, x, k, D, I);
 }
 
 py::array_t<float> reconstruct_rows(const Index& index, const std::vector<id_t>& keys,
@@ -192,6 +202,22 @@ void bind_reads(py::class_<Index, py::smart_holder>& c) {
        "Other threads may "
        "search at the same time; a call that changes the index waits for them.\n\n"
        "Raises DimensionError for another d, ArgumentError for k < 1.")
+      .def(
+          "search_exact",
+          [](const Index& self, const ArrayLike& x, py::ssize_t k) -> Pair {
+            const Vectors2D v = vectors(x);
+            const auto run = [&](size_t width, float* distances, id_t* labels) {
+              self.search_exact(v.rows, width, distances, labels);
+            };
+            Found found = found_by(run, v, k, py::none(), py::none());
+            return py::make_tuple(in_kind(x, std::move(found.distances)),
+                                  in_kind(x, std::move(found.labels)));
+          },
+          py::arg("x"), py::arg("k").noconvert(),
+          "As search, but over every vector whatever the structure: the truth that an approximate "
+          "search is measured by.\n\n"
+          "Distances are those of the stored codes; an IndexRefine's are its refining index's. "
+          "Raises as search does.")
       .def(
           "range_search",
           [](const Index& self, const ArrayLike& x, float thresh, const Params& given) -> Ranges {

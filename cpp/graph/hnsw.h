@@ -25,6 +25,7 @@ class Hnsw {
   size_t max_links(int level) const { return level == 0 ? 2 * M_ : M_; }
   size_t size() const { return levels_.size(); }  // slots, erased ones included
   size_t live() const { return live_count_; }
+  const Bitmap& live_slots() const { return live_; }
   int max_level() const { return max_level_; }
   slot_t entry_point() const { return entry_; }
   int level(slot_t s) const { return levels_[s]; }  // top level, 0-based

@@ -59,6 +59,11 @@ void IndexFlatCodes::do_search(const Rows& x, size_t k, float* distances, id_t* 
     write_hits(*this, hits[i], k, nullptr, distances + i * k, labels + i * k);
 }
 
+void IndexFlatCodes::do_search_exact(const Rows& x, size_t k, float* distances,
+                                     id_t* labels) const {
+  do_search(x, k, distances, labels, nullptr);
+}
+
 RangeResult IndexFlatCodes::do_range_search(const Rows& x, float radius,
                                             const SearchParameters* params) const {
   const auto allowed = chosen(params, store_.size());

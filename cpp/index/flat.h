@@ -32,6 +32,7 @@ class IndexFlatCodes : public Index {
   void do_add(const Rows& x, const AddOptions& options) override;
   void do_search(const Rows& x, size_t k, float* distances, id_t* labels,
                  const SearchParameters* params) const override;
+  void do_search_exact(const Rows& x, size_t k, float* distances, id_t* labels) const override;
   RangeResult do_range_search(const Rows& x, float radius,
                               const SearchParameters* params) const override;
   size_t do_remove(const Selector& sel) override;

@@ -187,6 +187,17 @@ void IndexHNSW::do_search(const Rows& x, size_t k, float* distances, id_t* label
     write_hits(*this, hits[i], k, map.ids, distances + i * k, labels + i * k);
 }
 
+void IndexHNSW::do_search_exact(const Rows& x, size_t k, float* distances, id_t* labels) const {
+  const std::shared_lock hold(storage->lock());
+  check_storage();
+  std::vector<std::vector<hit_t>> hits(x.n);
+  flat::search(storage->vectors(), x, k,
+               hnsw->live() < hnsw->size() ? &hnsw->live_slots() : nullptr, hits.data());
+  const IdMap map = id_map();
+  for (size_t i = 0; i < x.n; ++i)
+    write_hits(*this, hits[i], k, map.ids, distances + i * k, labels + i * k);
+}
+
 RangeResult IndexHNSW::do_range_search(const Rows& x, float radius,
                                        const SearchParameters* params) const {
   const size_t ef = search_width(*hnsw, params);

@@ -76,13 +76,24 @@ void Index::add_with_ids(const Rows& x, const id_t* ids, const AddOptions& optio
   if (x.n) do_add_with_ids(x, ids, options);
 }
 
-void Index::search(const Rows& x, size_t k, float* distances, id_t* labels,
-                   const SearchParameters* params) const {
+void Index::check_search(const Rows& x, size_t k) const {
   check_dimension(x);
   if (k == 0) throw ArgumentError("k = 0 neighbours were asked for; k must be at least 1");
+}
+
+void Index::search(const Rows& x, size_t k, float* distances, id_t* labels,
+                   const SearchParameters* params) const {
+  check_search(x, k);
   const std::shared_lock hold(lock_);
   check_trained("search");
   if (x.n) do_search(x, k, distances, labels, params);
+}
+
+void Index::search_exact(const Rows& x, size_t k, float* distances, id_t* labels) const {
+  check_search(x, k);
+  const std::shared_lock hold(lock_);
+  check_trained("search");
+  if (x.n) do_search_exact(x, k, distances, labels);
 }
 
 RangeResult Index::range_search(const Rows& x, float radius, const SearchParameters* params) const {

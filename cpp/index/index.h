@@ -92,6 +92,8 @@ class Index {
   // D and I hold n * k values; missing results are (kNoId, +-FLT_MAX).
   void search(const Rows& x, size_t k, float* distances, id_t* labels,
               const SearchParameters* params = nullptr) const;
+  // As search, but over every vector, whatever the structure: exact for the stored codes.
+  void search_exact(const Rows& x, size_t k, float* distances, id_t* labels) const;
   RangeResult range_search(const Rows& x, float radius,
                            const SearchParameters* params = nullptr) const;
   size_t remove_ids(const Selector& sel);
@@ -122,6 +124,7 @@ class Index {
   virtual void do_add_with_ids(const Rows& x, const id_t* ids, const AddOptions& options);
   virtual void do_search(const Rows& x, size_t k, float* distances, id_t* labels,
                          const SearchParameters* params) const = 0;
+  virtual void do_search_exact(const Rows& x, size_t k, float* distances, id_t* labels) const = 0;
   virtual RangeResult do_range_search(const Rows& x, float radius,
                                       const SearchParameters* params) const;
   virtual size_t do_remove(const Selector& sel);
@@ -132,6 +135,7 @@ class Index {
   virtual void do_sa_decode(const std::byte* codes, size_t n, float* x) const;
 
   void check_dimension(const Rows& x) const;
+  void check_search(const Rows& x, size_t k) const;
   static void check_finite(const Rows& x, const char* verb);
   void check_trained(const char* verb) const;
   [[noreturn]] void unsupported(const char* what, const char* fix) const;

@@ -73,6 +73,12 @@ void IndexIDMap::do_search(const Rows& x, size_t k, float* distances, id_t* labe
   name_results(labels, x.n * k);
 }
 
+void IndexIDMap::do_search_exact(const Rows& x, size_t k, float* distances, id_t* labels) const {
+  check_rows();
+  index->search_exact(x, k, distances, labels);
+  name_results(labels, x.n * k);
+}
+
 RangeResult IndexIDMap::do_range_search(const Rows& x, float radius,
                                         const SearchParameters* params) const {
   check_rows();
@@ -264,6 +270,15 @@ void IndexRefine::do_search(const Rows& x, size_t k, float* distances, id_t* lab
       write_hits(*this, top.finish(), k, nullptr, distances + i * k, labels + i * k);
     }
   });
+}
+
+void IndexRefine::do_search_exact(const Rows& x, size_t k, float* distances, id_t* labels) const {
+  check_rows();
+  if (ntotal() != refine_index->ntotal())
+    throw UnsupportedError(text("the base index has ", ntotal(), " vectors and the refining index ",
+                                refine_index->ntotal(),
+                                "; search_exact needs both to have the same"));
+  refine_index->search(x, k, distances, labels);
 }
 
 RangeResult IndexRefine::do_range_search(const Rows& x, float radius,

@@ -33,6 +33,7 @@ class IndexIDMap : public Index {
   void do_add_with_ids(const Rows& x, const id_t* ids, const AddOptions& options) override;
   void do_search(const Rows& x, size_t k, float* distances, id_t* labels,
                  const SearchParameters* params) const override;
+  void do_search_exact(const Rows& x, size_t k, float* distances, id_t* labels) const override;
   RangeResult do_range_search(const Rows& x, float radius,
                               const SearchParameters* params) const override;
   size_t do_remove(const Selector& sel) override;
@@ -95,6 +96,7 @@ class IndexRefine : public Index {
   void do_add(const Rows& x, const AddOptions& options) override;
   void do_search(const Rows& x, size_t k, float* distances, id_t* labels,
                  const SearchParameters* params) const override;
+  void do_search_exact(const Rows& x, size_t k, float* distances, id_t* labels) const override;
   RangeResult do_range_search(const Rows& x, float radius,
                               const SearchParameters* params) const override;
   void do_reset() override;

@@ -94,7 +94,10 @@ void read(const Index& index, Random& random) {
     default: {
       std::vector<float> distances(n * k);
       std::vector<id_t> labels(n * k);
-      index.search(rows, k, distances.data(), labels.data(), &params);
+      if (!params.sel && random.chance(0.5))
+        index.search_exact(rows, k, distances.data(), labels.data());
+      else
+        index.search(rows, k, distances.data(), labels.data(), &params);
       for (size_t i = 0; i < n; ++i) {
         std::set<id_t> seen;
         for (size_t j = i * k; j < (i + 1) * k && labels[j] != kNoId; ++j) {

@@ -20,6 +20,14 @@ std::vector<id_t> nearest(const Index& index, const std::vector<float>& q, size_
   return labels;
 }
 
+std::vector<id_t> exactly_nearest(const Index& index, const std::vector<float>& q, size_t k = 1) {
+  const size_t n = q.size() / index.d;
+  std::vector<float> distances(n * k);
+  std::vector<id_t> labels(n * k);
+  index.search_exact(as_rows({q.data(), n, index.d}), k, distances.data(), labels.data());
+  return labels;
+}
+
 // An interrupted add keeps the first vectors, whole and findable, and the index goes on.
 void interrupted_adds_keep_a_prefix(Random& random) {
   const size_t d = 24, n = 3000;
@@ -53,8 +61,10 @@ void interrupted_adds_keep_a_prefix(Random& random) {
       CHECK(now >= held && now <= n);
       CHECK(stopped || now == n);
       if (now) {
-        const auto found =
-            nearest(*index, {x.begin(), x.begin() + static_cast<ptrdiff_t>(now * d)});
+        const std::vector<float> own{x.begin(), x.begin() + static_cast<ptrdiff_t>(now * d)};
+        const auto found = nearest(*index, own);
+        CHECK(exactly_nearest(*index, own) ==
+              std::vector<id_t>(ids.begin(), ids.begin() + static_cast<ptrdiff_t>(now)));
         size_t right = 0;
         for (size_t i = 0; i < now; ++i) {
           CHECK(found[i] >= 0);
@@ -87,10 +97,12 @@ void overflowing_and_missing_values(Random& random) {
         index.add(as_rows({bad.data(), 40, d}), {.allow_nan = true, .progress = {}});
         CHECK_EQ(index.ntotal(), size_t{40});
         for (id_t id : nearest(index, x, 5)) CHECK(id < 40);
+        for (id_t id : exactly_nearest(index, x, 40)) CHECK(id < 40);
         const id_t first[] = {0, 3, 6};
         CHECK_EQ(index.remove_ids(SelectorBatch({first[0], first[1], first[2]})), size_t{3});
         index.add(as_rows({bad.data(), 40, d}), {.allow_nan = true, .progress = {}});
         for (id_t id : nearest(index, bad, 5)) CHECK(id < 80);
+        for (id_t id : exactly_nearest(index, bad, 80)) CHECK(id != 0 && id != 3 && id != 6);
       }
   }
 }
@@ -120,9 +132,11 @@ void empty_and_erased_indexes(Random& random) {
     const Rows rows = as_rows({x.data(), 200, d});
     if (!index->is_trained()) {
       CHECK_THROWS(NotTrainedError, index->add(rows));
+      CHECK_THROWS(NotTrainedError, exactly_nearest(*index, x));
       index->train(rows);
     }
     for (id_t id : nearest(*index, x, 3)) CHECK_EQ(id, kNoId);
+    for (id_t id : exactly_nearest(*index, x, 3)) CHECK_EQ(id, kNoId);
     CHECK_EQ(index->range_search(rows, 1e9f).labels.size(), size_t{0});
     if (!kind.traits.removes) continue;
     std::vector<id_t> ids(200);
@@ -133,6 +147,7 @@ void empty_and_erased_indexes(Random& random) {
       CHECK_EQ(index->remove_ids(SelectorAll()), size_t{200});
       CHECK_EQ(index->ntotal(), size_t{0});
       for (id_t id : nearest(*index, x, 3)) CHECK_EQ(id, kNoId);
+      for (id_t id : exactly_nearest(*index, x, 3)) CHECK_EQ(id, kNoId);
       CHECK_EQ(index->remove_ids(SelectorAll()), size_t{0});
     }
   }

@@ -288,6 +288,7 @@ void Subject::step() {
 
 void Subject::check() {
   check_search(nullptr);
+  check_search(nullptr, true);
   const SelectorBatch some(some_ids());
   check_search(&some);
   const SelectorRange range(static_cast<id_t>(random_.below(100)),
@@ -298,7 +299,8 @@ void Subject::check() {
   check_errors();
 }
 
-void Subject::check_search(const Selector* sel) {
+// `exhaustive` asks search_exact, which finds the true neighbours whatever the structure.
+void Subject::check_search(const Selector* sel, bool exhaustive) {
   const size_t n = random_.between(1, 40),
                k = random_.chance(0.1) ? random_.between(1, 600) : random_.between(1, 12);
   const std::vector<float> q = random_rows(random_, n, d_);
@@ -309,7 +311,11 @@ void Subject::check_search(const Selector* sel) {
     params = std::make_unique<SearchParameters>();
     params->sel = std::shared_ptr<const Selector>(std::shared_ptr<void>(), sel);
   }
-  index_->search(as_rows({q.data(), n, d_}), k, distances.data(), labels.data(), params.get());
+  const Rows queries = as_rows({q.data(), n, d_});
+  if (exhaustive)
+    index_->search_exact(queries, k, distances.data(), labels.data());
+  else
+    index_->search(queries, k, distances.data(), labels.data(), params.get());
   const double sign = metric_ == Metric::l2 ? 1 : -1;
   size_t admitted = 0;
   for (const auto& [id, row] : rows_) admitted += !sel || sel->is_member(id);
@@ -335,7 +341,8 @@ void Subject::check_search(const Selector* sel) {
       const double near = tolerance(query, row);
       CHECK(std::abs(found - distance(query, row)) <= near);
       if (j) CHECK(sign * found >= sign * distances[i * k + j - 1]);
-      if (kind_.traits.exact) CHECK(std::abs(sign * found - exact[j]) <= near);
+      if (kind_.traits.exact || exhaustive) CHECK(std::abs(sign * found - exact[j]) <= near);
+      if (exhaustive) continue;
       ++asked_;
       found_ += sign * found <= exact[std::min(k, admitted) - 1] + near;
     }
@@ -395,10 +402,17 @@ void Subject::check_errors() {
                index_->search(as_rows({q.data(), 1, d_ + 1}), 1, distances.data(), labels.data()));
   CHECK_THROWS(ArgumentError,
                index_->search(as_rows({q.data(), 1, d_}), 0, distances.data(), labels.data()));
+  CHECK_THROWS(DimensionError, index_->search_exact(as_rows({q.data(), 1, d_ + 1}), 1,
+                                                    distances.data(), labels.data()));
+  CHECK_THROWS(ArgumentError, index_->search_exact(as_rows({q.data(), 1, d_}), 0, distances.data(),
+                                                   labels.data()));
   for (float bad : {NAN, INFINITY, -INFINITY}) {
     q[random_.below(d_)] = bad;
     CHECK_THROWS(ArgumentError, index_->add(as_rows({q.data(), 1, d_})));
     index_->search(as_rows({q.data(), 1, d_}), 8, distances.data(), labels.data());
+    for (id_t id : labels) CHECK_EQ(id, kNoId);
+    std::fill(labels.begin(), labels.end(), -7);
+    index_->search_exact(as_rows({q.data(), 1, d_}), 8, distances.data(), labels.data());
     for (id_t id : labels) CHECK_EQ(id, kNoId);
   }
 }

@@ -53,7 +53,7 @@ class Subject {
   void update();
   void merge();
   void reload();
-  void check_search(const Selector* sel);
+  void check_search(const Selector* sel, bool exhaustive = false);
   void check_range();
   void check_reconstruct();
   void check_errors();
