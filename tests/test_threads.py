@@ -449,3 +449,129 @@ for index in (shortlist.IndexFlatL2(4), shortlist.IndexHNSWFlat(4)):
 """,
         timeout=LIMIT,
     )
+
+
+# Beside torch, which has threads of its own
+
+WITH_TORCH = """
+import os, threading, numpy as np, torch, shortlist
+from shortlist.rerank import Dot, Reranker, TwoStage
+torch.set_num_threads(2)
+shortlist.omp_set_num_threads(2)
+x = np.random.default_rng(0).random((4000, 16), dtype=np.float32)
+a = torch.from_numpy(x[:800]) @ torch.from_numpy(x[:800]).T
+"""
+
+
+@pytest.fixture
+def with_torch(python):
+    """Runs code in a fresh interpreter that has torch, an array x and a square tensor a."""
+    pytest.importorskip("torch")
+    return lambda code: python(WITH_TORCH + code, timeout=3 * LIMIT)
+
+
+def test_torch_and_the_index_share_a_process(with_torch):
+    """All at once from four threads: both right, and one more thread than torch has by itself."""
+    said = with_torch("""
+index = shortlist.IndexHNSWFlat(16, 8)
+shortlist.omp_set_num_threads(1)  # not yet a thread of its own
+index.add(x)
+found = index.search(x[:300], 5)
+reranked = TwoStage(index, Reranker(Dot("l2"), x), 20).search(x[:50], 5)
+shortlist.omp_set_num_threads(2)
+product = a @ a
+turn = threading.Barrier(5)
+right = []
+
+def count():
+    return len(os.listdir("/proc/self/task"))
+
+def work(number):
+    ok = True
+    for _ in range(3):
+        ok = ok and torch.allclose(a @ a, product)
+    turn.wait()  # all have used torch
+    turn.wait()  # and are counted
+    own = shortlist.IndexHNSWFlat(16, 8) if number % 2 else shortlist.IndexFlatL2(16)
+    two = TwoStage(index, Reranker(Dot("l2"), x), 20)
+    for step in range(10):
+        ok = ok and torch.allclose(a @ a, product)
+        own.add(x[step * 100 : step * 100 + 100])
+        ok = ok and (own.search(x[: step * 100 + 100], 1)[0] < 1e-4).mean() > 0.9
+        ok = ok and all(map(np.array_equal, index.search(x[:300], 5), found))
+        ok = ok and all(map(np.array_equal, two.search(x[:50], 5), reranked))
+    right.append(ok)
+    turn.wait()
+    turn.wait()
+
+threads = [threading.Thread(target=work, args=(n,)) for n in range(4)]
+for t in threads:
+    t.start()
+turn.wait()
+of_torch = count()
+turn.wait()
+turn.wait()
+of_both = count()
+turn.wait()
+for t in threads:
+    t.join()
+print(right, of_both - of_torch)
+""")
+    assert said == "[True, True, True, True] 1\n"
+
+
+def test_fork_while_another_thread_searches_and_another_uses_torch(with_torch):
+    """The child searches, adds and reranks; torch itself asks for one thread there."""
+    said = with_torch(f"""
+{REAP}
+index = shortlist.IndexHNSWFlat(16, 8)
+index.add(x)
+two = TwoStage(index, Reranker(Dot("l2"), index), 20)
+_, wanted = two.search(x[:50], 5)
+stop = threading.Event()
+def search():
+    while not stop.is_set():
+        index.search(x[:200], 5)
+def multiply():
+    while not stop.is_set():
+        a @ a
+threads = [threading.Thread(target=search), threading.Thread(target=multiply)]
+for t in threads:
+    t.start()
+children = []
+for _ in range(8):
+    pid = os.fork()
+    if pid == 0:
+        torch.set_num_threads(1)
+        ok = np.array_equal(two.search(x[:50], 5)[1], wanted)
+        index.add(x[:300])
+        os._exit(0 if ok and index.ntotal == 4300 else 1)
+    children.append(pid)
+print(reap(children))
+stop.set()
+for t in threads:
+    t.join()
+""")
+    assert said == ALL_WELL
+
+
+def test_workers_of_a_data_loader_search(with_torch):
+    """They are forked from a process where both have run."""
+    said = with_torch("""
+index = shortlist.IndexFlatL2(16)
+index.add(x)
+_, wanted = index.search(x[:64], 3)
+
+class Neighbours(torch.utils.data.Dataset):
+    def __len__(self):
+        return 8
+
+    def __getitem__(self, i):
+        return index.search(x[8 * i : 8 * i + 8], 3)[1]
+
+loader = torch.utils.data.DataLoader(
+    Neighbours(), batch_size=2, num_workers=2, multiprocessing_context="fork"
+)
+print(np.array_equal(torch.cat([*loader]).flatten(0, 1), wanted))
+""")
+    assert said == "True\n"
