@@ -47,6 +47,7 @@ __all__ = [
     "read_truth",
     "read_u8bin",
     "sample",
+    "sample_path",
     "write_bvecs",
     "write_fbin",
     "write_fvecs",
@@ -216,9 +217,7 @@ def sample(name: str) -> Dataset:
     "texts": 2,200 dictionary entries (384 x float16, inner product) and 300 queries, with texts.
     Both with exact neighbours. Raises ValueError for another name.
     """
-    if name not in _SAMPLES:
-        raise ValueError(f"no sample {name!r}; there are {', '.join(map(repr, _SAMPLES))}")
-    folder = Path(__file__).parent / "sample" / name
+    folder = sample_path(name)
     dataset = _load_folder(folder, None, _SAMPLES[name])
     assert isinstance(dataset, Dataset)
     if name == "texts":
@@ -229,6 +228,13 @@ def sample(name: str) -> Dataset:
             query, passage = line.split("\t")
             dataset.relevant[int(query)].append(int(passage))
     return dataset
+
+
+def sample_path(name: str) -> Path:
+    """The folder of a sample. Raises ValueError for another name."""
+    if name not in _SAMPLES:
+        raise ValueError(f"no sample {name!r}; there are {', '.join(map(repr, _SAMPLES))}")
+    return Path(__file__).parent / "sample" / name
 
 
 # ---- one reader per format ---------------------------------------------------------------------
