@@ -49,6 +49,12 @@ REPLACEMENTS = [
     (r"rows_ops: tuple =", "rows_ops: tuple[str, ...] ="),
     (r"__all__: list\[str\] = .*\n", ""),
     (r"from shortlist import \w+Error\n", ""),
+    (r"\bk: int(?! =)", "k: typing.SupportsIndex"),  # numpy integers too
+    # Index.tune is written in Python.
+    (r"@staticmethod\n(\s+)def tune\(index: typing.Any, ", r"def tune(self, "),
+    (r"typing\.Callable\[\[Point\]", "collections.abc.Callable[[shortlist.Point]"),
+    (r"-> Tuning:", "-> shortlist.Tuning:"),
+    (r"\nimport typing\n", "\nimport typing\n\nimport shortlist\n"),
 ]
 
 

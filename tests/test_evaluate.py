@@ -13,9 +13,7 @@ from shortlist._evaluate import (
     Evaluation,
     Frontier,
     Point,
-    ef_search,
     evaluate,
-    graph_of,
     recall_at_k,
     sweep,
 )
@@ -163,43 +161,59 @@ def test_sweep_rises_and_restores(texts):
     graph.hnsw.efSearch = 37
     curve = sweep(graph, data.queries, data.truth, 10, (10, 40, 400), base=data.base, repeats=1)
     recalls = [p.recall for p in curve.points]
-    assert [p.ef for p in curve.points] == [10, 40, 400]
+    assert [p.params for p in curve.points] == [{"efSearch": ef} for ef in (10, 40, 400)]
     assert recalls == sorted(recalls)
     assert recalls[-1] > 0.995 > recalls[0] > 0.8
-    assert curve.label == "IndexHNSWFlat"
+    assert (curve.label, curve.k) == ("IndexHNSWFlat", 10)
+    assert curve.threads == shortlist.omp_get_max_threads()
     assert graph.hnsw.efSearch == 37
 
 
-def test_sweep_needs_a_graph_and_values(texts):
+def test_sweep_has_usual_values_and_takes_arrays(texts):
     data, graph = texts
+    queries, truth = np.asarray(data.queries)[:50], data.truth[:50]
+    usual = sweep(graph, queries, truth, repeats=1, label="mine")
+    values = [p.params["efSearch"] for p in usual.points]
+    assert values == sorted(values)
+    assert (values[0], values[-1], usual.label) == (10, 256, "mine")
+    given = sweep(graph, queries, truth, values=np.array([16, 48]), repeats=1)
+    assert json.loads(json.dumps(given.to_dict()))["points"][1]["params"] == {"efSearch": 48}
+
+
+def test_sweep_reaches_the_graph_inside_wrappers(texts):
+    data, _ = texts
+    index = shortlist.IndexIDMap2(shortlist.IndexHNSWFlat(data.base.dim, 16, 0))
+    index.add_with_ids(np.asarray(data.base), np.arange(len(data.base)))
+    before = index.index.hnsw.efSearch
+    few, many = sweep(index, data.queries, data.truth, values=(10, 400), repeats=1).points
+    assert few.recall < many.recall > 0.99
+    assert index.index.hnsw.efSearch == before
+
+
+def test_sweep_needs_a_knob_and_values(texts):
+    data, graph = texts
+    before = graph.hnsw.efSearch
     flat = shortlist.IndexFlat(data.base.dim)
-    with pytest.raises(ValueError, match="IndexFlat has no graph"):
-        sweep(flat, data.queries, data.truth)
-    for efs in ((), (0,), (16, -1)):
-        with pytest.raises(ValueError, match="efs is"):
-            sweep(graph, data.queries, data.truth, efs=efs)
+    refined = shortlist.IndexRefineFlat(flat)  # its k_factor takes some values only
+    for index in (flat, refined):
+        with pytest.raises(ValueError, match=f"{type(index).__name__} searches exhaustively"):
+            sweep(index, data.queries, data.truth)
+    for values in ((), (0,), (16, -1), (16, float("nan"))):
+        with pytest.raises(ValueError, match=r"values is \[.*expected efSearch of at least 1"):
+            sweep(graph, data.queries, data.truth, values=values)
+    with pytest.raises(ValueError, match=r"efSearch is 10\.5; expected a whole number"):
+        sweep(graph, data.queries, data.truth, values=(10.5,))
+    with pytest.raises(ValueError, match="truth has 3 rows; expected 300"):
+        sweep(graph, data.queries, data.truth[:3])
+    assert graph.hnsw.efSearch == before
 
 
-def test_graph_is_found_inside_wrappers():
-    inner = shortlist.IndexHNSWFlat(4, 8)
-    for outer in (inner, shortlist.IndexIDMap(inner), shortlist.IndexRefineFlat(inner)):
-        assert graph_of(outer).efSearch == inner.hnsw.efSearch
-        with ef_search(outer, 91):
-            assert inner.hnsw.efSearch == 91
-        assert inner.hnsw.efSearch != 91
-    assert graph_of(shortlist.IndexFlat(4)) is None
-
-
-def test_ef_is_restored_after_an_error():
-    index = shortlist.IndexHNSWFlat(4, 8)
-    before = index.hnsw.efSearch
-    with pytest.raises(KeyError), ef_search(index, 77):
-        raise KeyError
-    assert index.hnsw.efSearch == before
+def points(*rows):
+    return tuple(Point({"efSearch": ef}, recall, qps) for ef, recall, qps in rows)
 
 
 CURVE = Frontier(
-    (Point(10, 0.8, 1000.0), Point(20, 0.9, 100.0), Point(15, 0.85, 90.0), Point(40, 0.99, 10.0)),
+    points((10, 0.8, 1000.0), (20, 0.9, 100.0), (15, 0.85, 90.0), (40, 0.99, 10.0)),
     k=10,
     threads=2,
     label="one",
@@ -207,9 +221,9 @@ CURVE = Frontier(
 
 
 def test_pareto_drops_what_is_beaten():
-    assert [p.ef for p in CURVE.pareto()] == [10, 20, 40]
-    tied = Frontier((Point(1, 0.9, 5.0), Point(2, 0.9, 7.0), Point(3, 0.8, 7.0)), 10, 1)
-    assert [p.ef for p in tied.pareto()] == [2]
+    assert [p.params["efSearch"] for p in CURVE.pareto()] == [10, 20, 40]
+    tied = Frontier(points((1, 0.9, 5.0), (2, 0.9, 7.0), (3, 0.8, 7.0)), 10, 1)
+    assert [p.params["efSearch"] for p in tied.pareto()] == [2]
 
 
 def test_interpolation():
@@ -218,17 +232,70 @@ def test_interpolation():
     assert CURVE.qps_at(0.85) == pytest.approx(10**2.5)
     assert CURVE.qps_at(0.99) == pytest.approx(10)
     assert CURVE.qps_at(0.995) is None
-    assert CURVE.ef_at(0.85) == 15
-    assert CURVE.ef_at(0.9) == 20
-    assert CURVE.ef_at(1.0) is None
     assert Frontier((), 10, 1).qps_at(0.5) is None
-    assert json.loads(json.dumps(CURVE.to_dict()))["points"][0]["ef"] == 10
+
+
+def test_the_fastest_point_that_reached_a_recall():
+    assert CURVE.at(0.5).params == {"efSearch": 10}
+    assert CURVE.at(0.85).params == {"efSearch": 20}  # 15 reached it too, and is slower
+    assert CURVE.at(0.9).params == {"efSearch": 20}
+    assert CURVE.at(0.99).params == {"efSearch": 40}
+    assert CURVE.at(1.0) is None
+    assert Frontier((), 10, 1).at(0.5) is None
+
+
+def test_a_frontier_comes_back_from_json():
+    both = Point({"efSearch": 20, "k_factor": 4}, 1.0, 5.0)
+    for curve in (CURVE, Frontier((*CURVE.points, both, Point({}, 0.0, 0.5)), 3, 1)):
+        assert Frontier.from_dict(json.loads(json.dumps(curve.to_dict()))) == curve
+    assert Frontier.from_dict({"points": [], "k": 1, "threads": 1}) == Frontier((), 1, 1)
+
+
+def changed(**fields):
+    return {**CURVE.to_dict(), **fields}
+
+
+def one_point(**fields):
+    return changed(points=[{"params": {"efSearch": 10}, "recall": 0.9, "qps": 5.0, **fields}])
+
+
+@pytest.mark.parametrize(
+    "values",
+    [
+        None,
+        7,
+        "text",
+        [],
+        {},
+        {"points": [], "k": 10},
+        changed(points=None),
+        changed(points={"a": 1}),
+        changed(points=[[1, 2, 3]]),
+        changed(points=[{"ef": 10, "recall": 0.9, "qps": 5.0}]),
+        changed(k=None),
+        changed(threads="many"),
+        changed(k=float("inf")),
+        one_point(params=[1]),
+        one_point(params={"efSearch": "wide"}),
+        one_point(recall=None),
+        one_point(recall=float("nan")),
+        one_point(recall=1.5),
+        one_point(recall=-0.1),
+        one_point(qps=0),
+        one_point(qps=float("inf")),
+        one_point(qps=float("nan")),
+        one_point(qps=10**400),
+    ],
+)
+def test_what_is_no_frontier_is_refused(values):
+    with pytest.raises(ValueError, match="not a frontier"):
+        Frontier.from_dict(values)
 
 
 @pytest.mark.parametrize(("suffix", "magic"), [(".png", b"\x89PNG"), (".svg", b"<?xml")])
 def test_plot_draws_every_frontier(tmp_path, suffix, magic):
     pytest.importorskip("matplotlib")
-    alone = Frontier((Point(0, 1.0, 50.0),), 10, 2, "exact")
+    alone = Frontier((Point({}, 1.0, 50.0),), 10, 2, "exact")
     path = plot([CURVE, alone], tmp_path / f"x{suffix}", title="a title")
     content = path.read_bytes()
     assert content.startswith(magic)
@@ -238,6 +305,15 @@ def test_plot_draws_every_frontier(tmp_path, suffix, magic):
             assert f"<!-- {word} -->" in text
         for colour in ("#0072b2", "#d55e00"):
             assert colour in text.lower()
+
+
+def test_a_frontier_draws_itself(tmp_path):
+    pytest.importorskip("matplotlib")
+    for curve, words in ((CURVE, ["one", "my title"]), (Frontier(CURVE.points, 10, 2), [])):
+        path = curve.plot(str(tmp_path / "own.svg"), title="my title")
+        assert path == tmp_path / "own.svg"
+        for word in words:
+            assert f"<!-- {word} -->" in path.read_text()
 
 
 def test_plot_refuses(tmp_path, monkeypatch):

@@ -16,6 +16,8 @@ from .factory import index_factory as index_factory
 
 if TYPE_CHECKING:
     from . import datasets as datasets
+    from . import rerank as rerank
+    from ._doctor import doctor as doctor
     from ._evaluate import Evaluation as Evaluation
     from ._evaluate import Frontier as Frontier
     from ._evaluate import Point as Point
@@ -23,12 +25,15 @@ if TYPE_CHECKING:
     from ._evaluate import recall_at_k as recall_at_k
     from ._evaluate import sweep as sweep
     from ._plot import plot as plot
+    from ._tune import Tuning as Tuning
+
 
 _logging.getLogger("shortlist").addHandler(_logging.NullHandler())
 
 # Loaded when first asked for.
 _LAZY = {
     "datasets": "datasets",
+    "doctor": "_doctor",
     "Evaluation": "_evaluate",
     "Frontier": "_evaluate",
     "Point": "_evaluate",
@@ -36,7 +41,24 @@ _LAZY = {
     "recall_at_k": "_evaluate",
     "sweep": "_evaluate",
     "plot": "_plot",
+    "rerank": "rerank",
+    "Tuning": "_tune",
 }
+
+
+class _Method:
+    """A function of another module as a method; imported, and put in this place, when used."""
+
+    def __init__(self, module: str, name: str) -> None:
+        self._module, self._name = module, name
+
+    def __get__(self, instance: Any, owner: type) -> Any:
+        function = getattr(_import_module(self._module, __name__), self._name)
+        setattr(Index, self._name, function)  # noqa: F405
+        return function.__get__(instance, owner)
+
+
+setattr(Index, "tune", _Method("._tune", "tune"))  # noqa: B010, F405
 
 
 def __getattr__(name: str) -> Any:

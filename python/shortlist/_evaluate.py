@@ -1,24 +1,26 @@
 """Recall, throughput and latency of an index, and how they trade.
 
-`evaluate` measures one setting; `sweep` measures several efSearch values and gives the Frontier.
-Any index with faiss's `search(x, k) -> (D, I)` can be measured.
+`evaluate` measures one setting; `sweep` measures several values of the index's knob, efSearch say,
+and gives the Frontier. Any index with faiss's `search(x, k) -> (D, I)` can be measured.
 """
 
 from __future__ import annotations
 
 import math
+import os
 import sys
 import time
-from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
+from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass
+from pathlib import Path
 from typing import Any
 
 import numpy as np
 
+from ._knobs import knobs, setting
+
 __all__ = ["Evaluation", "Frontier", "Point", "evaluate", "recall_at_k", "sweep"]
 
-DEFAULT_EFS = (10, 12, 16, 24, 32, 48, 64, 96, 128, 192, 256)
 _MAX_SINGLES = 1000
 _MIN_SECONDS = 0.1  # short calls are timed more often than asked
 _GATHER_BYTES = 64 << 20
@@ -54,14 +56,16 @@ class Evaluation:
 
 @dataclass(frozen=True)
 class Point:
-    ef: int
+    """One setting of the knobs, by name, and what it gave."""
+
+    params: dict[str, float]
     recall: float
     qps: float
 
 
 @dataclass(frozen=True)
 class Frontier:
-    """Recall against QPS, one point per efSearch."""
+    """Recall against QPS, one point per setting of the index's knobs."""
 
     points: tuple[Point, ...]
     k: int
@@ -87,13 +91,40 @@ class Frontier:
                 return math.exp((1 - share) * math.log(left.qps) + share * math.log(right.qps))
         return None
 
-    def ef_at(self, recall: float) -> int | None:
-        """The smallest efSearch that reached a recall; None where none did."""
-        return min((p.ef for p in self.points if p.recall >= recall), default=None)
+    def at(self, recall: float) -> Point | None:
+        """The fastest point that reached a recall; None where none did."""
+        reached = [point for point in self.points if point.recall >= recall]
+        return max(reached, key=lambda point: point.qps, default=None)
+
+    def plot(self, path: str | os.PathLike[str], *, title: str = "") -> Path:
+        """Draw it, see `shortlist.plot`. Returns the path."""
+        from ._plot import plot
+
+        return plot(self, path, title=title)
 
     def to_dict(self) -> dict[str, Any]:
         """The fields, ready for JSON."""
         return asdict(self)
+
+    @classmethod
+    def from_dict(cls, values: Mapping[str, Any]) -> Frontier:
+        """What `to_dict` gave. Raises ValueError where a field is missing or cannot be."""
+        try:
+            points = tuple(
+                Point(
+                    {str(name): float(value) for name, value in point["params"].items()},
+                    float(point["recall"]),
+                    float(point["qps"]),
+                )
+                for point in values["points"]
+            )
+            for point in points:
+                if not (0 <= point.recall <= 1 and 0 < point.qps < math.inf):
+                    raise ValueError(f"{point}; expected a recall of 0 to 1 and QPS above 0")
+            k, threads = int(values["k"]), int(values["threads"])
+            return cls(points, k, threads, str(values.get("label", "")))
+        except (KeyError, TypeError, AttributeError, ValueError, OverflowError) as error:
+            raise ValueError(f"not a frontier: {error!r}") from None
 
 
 def evaluate(
@@ -116,13 +147,13 @@ def evaluate(
     them an id counts when it is among the k true ids.
     Raises ValueError for shapes that do not fit together.
     """
-    queries = _matrix(queries, "queries")
-    truth = _true_ids(truth, k)
+    queries = matrix(queries, "queries")
+    truth = true_ids(truth, k)
     if len(truth) != len(queries):
         raise ValueError(f"truth has {len(truth)} rows; expected {len(queries)}, one per query")
     if repeats < 1:
         raise ValueError(f"repeats is {repeats}; expected at least 1")
-    found, seconds = _timed_batches(index, queries, k, params, repeats)
+    (_, found), seconds = timed_batches(index, queries, k, params, repeats)
     metric = getattr(index, "metric_type", 1)
     recall, ties = _recall(found, truth, k, base, queries, distances, int(metric))
     singles = _timed_singles(index, queries[:_MAX_SINGLES], k, params)
@@ -134,7 +165,7 @@ def evaluate(
         p99_ms=float(np.percentile(singles, 99)) * 1e3,
         n=len(queries),
         k=k,
-        threads=_threads(index),
+        threads=threads_of(index),
         ties=ties,
     )
 
@@ -155,8 +186,8 @@ def recall_at_k(
     truth, base, distances: as in `evaluate`; base also needs the queries, and the metric:
     1 (L2, default) or 0 (inner product). Raises ValueError for shapes that do not fit together.
     """
-    ids = _matrix(ids, "ids")
-    truth = _true_ids(truth, k)
+    ids = matrix(ids, "ids")
+    truth = true_ids(truth, k)
     if len(ids) != len(truth):
         raise ValueError(f"ids has {len(ids)} rows and truth {len(truth)}; expected as many")
     if ids.shape[1] < k:
@@ -171,69 +202,50 @@ def sweep(
     queries: Any,
     truth: Any,
     k: int = 10,
-    efs: Sequence[int] = DEFAULT_EFS,
+    values: Sequence[float] | None = None,
     *,
     base: Any = None,
     distances: Any = None,
     repeats: int = 3,
     label: str = "",
 ) -> Frontier:
-    """Measure recall and batch QPS at each efSearch; the index keeps the value it had.
+    """Measure recall and batch QPS at each value of the main knob; the index keeps what it had.
 
-    efs: efSearch values, each at least 1. The rest as in `evaluate`.
-    Raises ValueError when no graph with an efSearch is found in the index.
+    values: of the knob (efSearch in a graph), each at least 1; by default usual ones. The rest as
+    in `evaluate`. Raises ValueError for an index without a knob, such as an exhaustive one.
     """
-    if not len(efs) or min(efs) < 1:
-        raise ValueError(f"efs is {list(efs)}; expected values of at least 1")
-    queries = _matrix(queries, "queries")
-    truth = _true_ids(truth, k)
+    there = knobs(index)
+    if not there or not there[0].main:
+        raise ValueError(f"{type(index).__name__} searches exhaustively; it has no knob to sweep")
+    knob = there[0]
+    numbers = np.asarray(knob.values if values is None else values).tolist()
+    if not numbers or not all(number >= 1 for number in numbers):
+        raise ValueError(f"values is {numbers}; expected {knob.name} of at least 1")
+    queries = matrix(queries, "queries")
+    truth = true_ids(truth, k)
     if len(truth) != len(queries):
         raise ValueError(f"truth has {len(truth)} rows; expected {len(queries)}, one per query")
+    metric = int(getattr(index, "metric_type", 1))
     points = []
-    for ef in efs:
-        with ef_search(index, int(ef)):
-            found, seconds = _timed_batches(index, queries, k, None, repeats)
-        recall, _ = _recall(
-            found, truth, k, base, queries, distances, int(getattr(index, "metric_type", 1))
-        )
-        points.append(Point(int(ef), recall, len(queries) / seconds))
-    return Frontier(tuple(points), k, _threads(index), label or type(index).__name__)
+    for value in numbers:
+        with setting(index, {knob.name: value}):
+            (_, found), seconds = timed_batches(index, queries, k, None, repeats)
+        recall, _ = _recall(found, truth, k, base, queries, distances, metric)
+        points.append(Point({knob.name: value}, recall, len(queries) / seconds))
+    return Frontier(tuple(points), k, threads_of(index), label or type(index).__name__)
 
 
-@contextmanager
-def ef_search(index: Any, ef: int) -> Iterator[None]:
-    """Search with this efSearch inside the block, wherever in the index the graph is."""
-    graph = graph_of(index)
-    if graph is None:
-        raise ValueError(f"{type(index).__name__} has no graph, so no efSearch to set")
-    before = graph.efSearch
-    graph.efSearch = ef
-    try:
-        yield
-    finally:
-        graph.efSearch = before
-
-
-def graph_of(index: Any) -> Any | None:
-    """The `hnsw` of an index or of what it wraps; None where there is none."""
-    while not hasattr(index, "hnsw"):
-        inner = next((name for name in ("index", "base_index") if hasattr(index, name)), None)
-        if inner is None:
-            return None
-        index = getattr(index, inner)
-    return index.hnsw
-
-
-def _timed_batches(
+def timed_batches(
     index: Any, queries: np.ndarray, k: int, params: Any, repeats: int
-) -> tuple[np.ndarray, float]:
-    _, found = _search(index, queries, k, params)
+) -> tuple[tuple[np.ndarray, np.ndarray], float]:
+    """What a search of all queries finds, D and I, and the median seconds it takes."""
+    D, I = _search(index, queries, k, params)
     seconds: list[float] = []
     while len(seconds) < repeats or (sum(seconds) < _MIN_SECONDS and len(seconds) < 100):
         start = time.perf_counter()
         _search(index, queries, k, params)
         seconds.append(time.perf_counter() - start)
-    return np.asarray(found), max(float(np.median(seconds)), 1e-9)
+    return (np.asarray(D), np.asarray(I)), max(float(np.median(seconds)), 1e-9)
 
 
 def _timed_singles(index: Any, queries: np.ndarray, k: int, params: Any) -> np.ndarray:
@@ -259,6 +271,20 @@ def _recall(
     distances: Any,
     metric: int,
 ) -> tuple[float, str]:
+    shares, ties = recall_shares(found, truth, k, base, queries, metric, distances)
+    return float(shares.mean()), ties
+
+
+def recall_shares(
+    found: np.ndarray,
+    truth: np.ndarray,
+    k: int,
+    base: Any,
+    queries: Any,
+    metric: int,
+    distances: Any = None,
+) -> tuple[np.ndarray, str]:
+    """The share of its true neighbours found, for each query that has any, and how it was told."""
     found = _without_repeats(found[:, :k])
     if base is not None:
         hits = _within_kth_distance(found, truth[:, :k], base, np.asarray(queries), metric)
@@ -270,9 +296,8 @@ def _recall(
     counted = true_count > 0  # a query without any neighbour says nothing
     if not counted.any():
         raise ValueError("truth has no neighbour of any query; all its ids are -1")
-    share = np.minimum(hits, true_count)[counted] / true_count[counted]
-    by_distance = base is not None or distances is not None
-    return float(share.mean()), "distances" if by_distance else "ids"
+    shares: np.ndarray = np.minimum(hits, true_count)[counted] / true_count[counted]
+    return shares, "ids" if base is None and distances is None else "distances"
 
 
 def _member(found: np.ndarray, truth: np.ndarray) -> np.ndarray:
@@ -286,7 +311,7 @@ def _among_tied(
     found: np.ndarray, truth: np.ndarray, k: int, distances: Any, metric: int
 ) -> np.ndarray:
     """Ties can be seen as far as the truth goes beyond k."""
-    distances = _matrix(distances, "distances")
+    distances = matrix(distances, "distances")
     if distances.shape != truth.shape:
         raise ValueError(
             f"distances have shape {distances.shape}; expected {truth.shape} as the truth"
@@ -336,8 +361,9 @@ def _without_repeats(found: np.ndarray) -> np.ndarray:
     return ordered
 
 
-def _true_ids(truth: Any, k: int) -> np.ndarray:
-    truth = _matrix(truth, "truth")
+def true_ids(truth: Any, k: int) -> np.ndarray:
+    """`truth` as int64 ids. Raises ValueError for other types, or fewer columns than k."""
+    truth = matrix(truth, "truth")
     if k < 1:
         raise ValueError(f"k is {k}; expected at least 1")
     if truth.shape[1] < k:
@@ -348,14 +374,16 @@ def _true_ids(truth: Any, k: int) -> np.ndarray:
     return ids
 
 
-def _matrix(x: Any, name: str) -> np.ndarray:
+def matrix(x: Any, name: str) -> np.ndarray:
+    """`x` as an array of two dimensions. Raises ValueError for others, or without rows."""
     rows: np.ndarray = np.asarray(x)
     if rows.ndim != 2 or not len(rows):
         raise ValueError(f"{name} has shape {rows.shape}; expected 2 dimensions and at least a row")
     return rows
 
 
-def _threads(index: Any) -> int:
+def threads_of(index: Any) -> int:
+    """How many threads the index's package searches with."""
     package = sys.modules.get(type(index).__module__.partition(".")[0])
     count = getattr(package, "omp_get_max_threads", None)
     return int(count()) if count else 1

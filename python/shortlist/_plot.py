@@ -26,16 +26,12 @@ def plot(
     Raises ImportError without matplotlib, ValueError for another suffix or nothing to draw.
     """
     path = Path(path)
+    check_drawable(path)
     lines = [frontiers] if isinstance(frontiers, Frontier) else list(frontiers)
-    if path.suffix.lower() not in _SUFFIXES:
-        raise ValueError(f"{path}: cannot draw {path.suffix!r}; expected {', '.join(_SUFFIXES)}")
     if not any(line.points for line in lines):
         raise ValueError("nothing to draw: no frontier has a point")
-    try:
-        from matplotlib.figure import Figure
-        from matplotlib.ticker import FuncFormatter, LogLocator, NullFormatter
-    except ImportError:
-        raise ImportError("matplotlib is needed for plots: pip install 'shortlist[plot]'") from None
+    from matplotlib.figure import Figure
+    from matplotlib.ticker import FuncFormatter, LogLocator, NullFormatter
 
     figure = Figure(figsize=(7, 4.5), layout="constrained")  # no pyplot: no global state
     axes = figure.subplots()
@@ -65,6 +61,17 @@ def plot(
     axes.set_title(title or "Up and to the right is better", loc="left", fontsize=11)
     axes.grid(True, which="major", color="#dddddd", linewidth=0.8, zorder=0)
     axes.spines[["top", "right"]].set_visible(False)
-    axes.legend(frameon=False, loc="lower left")
+    if any(line.label for line in lines):
+        axes.legend(frameon=False, loc="lower left")
     figure.savefig(path, dpi=150)
     return path
+
+
+def check_drawable(path: Path) -> None:
+    """Raises ImportError without matplotlib, ValueError for a suffix it cannot draw."""
+    if path.suffix.lower() not in _SUFFIXES:
+        raise ValueError(f"{path}: cannot draw {path.suffix!r}; expected {', '.join(_SUFFIXES)}")
+    try:
+        import matplotlib.figure  # noqa: F401
+    except ImportError:
+        raise ImportError("matplotlib is needed for plots: pip install 'shortlist[plot]'") from None

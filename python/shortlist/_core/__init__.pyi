@@ -9,6 +9,7 @@ import typing
 
 import numpy
 import numpy.typing
+import shortlist
 
 class BusyError(RuntimeError): ...
 class NotTrainedError(RuntimeError): ...
@@ -175,6 +176,37 @@ class Index:
 
     The base of all index classes; ids are 64-bit integers, vectors are rows of d values.
     """
+    def tune(
+        self,
+        queries: typing.Any,
+        k: int = 10,
+        recall: float = 0.95,
+        *,
+        truth: typing.Any = None,
+        base: typing.Any = None,
+        confidence: float = 0.99,
+        sample: int = 4000,
+        seed: int = 0,
+        progress: collections.abc.Callable[[shortlist.Point], None] | None = None,
+    ) -> shortlist.Tuning:
+        """
+        Set the index to the fastest setting whose recall@k is at least `recall`, and say so.
+
+            The promise holds for searches of this k whose queries are like these. The setting is kept in
+            the index, and in the files it is saved to. Of the queries a random half chooses: the fastest
+            setting whose recall, less the error of so few queries, is still enough. The other half judges.
+
+            queries: (n, d), n at least 20, better thousands; `sample` of them are used.
+            truth: (n, at least k) true ids; by default every stored vector is compared with each query, so
+            for quantised vectors give the originals, base, row i having id i: then base is searched.
+            confidence: that the recall of all such queries is within the bounds told.
+            progress: called with each point that was measured.
+
+            Warns (RuntimeWarning) when no setting reaches the target; then the best found is set.
+            Raises ValueError for numbers out of range, NaN or Inf in the queries, or shapes that do not
+            fit together; the knobs are then as before.
+
+        """
     def __len__(self) -> int: ...
     def __reduce__(self) -> tuple[typing.Any, tuple[bytes]]: ...
     def __repr__(self) -> str: ...
@@ -309,6 +341,14 @@ class Index:
     ]:
         """
         search, and the found vectors as R (n, k, d); rows of missing results are NaN.
+        """
+    def search_exact(
+        self, x: numpy.typing.ArrayLike, k: typing.SupportsIndex
+    ) -> tuple[numpy.typing.NDArray[numpy.float32], numpy.typing.NDArray[numpy.int64]]:
+        """
+        As search, but over every vector whatever the structure: the truth that an approximate search is measured by.
+
+        Distances are those of the stored codes; an IndexRefine's are its refining index's. Raises as search does.
         """
     def train(self, x: numpy.typing.ArrayLike) -> None:
         """

@@ -1,4 +1,7 @@
-"""The command line: `shortlist build | search | eval | info | demo`. Needs the extra `cli`."""
+"""The command line: `shortlist build | search | eval | info | doctor | demo`.
+
+Needs the extra `cli`.
+"""
 
 from __future__ import annotations
 

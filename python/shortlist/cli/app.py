@@ -11,9 +11,12 @@ import typer
 
 from .build import build
 from .demo import demo
+from .doctor import doctor
 from .evaluate import evaluate
 from .info import info
+from .plot import plot
 from .search import search
+from .tune import tune
 
 app = typer.Typer(
     name="shortlist",
@@ -27,7 +30,10 @@ app = typer.Typer(
 app.command()(build)
 app.command()(search)
 app.command("eval")(evaluate)
+app.command()(tune)
+app.command()(plot)
 app.command()(info)
+app.command()(doctor)
 app.command()(demo)
 
 

@@ -11,7 +11,7 @@ import numpy as np
 import typer
 
 import shortlist
-from shortlist._evaluate import graph_of
+from shortlist._knobs import graph_of
 from shortlist.datasets import Dataset, Vectors
 from shortlist.factory import Plan, parse
 

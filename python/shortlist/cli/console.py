@@ -15,13 +15,29 @@ import numpy as np
 import typer
 from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
+from rich.table import Table
 
 import shortlist
-from shortlist.datasets import Dataset, Vectors, load
+from shortlist._evaluate import Frontier
+from shortlist._plot import check_drawable
+from shortlist.datasets import Dataset, Vectors, load, read_truth
 
 Json = Annotated[bool, typer.Option("--json", help="Print one JSON object and nothing else.")]
 Column = Annotated[str | None, typer.Option(help="Column of a Parquet file with the vectors.")]
 EfSearch = Annotated[int | None, typer.Option("--ef", min=1, help="efSearch of the graph.")]
+K = Annotated[int, typer.Option("-k", "--k", min=1, help="Neighbours of each query.")]
+IndexPath = Annotated[Path, typer.Argument(metavar="INDEX", help="A shortlist or faiss file.")]
+TruthPath = Annotated[
+    Path | None,
+    typer.Option("--truth", help="True ids, nearest first: .ivecs .ibin .bin .npy .npz."),
+]
+BasePath = Annotated[
+    Path | None,
+    typer.Option("--base", help="The indexed vectors, row i having id i; makes recall count ties."),
+]
+Picture = Annotated[
+    Path | None, typer.Option("--plot", help="Draw recall against QPS: .png .svg .pdf.")
+]
 
 _NATIVE = b"\x89SLIX\r\n\x1a"
 _UNITS = {"": 1, "k": 1 << 10, "m": 1 << 20, "g": 1 << 30, "t": 1 << 40}
@@ -79,12 +95,54 @@ def prepared(rows: np.ndarray, metric: str) -> np.ndarray:
     return rows
 
 
+def known_truth(
+    found: Vectors | Dataset,
+    metric: str,
+    truth: Path | None,
+    base: Path | None,
+    column: str | None,
+) -> dict[str, Any]:
+    """What is known of the true neighbours, under the names `evaluate` has for it.
+
+    `truth` and `base` are files; without them, what a data set brings with its queries.
+    """
+    known: dict[str, Any] = {}
+    if truth is not None:
+        known["truth"], known["distances"] = read_truth(truth)
+    elif isinstance(found, Dataset) and found.truth is not None:
+        known.update(truth=found.truth, base=found.base)
+    if base is not None:
+        opened = open_vectors(base, column)
+        known["base"] = opened.base if isinstance(opened, Dataset) else opened
+    if known.get("base") is not None and metric == "cosine":
+        known["base"] = prepared(np.asarray(known["base"]), metric)
+    return known
+
+
+def show_frontier(frontier: Frontier) -> None:
+    """A table with a row for each point."""
+    names = list(frontier.points[0].params)
+    table = Table(*names, f"recall@{frontier.k}", "QPS")
+    for column in table.columns:
+        column.justify = "right"
+    for point in frontier.points:
+        values = [f"{value:g}" for value in point.params.values()]
+        table.add_row(*values, f"{point.recall:.4f}", f"{point.qps:,.0f}")
+    Console().print(table)
+
+
 def check_writable(path: Path) -> None:
     """Before hours of work, not after."""
     if path.is_dir():
         raise ValueError(f"{path}: is a folder; name a file to write")
     if not path.absolute().parent.is_dir():
         raise ValueError(f"{path}: no folder {path.absolute().parent} to write to")
+
+
+def check_picture(path: Path) -> None:
+    """Likewise, and whether it can be drawn."""
+    check_writable(path)
+    check_drawable(path)
 
 
 def size_in_bytes(text: str) -> int:

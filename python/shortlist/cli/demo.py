@@ -1,9 +1,9 @@
-"""shortlist demo: a graph beside exact search, on the vectors that ship with the package."""
+"""shortlist demo: a graph beside exact search, and a reranker behind it, on the shipped data."""
 
 from __future__ import annotations
 
 import time
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from importlib.util import find_spec
 from pathlib import Path
 from typing import Annotated, Any
@@ -14,10 +14,12 @@ from rich.console import Console
 from rich.table import Table
 
 import shortlist
-from shortlist._evaluate import Evaluation, Frontier, Point, ef_search, evaluate, sweep
+from shortlist._evaluate import Evaluation, Frontier, Point, evaluate, sweep
+from shortlist._knobs import setting
 from shortlist._plot import plot
 from shortlist.datasets import Dataset, sample
 
+from . import two_stage
 from .console import Json, check_writable, progress, say_json
 
 _RECALLS = (0.95, 0.99)
@@ -28,7 +30,7 @@ _M = 32
 class _Row:
     data: str
     index: str
-    ef: int | None
+    ef: float | None
     result: Evaluation
 
 
@@ -39,13 +41,15 @@ def demo(
     k: Annotated[int, typer.Option("-k", "--k", min=1, max=50, help="Neighbours per query.")] = 10,
     as_json: Json = False,
 ) -> None:
-    """Build a graph on two small data sets and measure it beside exact search."""
+    """Build a graph on two small data sets and measure it beside exact search; then rerank."""
     check_writable(out)
     rows: list[_Row] = []
     frontiers: list[Frontier] = []
     answers: list[str] = []
     builds: list[str] = []
     seconds: dict[str, float] = {}
+    stages: list[two_stage.Stage] = []
+    lacking = two_stage.missing()
     for name in ("sift", "texts"):
         data = sample(name)
         graph, exact, seconds[name] = _build(data, as_json)
@@ -56,6 +60,8 @@ def demo(
         rows += _measure(data, graph, exact, k, frontiers)
         if data.texts:
             answers = _answers(data, graph)
+            if not lacking:
+                stages = two_stage.two_stage(data, graph)
     picture = None
     if find_spec("matplotlib"):
         picture = plot(frontiers, out, title="shortlist demo: the vectors in the package")
@@ -66,12 +72,17 @@ def demo(
                     {"data": r.data, "index": r.index, "ef": r.ef, **r.result.to_dict()}
                     for r in rows
                 ],
+                "two_stage": [asdict(stage) for stage in stages],
                 "build_seconds": seconds,
                 "plot": str(picture) if picture else None,
             }
         )
         return
     _show(rows, k, builds, answers)
+    if stages:
+        two_stage.show(stages, len(data.queries))
+    else:
+        print(lacking)
     print(
         f"plot: {picture}" if picture else "plot: needs matplotlib: pip install 'shortlist[plot]'"
     )
@@ -97,15 +108,14 @@ def _measure(
     curve = sweep(graph, queries, data.truth, k, base=data.base, label=f"{data.name}: HNSW{_M}")
     frontiers += [
         curve,
-        Frontier((Point(0, best.recall, best.qps),), k, best.threads, f"{data.name}: exact"),
+        Frontier((Point({}, best.recall, best.qps),), k, best.threads, f"{data.name}: exact"),
     ]
     rows = [_Row(data.name, "exact", None, best)]
-    efs = dict.fromkeys(curve.ef_at(recall) for recall in _RECALLS)
+    efs = dict.fromkeys(point.params["efSearch"] for r in _RECALLS if (point := curve.at(r)))
     for ef in efs:
-        if ef is not None:
-            with ef_search(graph, ef):
-                result = evaluate(graph, queries, data.truth, k, base=data.base)
-            rows.append(_Row(data.name, f"HNSW{_M}", ef, result))
+        with setting(graph, {"efSearch": ef}):
+            result = evaluate(graph, queries, data.truth, k, base=data.base)
+        rows.append(_Row(data.name, f"HNSW{_M}", ef, result))
     return rows
 
 
@@ -127,7 +137,7 @@ def _show(rows: list[_Row], k: int, builds: list[str], answers: list[str]) -> No
         table.add_row(
             row.data if row is exact else "",
             row.index,
-            str(row.ef or ""),
+            f"{row.ef:g}" if row.ef else "",
             f"{r.recall:.4f}",
             f"{r.qps:,.0f}",
             f"{r.qps / exact.result.qps:.1f}x",

@@ -3,14 +3,13 @@
 from __future__ import annotations
 
 import time
-from contextlib import nullcontext
 from pathlib import Path
 from typing import Annotated
 
 import numpy as np
 import typer
 
-from shortlist._evaluate import ef_search
+from shortlist._knobs import setting
 from shortlist.datasets import write_ibin, write_ivecs
 
 from .console import (
@@ -55,7 +54,7 @@ def search(
     started = time.perf_counter()
     with (
         progress("searching", len(queries), as_json) as show,
-        ef_search(index, ef) if ef else nullcontext(),
+        setting(index, {"efSearch": ef} if ef else {}),
     ):
         done = 0
         for chunk in queries.chunks(_CHUNK_ROWS):
