@@ -1,27 +1,22 @@
-"""Tuning: the recall it promises, what it sets, and the knobs it finds."""
+"""Tuning: the recall it promises, what it sets, and what it says."""
 
 from __future__ import annotations
 
 import json
 import warnings
-from types import SimpleNamespace
 
 import numpy as np
 import pytest
 import shortlist
 from conftest import Oracle
-from hypothesis import example, given
-from hypothesis import strategies as st
 from shortlist import _evaluate, _tune
-from shortlist._evaluate import Frontier, Point
-from shortlist._knobs import Knob, graph_of, knobs, setting
-from shortlist._tune import _fastest, recall_bounds
+from shortlist._evaluate import Frontier
+from shortlist._knobs import knobs
 
 QT = shortlist.ScalarQuantizer
 L2, IP = shortlist.METRIC_L2, shortlist.METRIC_INNER_PRODUCT
 K = 10
-# Standard deviations of what 3,000 unseen queries say of all, below 0.002 at these recalls, and
-# what another machine's rounding may change.
+# Six standard deviations of what 3,000 unseen queries say of all, and then some for rounding.
 MARGIN = 0.012
 
 
@@ -104,7 +99,7 @@ def test_unseen_queries_have_the_recall(hard, priced, target):
     recall = oracle.recall(index.search(unseen, K)[1], unseen, x)
     assert recall > target - MARGIN
     assert tuning.low - MARGIN < recall < tuning.high + MARGIN
-    assert recall < target + (1 - target) * 0.7  # not by searching for much more than needed
+    assert recall < target + (1 - target) * 0.8  # not by searching for much more than needed
     assert tuning.low < tuning.recall < tuning.high
     assert tuning.high - tuning.low < 0.03
     assert (tuning.target, tuning.k, tuning.queries, tuning.confidence) == (target, K, 1200, 0.99)
@@ -579,226 +574,3 @@ def test_an_index_without_vectors_says_so():
         shortlist.IndexHNSWFlat(4).tune(np.zeros((20, 4)))
     with pytest.raises(ValueError, match="the IndexScalarQuantizer is empty"):
         shortlist.IndexScalarQuantizer(4, QT.QT_8bit).tune(np.zeros((20, 4)))
-
-
-# The search for the least setting
-
-
-def number(name, values, *, main):
-    return Knob(name, SimpleNamespace(**{name: 1}), values, main)
-
-
-@given(need=st.integers(1, 60_000), k=st.integers(1, 300), most=st.integers(1, 50_000))
-@example(need=40_000, k=10, most=50_000)
-@example(need=3000, k=10, most=2000)
-@example(need=5, k=10, most=3)
-def test_the_least_that_is_enough_is_closed_in_on(need, k, most):
-    asked = []
-
-    def measure(params):
-        (ef,) = params.values()
-        asked.append(ef)
-        return Point(params, min(1.0, ef / need), 1 / ef), min(0.9, 0.9 * ef / need)
-
-    first, last = max(k, 8), max(k, 8, min(most, _tune._MOST))
-    best, reached = _fastest([number("ef", (), main=True)], k, most, 0.9, measure)
-    chosen = best.params["ef"]
-    assert reached == (need <= last)
-    assert all(first <= ef <= last for ef in asked)
-    assert len(set(asked)) == len(asked) <= 24
-    if reached:
-        assert max(need, first) <= chosen <= max(first, 1.05 * need)
-    else:
-        assert chosen == last
-
-
-@given(needs=st.lists(st.integers(1, 3000), min_size=4, max_size=4), slow=st.floats(0.01, 100))
-def test_the_fastest_of_the_other_knobs_wins(needs, slow):
-    factors = (1, 2, 4, 8)
-    need = dict(zip(factors, needs, strict=True))
-
-    def qps(params):
-        return 1 / (params["ef"] + slow * params["factor"])
-
-    def measure(params):
-        enough = params["ef"] >= need[params["factor"]]
-        return Point(params, float(enough), qps(params)), float(enough)
-
-    there = [number("ef", (), main=True), number("factor", factors, main=False)]
-    best, reached = _fastest(there, 10, 2000, 0.9, measure)
-    reachable = [f for f in factors if need[f] <= 2000]
-    assert reached == bool(reachable)
-    if reached:
-        least = {f: qps({"ef": max(10, need[f]), "factor": f}) for f in reachable}
-        assert best.params["ef"] >= need[best.params["factor"]]
-        assert best.qps >= max(least.values()) / 1.06
-
-
-# The bounds
-
-
-def test_bounds_of_known_samples():
-    """0 and 20 of 20 (Newcombe 1998, method 3), and the two roots that define Wilson's interval."""
-    for shares, low, high in ((np.zeros(20), 0.0, 0.1611), (np.ones(20), 0.8389, 1.0)):
-        assert recall_bounds(shares, 0.95, 1) == pytest.approx((low, high), abs=5e-5)
-    z = 2.5758293035489004
-    for ones in (1, 7, 90, 99):
-        shares = np.r_[np.ones(ones), np.zeros(100 - ones)]
-        p, n = ones / 100, 99  # of 0 and 1 alone, the estimated variance is that of n - 1 trials
-        roots = np.sort(np.roots([1 + z**2 / n, -2 * p - z**2 / n, p**2]))
-        assert recall_bounds(shares, 0.99, 1) == pytest.approx(tuple(roots), abs=1e-9)
-
-
-def test_bounds_narrow_as_shares_agree():
-    widths = []
-    for spread in (0.5, 0.2, 0.05, 0.0):
-        shares = np.tile([0.5 - spread, 0.5 + spread], 100)
-        low, high = recall_bounds(shares, 0.99, 20)
-        assert low < 0.5 < high
-        widths.append(high - low)
-    assert widths[0] > widths[1] > widths[2]
-    assert widths[3] == pytest.approx(widths[0] / 20**0.5, rel=0.05)  # twenty times the trials
-    low, high = recall_bounds(np.array([0.7]), 0.9, K)
-    assert 0 < low < 0.7 < high < 1
-    assert recall_bounds(np.full(50, 0.3), 0.0, K) == pytest.approx((0.3, 0.3))
-
-
-@pytest.mark.parametrize("value", [0.0, 0.3, 1.0])
-def test_bounds_hold_the_mean_whatever_rounding_says(value):
-    for n in range(1, 200):
-        low, high = recall_bounds(np.full(n, value), 0.99, K)
-        assert 0 <= low <= np.full(n, value).mean() <= high <= 1
-
-
-@pytest.mark.parametrize("k", [1, 2, 10, 100])
-def test_each_miss_lowers_the_bounds(k):
-    shares = np.ones(50)
-    before = recall_bounds(shares, 0.9, k)
-    assert before[1] == 1
-    for row in range(50):
-        shares[row] -= 1 / k
-        bounds = recall_bounds(shares, 0.9, k)
-        assert bounds[0] < before[0]
-        assert bounds[1] <= before[1]
-        before = bounds
-        if k > 1:
-            break  # every query missing one is a sample without variance again
-
-
-POPULATIONS = {
-    "even": lambda rng, n: rng.binomial(K, 0.95, n) / K,
-    "nearly all": lambda rng, n: rng.binomial(K, 0.995, n) / K,
-    "some are hard": lambda rng, n: rng.binomial(K, rng.beta(4, 0.4, n)) / K,
-    "all or nothing": lambda rng, n: (rng.random(n) < 0.97).astype(float),
-}
-
-
-@pytest.mark.parametrize("population", POPULATIONS)
-@pytest.mark.parametrize("confidence", [0.9, 0.99])
-def test_bounds_hold_as_often_as_they_say(rng, population, confidence):
-    everyone = POPULATIONS[population](rng, 200_000)
-    inside = above = 0
-    for _ in range(1000):
-        shares = everyone[rng.integers(len(everyone), size=400)]
-        low, high = recall_bounds(shares, confidence, K)
-        inside += low <= everyone.mean() <= high
-        above += recall_bounds(shares, 2 * confidence - 1, K)[0] <= everyone.mean()
-    # Four standard deviations of such a count.
-    slack = 4 * (confidence * (1 - confidence) / 1000) ** 0.5
-    assert confidence - slack < inside / 1000 <= 1
-    assert confidence - slack < above / 1000 <= 1
-    if confidence < 0.95:
-        assert inside < 1000  # bounds that always hold say nothing
-
-
-# The knobs
-
-
-def test_knobs_are_found_inside_wrappers():
-    graph = shortlist.IndexHNSWFlat(4, 8)
-    refined = shortlist.IndexRefineFlat(graph)
-    for index, names in (
-        (graph, ["efSearch"]),
-        (shortlist.IndexIDMap(graph), ["efSearch"]),
-        (refined, ["efSearch", "k_factor"]),
-        (shortlist.IndexIDMap2(refined), ["efSearch", "k_factor"]),
-        (shortlist.IndexRefineFlat(shortlist.IndexFlat(4)), ["k_factor"]),
-        (shortlist.IndexFlat(4), []),
-        (shortlist.IndexIDMap2(shortlist.IndexFlat(4)), []),
-        (object(), []),
-    ):
-        found = knobs(index)
-        assert [knob.name for knob in found] == names
-        assert [knob.main for knob in found] == [name == "efSearch" for name in names]
-        if "efSearch" in names:
-            found[0].set(91)
-            assert graph.hnsw.efSearch == found[0].value == 91
-            graph.hnsw.efSearch = 16
-
-
-def test_graphs_are_found_inside_wrappers():
-    inner = shortlist.IndexHNSWFlat(4, 8)
-    for outer in (inner, shortlist.IndexIDMap(inner), shortlist.IndexRefineFlat(inner)):
-        graph_of(outer).efSearch += 1
-        assert graph_of(outer).efSearch == inner.hnsw.efSearch
-    assert inner.hnsw.efSearch == shortlist.IndexHNSWFlat(4, 8).hnsw.efSearch + 3
-    assert graph_of(shortlist.IndexFlat(4)) is None
-
-
-def test_faiss_indexes_have_the_same_knobs():
-    faiss = pytest.importorskip("faiss")
-    index = faiss.IndexHNSWFlat(4, 8)
-    assert [knob.name for knob in knobs(index)] == ["efSearch"]
-    with setting(index, {"efSearch": 91}):
-        assert index.hnsw.efSearch == 91
-    assert index.hnsw.efSearch == 16
-    refined = faiss.IndexRefineFlat(faiss.IndexFlat(4))
-    with setting(refined, {"k_factor": 4}):
-        assert refined.k_factor == 4
-    assert refined.k_factor == 1
-
-
-def test_a_setting_holds_inside_its_block():
-    index = shortlist.IndexRefineFlat(shortlist.IndexHNSWFlat(4, 8))
-    graph = index.base_index.hnsw
-    graph.efSearch, index.k_factor = 33, 1.5
-
-    def state():
-        return graph.efSearch, index.k_factor
-
-    with setting(index, {"efSearch": 77.0, "k_factor": 4}):
-        assert state() == (77, 4)
-        with setting(index, {"efSearch": 5}), setting(index, {}):
-            assert state() == (5, 4)
-        assert state() == (77, 4)
-    assert state() == (33, 1.5)
-    with pytest.raises(Planned), setting(index, {"efSearch": 77, "k_factor": 4}):
-        raise Planned
-    assert state() == (33, 1.5)
-
-
-@pytest.mark.parametrize(
-    ("params", "words"),
-    [
-        ({"efSearch": 9, "k_factor": 0.5}, r"k_factor = 0\.5; it must be between 1 and 1000"),
-        ({"k_factor": 3, "efSearch": 9.5}, r"efSearch is 9\.5; expected a whole number"),
-        (
-            {"efSearch": 9, "nprobe": 4},
-            "IndexRefineFlat has no nprobe to set; it has efSearch, k_f",
-        ),
-    ],
-)
-def test_what_cannot_be_set_changes_nothing(params, words):
-    index = shortlist.IndexRefineFlat(shortlist.IndexHNSWFlat(4, 8))
-    with pytest.raises(ValueError, match=words), setting(index, params):
-        pytest.fail("the block ran")
-    assert (index.base_index.hnsw.efSearch, index.k_factor) == (16, 1)
-
-
-def test_exhaustive_indexes_have_nothing_to_set():
-    flat = shortlist.IndexFlat(4)
-    with setting(flat, {}):
-        pass
-    words = "IndexFlat has no efSearch to set; it searches exhaustively"
-    with pytest.raises(ValueError, match=words), setting(flat, {"efSearch": 9}):
-        pytest.fail("the block ran")

@@ -1,4 +1,4 @@
-"""The command line: `shortlist build | search | eval | info | doctor | demo`.
+"""The command line: `shortlist build | search | eval | tune | plot | info | doctor | demo`.
 
 Needs the extra `cli`.
 """

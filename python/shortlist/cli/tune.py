@@ -46,7 +46,7 @@ def tune(
     base: BasePath = None,
     k: K = 10,
     out: Annotated[
-        Path | None, typer.Option(help="Where to save the tuned index; INDEX is left as it is.")
+        Path | None, typer.Option(help="Where to save the tuned index; may be INDEX itself.")
     ] = None,
     picture: Picture = None,
     column: Column = None,
