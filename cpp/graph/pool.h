@@ -77,6 +77,12 @@ struct Walk {
   std::vector<slot_t> fresh;
   std::vector<float> distances;
 
+  void make_room(size_t links) {
+    if (fresh.size() >= links) return;
+    fresh.resize(links);
+    distances.resize(links);
+  }
+
   static Walk& of_this_thread() {
     static thread_local Walk walk;
     return walk;

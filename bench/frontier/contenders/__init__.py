@@ -6,6 +6,7 @@ from bench.frontier.contenders.base import Contender, Spec
 from bench.frontier.contenders.faiss import Faiss
 from bench.frontier.contenders.hnswlib import Hnswlib
 from bench.frontier.contenders.ours import Ours
+from bench.frontier.contenders.symphonyqg import SymphonyQG
 from bench.frontier.contenders.usearch import Usearch
 
 CONTENDERS: dict[str, type[Contender]] = {
@@ -13,6 +14,7 @@ CONTENDERS: dict[str, type[Contender]] = {
     "faiss": Faiss,
     "hnswlib": Hnswlib,
     "usearch": Usearch,
+    "symphonyqg": SymphonyQG,
 }
 
 __all__ = ["CONTENDERS", "Contender", "Spec"]
