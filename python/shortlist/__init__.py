@@ -24,6 +24,7 @@ if TYPE_CHECKING:
     from ._evaluate import evaluate as evaluate
     from ._evaluate import recall_at_k as recall_at_k
     from ._evaluate import sweep as sweep
+    from ._lid import lid as lid
     from ._plot import plot as plot
     from ._tune import Tuning as Tuning
 
@@ -40,6 +41,7 @@ _LAZY = {
     "evaluate": "_evaluate",
     "recall_at_k": "_evaluate",
     "sweep": "_evaluate",
+    "lid": "_lid",
     "plot": "_plot",
     "rerank": "rerank",
     "Tuning": "_tune",
