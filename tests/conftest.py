@@ -77,6 +77,12 @@ def l2() -> Oracle:
     return Oracle(shortlist.METRIC_L2)
 
 
+@pytest.fixture(params=shortlist.simd_levels())
+def isa(request: pytest.FixtureRequest) -> str:
+    """Runs the test for every instruction set of this machine."""
+    return request.param
+
+
 @pytest.fixture
 def rng() -> np.random.Generator:
     return np.random.default_rng(20240229)

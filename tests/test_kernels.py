@@ -10,9 +10,9 @@ import pytest
 import shortlist
 from hypothesis import given
 from hypothesis import strategies as st
+from kernel_cases import LEVELS, placed
 from shortlist._core import _kernels
 
-LEVELS = shortlist.simd_levels()
 SMALL = [*range(71), 127, 128, 129, 384, 1000]
 LONG = [32767, 32768, 32769, 33026, 70000]  # beyond what a 32-bit sum of byte products holds
 EPS = 2.0**-24
@@ -69,11 +69,6 @@ class Op:
 OPS = [Op(name) for name in _kernels.rows_ops]
 
 
-@pytest.fixture(params=LEVELS)
-def isa(request: pytest.FixtureRequest) -> str:
-    return request.param
-
-
 @pytest.fixture(params=OPS, ids=lambda op: op.name)
 def op(request: pytest.FixtureRequest) -> Op:
     return request.param
@@ -92,17 +87,6 @@ def values(rng: np.random.Generator, shape: int | tuple[int, ...], dtype: np.dty
 
 def query_for(rng: np.random.Generator, op: Op, d: int) -> np.ndarray:
     return values(rng, 2 * d if op.scaled else d, op.query)
-
-
-def placed(rows: np.ndarray, offset: int, gap: int) -> np.ndarray:
-    """The same rows `gap` bytes apart, at an address that nothing is aligned to. Between them 0xff:
-    NaN for floats, so that a value read from there shows."""
-    n, d = rows.shape
-    stride = d * rows.itemsize + gap
-    buffer = np.full(offset + n * stride, 0xFF, np.uint8)
-    out = np.ndarray((n, d), rows.dtype, buffer, offset, (stride, rows.itemsize))
-    out[:] = rows
-    return out
 
 
 def check(isa: str, op: Op, query: np.ndarray, base: np.ndarray, ids: np.ndarray | None) -> None:

@@ -5,6 +5,7 @@
 
 `cached` takes 32 rows that stay in the first-level cache; `gather` takes random rows out of a
 million, 32 at a time, as a search of a graph does. `-k "gather and l2_u8"` picks some.
+The kernels of compressed codes take what one vector, one query or one block of 32 has of them.
 """
 
 from __future__ import annotations
@@ -86,3 +87,38 @@ def test_halves(measure, to: str, isa: str) -> None:
     else:
         floats = np.ones(n, np.float32)
         measure(lambda: _kernels.narrow_f16(isa, floats), n, "value", 4, "GB/s")
+
+
+@pytest.mark.parametrize("isa", LEVELS)
+@pytest.mark.parametrize("groups", [32, 96, 192])
+def test_lut32(measure, groups: int, isa: str) -> None:
+    rng, repeat = np.random.default_rng(0), 1000
+    codes, table = rng.integers(0, 256, (2, 16 * groups), np.uint8)
+    measure(
+        lambda: _kernels.lut32(isa, codes, table, repeat),
+        repeat, "32 vectors", 16 * groups, "GB/s",
+    )  # fmt: skip
+
+
+@pytest.mark.parametrize("isa", LEVELS)
+@pytest.mark.parametrize("m", [128, 384, 1024])
+def test_lut_tables(measure, m: int, isa: str) -> None:
+    q, repeat = np.ones(m, np.float32), 1000
+    measure(lambda: _kernels.lut_tables(isa, q, 1, repeat), repeat, "query", m, "values/ns")
+
+
+@pytest.mark.parametrize("isa", LEVELS)
+@pytest.mark.parametrize("m", [128, 384, 1024])
+def test_signs(measure, m: int, isa: str) -> None:
+    r, repeat = np.ones(m, np.float32), 1000
+    measure(lambda: _kernels.signs(isa, r, r, repeat), repeat, "vector", 8 * m, "GB/s")
+
+
+@pytest.mark.parametrize("isa", LEVELS)
+@pytest.mark.parametrize("n", [128, 1024])
+def test_hadamard(measure, n: int, isa: str) -> None:
+    x, factors, repeat = np.ones(n, np.float32), np.full(n, n**-0.5, np.float32), 1000
+    measure(
+        lambda: _kernels.hadamard(isa, factors, x, repeat),
+        repeat, "transform", n * (n.bit_length() - 1), "additions/ns",
+    )  # fmt: skip

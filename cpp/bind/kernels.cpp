@@ -6,6 +6,7 @@
 #include <algorithm>
 #include <array>
 #include <optional>
+#include <tuple>
 
 #include "base/error.h"
 #include "bind/bind.h"
@@ -111,6 +112,69 @@ py::array_t<To> convert(void (*kernel)(const From*, size_t, To*), const Contiguo
   return out;
 }
 
+py::array_t<uint32_t> call_lut32(const std::string& isa, const py::array_t<uint8_t>& codes,
+                                 const py::array_t<uint8_t>& tables, size_t repeat) {
+  const Lut32Fn kernel = table_of(isa).lut32;
+  for (const auto* a : {&codes, &tables})
+    require(a->ndim() == 1 && (a->size() == 0 || a->strides(0) == 1) && a->size() % 16 == 0,
+            "an argument must be 1-D, contiguous and a multiple of 16 bytes");
+  require(codes.size() == tables.size(), "codes and tables must be of one size");
+  py::array_t<uint32_t> out(32);
+  uint32_t* sums = out.mutable_data();
+  py::gil_scoped_release release;
+  for (size_t r = 0; r < repeat; ++r)
+    kernel(codes.data(), tables.data(), static_cast<size_t>(codes.size()) / 16, sums);
+  return out;
+}
+
+py::array_t<uint8_t> call_lut_tables(const std::string& isa, const py::array_t<float>& q,
+                                     float scale, size_t repeat) {
+  const LutTablesFn kernel = table_of(isa).lut_tables;
+  require(q.ndim() == 1 && q.size() % 4 == 0 && (q.size() == 0 || q.strides(0) == 4),
+          "q must be 1-D, contiguous and a multiple of 4 values");
+  py::array_t<uint8_t> out(4 * q.size());
+  uint8_t* tables = out.mutable_data();
+  py::gil_scoped_release release;
+  for (size_t r = 0; r < repeat; ++r)
+    kernel(q.data(), scale, static_cast<size_t>(q.size()) / 4, tables);
+  return out;
+}
+
+std::tuple<py::array_t<uint8_t>, float, float, float, float> call_signs(
+    const std::string& isa, const py::array_t<float>& r, const std::optional<py::array_t<float>>& c,
+    size_t repeat) {
+  const SignsFn kernel = table_of(isa).signs;
+  require(r.ndim() == 1 && r.size() % 16 == 0 && (r.size() == 0 || r.strides(0) == 4),
+          "r must be 1-D, contiguous and a multiple of 16 values");
+  require(!c || (c->size() == r.size() && (c->size() == 0 || c->strides(0) == 4)),
+          "c must be as r is");
+  py::array_t<uint8_t> bits(r.size() / 8);
+  uint8_t* out = bits.mutable_data();
+  const float* centre = c ? c->data() : nullptr;
+  SignSums sums{};
+  {
+    py::gil_scoped_release release;
+    for (size_t k = 0; k < repeat; ++k)
+      sums = kernel(r.data(), centre, static_cast<size_t>(r.size()), out);
+  }
+  return {bits, sums.size, sums.square, sums.dot, sums.code};
+}
+
+// In place, so that the tests choose where `x` lies.
+void call_hadamard(const std::string& isa, const std::optional<py::array_t<float>>& factors,
+                   py::array_t<float>& x, size_t repeat) {
+  const HadamardFn kernel = table_of(isa).hadamard;
+  const auto n = static_cast<size_t>(x.size());
+  require(n >= 64 && (n & (n - 1)) == 0, "x must have a power of two of values, at least 64");
+  require(!factors || factors->size() == x.size(), "there must be as many factors as values");
+  require(x.strides(0) == 4 && (!factors || factors->strides(0) == 4),
+          "an argument must be contiguous");
+  float* values = x.mutable_data();
+  const float* by = factors ? factors->data() : nullptr;
+  py::gil_scoped_release release;
+  for (size_t r = 0; r < repeat; ++r) kernel(by, values, n);
+}
+
 }  // namespace
 
 void bind_kernels(py::module_& m) {
@@ -152,6 +216,14 @@ void bind_kernels(py::module_& m) {
         return convert(table_of(isa).narrow_f16, x);
       },
       py::arg("isa"), py::arg("x"));
+  k.def("lut32", &call_lut32, py::arg("isa"), py::arg("codes").noconvert(),
+        py::arg("table").noconvert(), py::arg("repeat") = 1);
+  k.def("lut_tables", &call_lut_tables, py::arg("isa"), py::arg("q").noconvert(), py::arg("scale"),
+        py::arg("repeat") = 1);
+  k.def("signs", &call_signs, py::arg("isa"), py::arg("r").noconvert(), py::arg("c").noconvert(),
+        py::arg("repeat") = 1);
+  k.def("hadamard", &call_hadamard, py::arg("isa"), py::arg("factors").noconvert(),
+        py::arg("x").noconvert(), py::arg("repeat") = 1);
 }
 
 }  // namespace shortlist

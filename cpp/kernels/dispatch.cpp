@@ -45,12 +45,18 @@ Table make(Isa isa) {
   ip::add_reference(t);
   gemm::add_reference(t);
   half::add_reference(t);
+  lut::add_reference(t);
+  oddint::add_reference(t);
+  hadamard::add_reference(t);
 #if defined(SHORTLIST_ISA_AVX2)
   if (isa == Isa::avx2 || isa == Isa::avx512) {
     l2::add_avx2(t);
     ip::add_avx2(t);
     gemm::add_avx2(t);
     half::add_avx2(t);
+    lut::add_avx2(t);
+    oddint::add_avx2(t);
+    hadamard::add_avx2(t);
   }
 #endif
 #if defined(SHORTLIST_ISA_AVX512)
@@ -58,6 +64,9 @@ Table make(Isa isa) {
     l2::add_avx512(t);
     ip::add_avx512(t);
     gemm::add_avx512(t);
+    lut::add_avx512(t);
+    oddint::add_avx512(t);
+    hadamard::add_avx512(t);
   }
 #endif
 #if defined(SHORTLIST_ISA_NEON)
@@ -66,6 +75,9 @@ Table make(Isa isa) {
     ip::add_neon(t);
     gemm::add_neon(t);
     half::add_neon(t);
+    lut::add_neon(t);
+    oddint::add_neon(t);
+    hadamard::add_neon(t);
   }
 #endif
   return t;

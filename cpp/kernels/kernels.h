@@ -49,12 +49,39 @@ using DotS16Fn = void (*)(const int16_t* a, size_t lda, size_t na, const int16_t
 using WidenF16Fn = void (*)(const uint16_t* x, size_t n, float* out);
 using NarrowF16Fn = void (*)(const float* x, size_t n, uint16_t* out);  // to nearest even
 
+// 32 vectors of 4-bit indices into tables of 16 bytes, one table for each group. `codes` holds
+// `groups` runs of 16 bytes: in run g the low nibble of byte j is the index of vector j, the high
+// one that of vector j + 16. out[v] = sum over g of table[16 * g + index]: exact, modulo 2^32.
+using Lut32Fn = void (*)(const uint8_t* codes, const uint8_t* table, size_t groups, uint32_t* out);
+// Such tables: entry j of table g is scale * (the sum of q[4 * g + i] over the bits i of j, less
+// the least of these sums), to the nearest integer, ties to even. The caller keeps it within a
+// byte. The same to the bit on every ISA.
+using LutTablesFn = void (*)(const float* q, float scale, size_t groups, uint8_t* table);
+
+// Bit i of byte k is whether r[8 * k + i] > 0, and the sums that RaBitQ makes its factors from; n
+// is a multiple of 16, and no c (null) is zeros. Summed in 16 lanes, which are then added by
+// halves, so that every ISA gives the same bits.
+struct SignSums {
+  float size, square;  // |r_i|, r_i^2
+  float dot, code;     // r_i c_i; c_i where r_i > 0 and -c_i elsewhere
+};
+using SignsFn = SignSums (*)(const float* r, const float* c, size_t n, uint8_t* bits);
+
+// x = H (factors * x) for n values, in place; n is a power of two, at least 64. H is the Hadamard
+// matrix of +-1 in Sylvester's order, not scaled; no factors (null) are ones. Values at distance h
+// are added and subtracted for h = 1, 2, 4, ..., so that every ISA gives the same bits.
+using HadamardFn = void (*)(const float* factors, float* x, size_t n);
+
 struct Table {
   RowsFn rows[kRowsOps];
   DotF32Fn dot_f32;
   DotS16Fn dot_s16;
   WidenF16Fn widen_f16;
   NarrowF16Fn narrow_f16;
+  Lut32Fn lut32;
+  LutTablesFn lut_tables;
+  SignsFn signs;
+  HadamardFn hadamard;
 };
 
 // What each ISA's files offer; an absent function is taken from the level below.
@@ -81,6 +108,24 @@ void add_reference(Table&);
 void add_avx2(Table&);
 void add_neon(Table&);
 }  // namespace half
+namespace lut {
+void add_reference(Table&);
+void add_avx2(Table&);
+void add_avx512(Table&);
+void add_neon(Table&);
+}  // namespace lut
+namespace oddint {
+void add_reference(Table&);
+void add_avx2(Table&);
+void add_avx512(Table&);
+void add_neon(Table&);
+}  // namespace oddint
+namespace hadamard {
+void add_reference(Table&);
+void add_avx2(Table&);
+void add_avx512(Table&);
+void add_neon(Table&);
+}  // namespace hadamard
 
 // The table in use, chosen once: the best level this machine runs, or SHORTLIST_ISA.
 const Table& active();

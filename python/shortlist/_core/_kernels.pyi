@@ -22,6 +22,21 @@ def dot_s16(
     b: numpy.typing.NDArray[numpy.int16],
     repeat: typing.SupportsIndex = 1,
 ) -> numpy.typing.NDArray[numpy.int32]: ...
+def hadamard(
+    isa: str,
+    factors: numpy.typing.NDArray[numpy.float32] | None,
+    x: numpy.typing.NDArray[numpy.float32],
+    repeat: typing.SupportsIndex = 1,
+) -> None: ...
+def lut32(
+    isa: str,
+    codes: numpy.typing.NDArray[numpy.uint8],
+    table: numpy.typing.NDArray[numpy.uint8],
+    repeat: typing.SupportsIndex = 1,
+) -> numpy.typing.NDArray[numpy.uint32]: ...
+def lut_tables(
+    isa: str, q: numpy.typing.NDArray[numpy.float32], scale: float, repeat: typing.SupportsIndex = 1
+) -> numpy.typing.NDArray[numpy.uint8]: ...
 def narrow_f16(
     isa: str, x: typing.Annotated[numpy.typing.ArrayLike, numpy.float32]
 ) -> numpy.typing.NDArray[numpy.uint16]: ...
@@ -34,6 +49,12 @@ def rows(
     repeat: typing.SupportsIndex = 1,
 ) -> numpy.typing.NDArray[numpy.float32]: ...
 def set_level(isa: str) -> None: ...
+def signs(
+    isa: str,
+    r: numpy.typing.NDArray[numpy.float32],
+    c: numpy.typing.NDArray[numpy.float32] | None,
+    repeat: typing.SupportsIndex = 1,
+) -> tuple[numpy.typing.NDArray[numpy.uint8], float, float, float, float]: ...
 def widen_f16(
     isa: str, x: typing.Annotated[numpy.typing.ArrayLike, numpy.uint16]
 ) -> numpy.typing.NDArray[numpy.float32]: ...

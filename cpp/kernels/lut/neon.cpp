@@ -1,0 +1,62 @@
+#include <arm_neon.h>
+
+#include "kernels/lut/lut.h"
+
+namespace shortlist::kernels::lut {
+namespace {
+
+struct Neon {
+  static constexpr size_t kGroups = 1;
+  struct Sums {  // of vectors 0..7, 8..15, ...
+    uint16x8_t eight[4];
+  };
+
+  static void step(Sums& s, const uint8_t* codes, const uint8_t* table, size_t /*one*/ = 1) {
+    const uint8x16_t pairs = vld1q_u8(codes), entries = vld1q_u8(table);
+    const uint8x16_t low = vqtbl1q_u8(entries, vandq_u8(pairs, vdupq_n_u8(15)));
+    const uint8x16_t high = vqtbl1q_u8(entries, vshrq_n_u8(pairs, 4));
+    s.eight[0] = vaddw_u8(s.eight[0], vget_low_u8(low));
+    s.eight[1] = vaddw_high_u8(s.eight[1], low);
+    s.eight[2] = vaddw_u8(s.eight[2], vget_low_u8(high));
+    s.eight[3] = vaddw_high_u8(s.eight[3], high);
+  }
+  static void widen(const Sums& s, uint32_t* out, bool more) {
+    for (size_t i = 0; i < 4; ++i, out += 8) {
+      const uint32x4_t zero = vdupq_n_u32(0);
+      vst1q_u32(out, vaddw_u16(more ? vld1q_u32(out) : zero, vget_low_u16(s.eight[i])));
+      vst1q_u32(out + 4, vaddw_high_u16(more ? vld1q_u32(out + 4) : zero, s.eight[i]));
+    }
+  }
+};
+
+void tables(const float* q, float scale, size_t groups, uint8_t* table) {
+  constexpr uint32_t kBit0[4] = {0, ~0u, 0, ~0u}, kBit1[4] = {0, 0, ~0u, ~0u};
+  const uint32x4_t bit0 = vld1q_u32(kBit0), bit1 = vld1q_u32(kBit1);
+  const auto where = [](uint32x4_t lanes, float x) {
+    return vreinterpretq_f32_u32(vandq_u32(lanes, vreinterpretq_u32_f32(vdupq_n_f32(x))));
+  };
+  for (size_t g = 0; g < groups; ++g, table += 16) {
+    const float32x4_t x = vmulq_n_f32(vld1q_f32(q + 4 * g), scale);
+    const float32x4_t least = vminq_f32(x, vdupq_n_f32(0));
+    const float32x2_t half = vadd_f32(vget_low_f32(least), vget_high_f32(least));
+    float32x4_t low = vdupq_n_f32(-vpadds_f32(half));
+    low = vaddq_f32(low, where(bit0, vgetq_lane_f32(x, 0)));
+    low = vaddq_f32(low, where(bit1, vgetq_lane_f32(x, 1)));
+    const float32x4_t high = vaddq_f32(low, vdupq_laneq_f32(x, 2));
+    const float32x4_t last = vdupq_laneq_f32(x, 3);
+    const auto eight = [](float32x4_t a, float32x4_t b) {
+      return vqmovn_u16(vcombine_u16(vqmovn_u32(vcvtnq_u32_f32(a)), vqmovn_u32(vcvtnq_u32_f32(b))));
+    };
+    vst1q_u8(table,
+             vcombine_u8(eight(low, high), eight(vaddq_f32(low, last), vaddq_f32(high, last))));
+  }
+}
+
+}  // namespace
+
+void add_neon(Table& t) {
+  t.lut32 = sums32<Neon>;
+  t.lut_tables = tables;
+}
+
+}  // namespace shortlist::kernels::lut
