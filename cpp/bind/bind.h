@@ -7,6 +7,7 @@ namespace shortlist {
 
 void bind_errors(pybind11::module_& m);
 void bind_kernels(pybind11::module_& m);
+void bind_oddint(pybind11::module_& m);
 void bind_params(pybind11::module_& m);
 void bind_index(pybind11::module_& m);
 void bind_classes(pybind11::module_& m);

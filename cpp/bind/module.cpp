@@ -7,6 +7,7 @@ PYBIND11_MODULE(_core, m) {
   shortlist::install_hooks();
   shortlist::bind_errors(m);
   shortlist::bind_kernels(m);
+  shortlist::bind_oddint(m);
   shortlist::bind_params(m);
   shortlist::bind_index(m);
   shortlist::bind_classes(m);

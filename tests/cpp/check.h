@@ -63,6 +63,7 @@ class Random {
 // A suite runs all its tests from one seed.
 using Suite = void (*)(uint64_t seed);
 void base(uint64_t seed);
+void codes(uint64_t seed);
 void threads(uint64_t seed);
 void rwlock(uint64_t seed);
 void indexes(uint64_t seed);

@@ -1,0 +1,30 @@
+// One-bit codes 32 at a time: their layout for kernel lut32, and a query's tables.
+#pragma once
+
+#include <cstddef>
+#include <cstdint>
+#include <vector>
+
+namespace shortlist {
+
+// Vectors of one block, and dimensions of one table.
+inline constexpr size_t kBlockVectors = 32, kTableDims = 4;
+
+constexpr size_t block_size(size_t m) { return m / kTableDims * (kBlockVectors / 2); }  // bytes
+
+// Up to 32 codes of m / 8 bytes, `stride` bytes apart, to and from the block_size(m) bytes of one
+// block; m is a multiple of 8. Vectors that are missing become zeros.
+void pack32(const uint8_t* bits, size_t stride, size_t n, size_t m, uint8_t* block);
+void unpack32(const uint8_t* block, size_t n, size_t m, uint8_t* bits, size_t stride);
+
+// For codes b of a rotated query q': <b - 1/2, q'> ~ offset + step * sum, where sum is lut32's. Off
+// by at most step / 2 for every group of four dimensions.
+struct QueryTable {
+  std::vector<uint8_t> entries;  // `groups` tables of 16
+  size_t groups = 0;
+  float step = 0, offset = 0;
+
+  void set(const float* q, size_t m);  // m is a multiple of 16
+};
+
+}  // namespace shortlist
