@@ -85,8 +85,9 @@ def test_results_hold_every_contender_and_measurement(run: Run) -> None:
     }
     names = [contender["name"] for contender in results["contenders"]]
     own = str(run.base.dtype)
+    both = (own, "float32")
     for module, expected in {
-        "shortlist": [f"shortlist {own}", "shortlist float32"],
+        "shortlist": [f"{name} {t}" for name in ("shortlist", "shortlist QG") for t in both],
         "faiss": [f"faiss {own}", "faiss float32"],
         "hnswlib": ["hnswlib float32"],
         "usearch": [f"usearch {own}", "usearch float32"],

@@ -198,3 +198,34 @@ for n in (64, 128, 256, 1024, 2048):
 print("done")
 """
     assert python(code) == "done\n"
+
+
+# --- estimates of 32 distances ---------------------------------------------------------------
+
+
+def bfloat16(x: np.ndarray) -> np.ndarray:
+    return (x.astype(np.float32).view(np.uint32) >> 16).astype(np.uint16)
+
+
+def test_estimates_and_which_are_below(isa: str, rng: np.random.Generator) -> None:
+    for _ in range(50):
+        sums = rng.integers(0, 1 << 20, 32, np.uint32)
+        add, rescale = bfloat16(rng.normal(size=32) * 1e4), bfloat16(rng.normal(size=32) * 10)
+        near, offset, step = (np.float32(x) for x in (rng.random() * 1e5, -rng.random(), 1e-3))
+        wide = [
+            (x.astype(np.uint32) << 16).view(np.float32).astype(np.float64) for x in (add, rescale)
+        ]
+        terms = near.astype(float) + wide[0] + wide[1] * (float(offset) + float(step) * sums)
+        limit = np.float32(np.median(terms))
+        got, below = _kernels.estimate32(isa, sums, add, rescale, near, offset, step, limit)
+        np.testing.assert_allclose(got, terms, rtol=1e-5, atol=1e-2)
+        bits = [bool(below >> v & 1) for v in range(32)]
+        np.testing.assert_array_equal(bits, got < limit)
+
+
+def test_no_estimate_of_a_missing_vector_is_below(isa: str) -> None:
+    sums = np.full(32, 100, np.uint32)
+    add, rescale = bfloat16(np.full(32, np.inf)), bfloat16(np.zeros(32))
+    got, below = _kernels.estimate32(isa, sums, add, rescale, 1.0, -2.0, 0.5, np.inf)
+    assert np.isinf(got).all()
+    assert below == 0

@@ -41,7 +41,7 @@ def main() -> None:
     cache.mkdir(parents=True, exist_ok=True)
 
     def cache_for(library: str) -> Cache:
-        keep = library != "ours" or args.keep_ours
+        keep = not library.startswith("ours") or args.keep_ours
         return Cache(cache, read=keep and not args.rebuild, write=keep)
 
     start = time.perf_counter()

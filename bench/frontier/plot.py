@@ -8,7 +8,14 @@ from statistics import median
 from bench.frontier.report import MODE_MEANS
 from bench.frontier.runner import MODES, Curve
 
-COLOURS = {"ours": "#d62728", "faiss": "#1f77b4", "hnswlib": "#2ca02c", "usearch": "#9467bd"}
+COLOURS = {
+    "ours": "#d62728",
+    "ours-qg": "#8c1c1d",
+    "faiss": "#1f77b4",
+    "hnswlib": "#2ca02c",
+    "usearch": "#9467bd",
+    "symphonyqg": "#ff7f0e",
+}
 STYLES = {"uint8": ("-", "o"), "float16": ("-.", "^"), "float32": ("--", "s")}
 
 
@@ -33,7 +40,7 @@ def plot(curves: list[Curve], title: str, file: Path) -> None:
                 color=colour,
                 marker=marker,
                 markersize=4,
-                linewidth=2 if curve.library == "ours" else 1.3,
+                linewidth=2 if curve.library.startswith("ours") else 1.3,
                 label=curve.name,
             )
             panel.fill_between(

@@ -75,7 +75,7 @@ def at_recall(curve: Curve, mode: str, target: float) -> AtRecall:
 
 def summarise(curves: list[Curve]) -> Summary:
     names = [curve.name for curve in curves]
-    mine = [curve.name for curve in curves if curve.library == "ours"]
+    mine = [curve.name for curve in curves if curve.library.startswith("ours")]
     lines: list[AtRecall] = []
     ratios: list[Ratio] = []
     for mode in MODES:

@@ -127,6 +127,18 @@ py::array_t<uint32_t> call_lut32(const std::string& isa, const py::array_t<uint8
   return out;
 }
 
+// The estimates, and which are below the limit as bits.
+std::pair<py::array_t<float>, uint32_t> call_estimate32(
+    const std::string& isa, const Contiguous<uint32_t>& sums, const Contiguous<uint16_t>& add,
+    const Contiguous<uint16_t>& rescale, float near, float offset, float step, float limit) {
+  require(sums.size() == 32 && add.size() == 32 && rescale.size() == 32,
+          "the arguments must have 32 values");
+  py::array_t<float> out(32);
+  const uint32_t below = table_of(isa).estimate32(sums.data(), add.data(), rescale.data(),
+                                                  {near, offset, step}, limit, out.mutable_data());
+  return {out, below};
+}
+
 py::array_t<uint8_t> call_lut_tables(const std::string& isa, const py::array_t<float>& q,
                                      float scale, size_t repeat) {
   const LutTablesFn kernel = table_of(isa).lut_tables;
@@ -218,6 +230,9 @@ void bind_kernels(py::module_& m) {
       py::arg("isa"), py::arg("x"));
   k.def("lut32", &call_lut32, py::arg("isa"), py::arg("codes").noconvert(),
         py::arg("table").noconvert(), py::arg("repeat") = 1);
+  k.def("estimate32", &call_estimate32, py::arg("isa"), py::arg("sums").noconvert(),
+        py::arg("add").noconvert(), py::arg("rescale").noconvert(), py::arg("near"),
+        py::arg("offset"), py::arg("step"), py::arg("limit"));
   k.def("lut_tables", &call_lut_tables, py::arg("isa"), py::arg("q").noconvert(), py::arg("scale"),
         py::arg("repeat") = 1);
   k.def("signs", &call_signs, py::arg("isa"), py::arg("r").noconvert(), py::arg("c").noconvert(),

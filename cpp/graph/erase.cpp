@@ -66,12 +66,18 @@ void Hnsw::consolidate(const Vectors& base) {
         const auto& kept = selection.select(*computer, candidates, most, true);
         slot_t* to = row(s, level);
         for (size_t i = 0; i < most; ++i) to[i] = i < kept.size() ? kept[i].slot : kNoSlot;
+        changed(s);
       }
     }
   });
   for (slot_t s : gone) free_slot(s);
   erased_count_ = 0;
   if (entry_ != kNoSlot && state_[entry_] == State::free) choose_entry();
+  if (!blocks_) return;
+  for (slot_t s = 0; s < size(); ++s)  // blocks also lead where links do not
+    for (slot_t to : blocks_->links(s))
+      if (to != kNoSlot && state_[to] == State::free) changed(s);
+  repack(base);
 }
 
 // Undoes an insertion that was cut short: nothing may link to the slots any more.
@@ -83,6 +89,7 @@ void Hnsw::unlink(std::span<const slot_t> slots) {
       slot_t* end = begin + max_links(level);
       slot_t* kept = std::remove_if(
           begin, end, [&](slot_t to) { return to != kNoSlot && state_[to] == State::free; });
+      if (kept != end) changed(static_cast<slot_t>(s));
       std::fill(kept, end, kNoSlot);
     }
   choose_entry();

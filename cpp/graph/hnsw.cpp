@@ -44,7 +44,8 @@ std::span<const slot_t> Hnsw::links(slot_t s, int level) const {
 
 size_t Hnsw::memory() const {
   return base_.capacity_bytes() + upper_.capacity_bytes() + upper_at_.capacity_bytes() +
-         levels_.capacity_bytes() + state_.capacity_bytes() + free_.capacity() * sizeof(slot_t);
+         levels_.capacity_bytes() + state_.capacity_bytes() + free_.capacity() * sizeof(slot_t) +
+         (blocks_ ? blocks_->memory() + stale_.capacity_bytes() : 0);
 }
 
 void Hnsw::add_slot(int level) {
@@ -54,6 +55,7 @@ void Hnsw::add_slot(int level) {
   levels_.push_back(static_cast<uint8_t>(level));
   state_.push_back(State::free);
   live_.resize(size());
+  if (blocks_) stale_.push_back(1);
 }
 
 void Hnsw::set_state(slot_t s, State state) {
@@ -99,7 +101,35 @@ void Hnsw::reserve(size_t slots, size_t upper_links) {
   grow(state_, slots);
 }
 
+void Hnsw::use_blocks(const Vectors& base, bool wanted) {
+  if (wanted == has_blocks()) return;
+  blocks_.reset();
+  stale_.release();
+  if (!wanted) return;
+  auto blocks = std::make_unique<NeighborBlocks>(base, max_links(0));
+  stale_.resize(size(), 1);
+  blocks_ = std::move(blocks);
+  repack(base);
+}
+
+void Hnsw::repack(const Vectors& base) {
+  if (!blocks_) return;
+  std::vector<slot_t> nodes;
+  for (size_t s = 0; s < size(); ++s)
+    if (stale_[s]) nodes.push_back(static_cast<slot_t>(s));
+  try {
+    blocks_->pack(base, *this, nodes);
+  } catch (...) {  // no memory, or an interrupt: searches go on without
+    blocks_.reset();
+    stale_.release();
+    throw;
+  }
+  for (slot_t s : nodes) stale_[s] = 0;
+}
+
 void Hnsw::reset() {
+  blocks_.reset();
+  stale_.release();
   base_.release();
   upper_.release();
   upper_at_.release();

@@ -4,11 +4,13 @@
 
 #include <atomic>
 #include <cstdint>
+#include <memory>
 #include <span>
 #include <vector>
 
 #include "base/threads.h"
 #include "flat/flat.h"
+#include "graph/blocks.h"
 
 namespace shortlist {
 
@@ -33,6 +35,11 @@ class Hnsw {
   // Current links of s at `level`, nearest-first order not guaranteed.
   std::span<const slot_t> links(slot_t s, int level) const;
   size_t memory() const;
+
+  // Whether searches go through neighbour blocks; `base` is needed to make them. They are dropped
+  // when making them again fails.
+  bool has_blocks() const { return blocks_ != nullptr; }
+  void use_blocks(const Vectors& base, bool wanted);
 
   // Slots for n new vectors: freed ones first, then fresh ones at the end. Nothing is linked yet.
   std::vector<slot_t> allocate(size_t n);
@@ -81,8 +88,15 @@ class Hnsw {
   void unlink(std::span<const slot_t> slots);
   void choose_entry();
   void walk(DistanceComputer& computer, size_t ef) const;
-  void search_one(DistanceComputer& computer, size_t k, size_t ef, const Admitted& admitted,
-                  std::vector<hit_t>& hits) const;
+  void walk_blocks(const float* query, DistanceComputer& computer, size_t ef) const;
+  slot_t descend(DistanceComputer& computer, float& distance) const;
+  // The level-0 links of s were written; its block is made again by the next repack().
+  void changed(slot_t s) {
+    if (blocks_) stale_[s] = 1;
+  }
+  void repack(const Vectors& base);
+  void search_one(const float* query, DistanceComputer& computer, size_t k, size_t ef,
+                  const Admitted& admitted, std::vector<hit_t>& hits) const;
 
   size_t M_;
   double level_scale_;
@@ -97,6 +111,8 @@ class Hnsw {
   std::atomic<size_t> live_count_ = 0;
   std::vector<slot_t> free_;
   size_t erased_count_ = 0;
+  std::unique_ptr<NeighborBlocks> blocks_;
+  Array<uint8_t> stale_;  // by slot, while there are blocks
 };
 
 }  // namespace shortlist

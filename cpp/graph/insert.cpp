@@ -114,6 +114,7 @@ struct Hnsw::Inserter {
         slot_t* row = graph.row(s, l);
         for (const Neighbor& n : w.chosen[static_cast<size_t>(l)]) *row++ = n.slot;
       }
+      graph.changed(s);
     }
     for (int l = 0; l < levels; ++l)
       for (const Neighbor& n : w.chosen[static_cast<size_t>(l)]) link_back(n, s, l, w);
@@ -124,6 +125,7 @@ struct Hnsw::Inserter {
     const Held held(*this, n.slot);
     const auto links = graph.links(n.slot, level);
     slot_t* row = graph.row(n.slot, level);
+    graph.changed(n.slot);
     const size_t most = graph.max_links(level);
     if (links.size() < most) {
       row[links.size()] = s;
@@ -164,9 +166,11 @@ void Hnsw::insert(const Vectors& base, std::span<const slot_t> slots, const Prog
   } catch (...) {
     *completed = done;
     unlink(slots.subspan(done));
+    repack(base);
     throw;
   }
   *completed = done;
+  repack(base);
 }
 
 }  // namespace shortlist

@@ -9,6 +9,7 @@
 
 #include "base/memory.h"
 #include "base/topk.h"
+#include "graph/blocks.h"
 
 namespace shortlist {
 
@@ -59,6 +60,7 @@ class Visited {
       value_ = 1;
     }
   }
+  bool test(slot_t s) const { return marks_[s] == value_; }
   bool test_and_set(slot_t s) {
     const bool seen = marks_[s] == value_;
     marks_[s] = value_;
@@ -72,10 +74,12 @@ class Visited {
 
 // One per thread, kept between searches.
 struct Walk {
-  CandidatePool pool;
+  CandidatePool pool, estimated;
+  NeighborBlocks::Query query;
   Visited visited;
   std::vector<slot_t> fresh;
   std::vector<float> distances;
+  std::vector<uint32_t> below;
 
   void make_room(size_t links) {
     if (fresh.size() >= links) return;

@@ -1,4 +1,5 @@
 #include <algorithm>
+#include <bit>
 #include <cmath>
 #include <mutex>
 
@@ -42,6 +43,16 @@ struct Hnsw::Admitted {
   mutable std::vector<slot_t> listing;
 };
 
+// The nearest node of level 0 that the levels above lead to.
+slot_t Hnsw::descend(DistanceComputer& computer, float& distance) const {
+  Walk& walk = Walk::of_this_thread();
+  slot_t at = entry_;
+  computer.score(&at, 1, &distance);
+  for (int level = max_level_; level > 0; --level)
+    walk_greedily(walk, computer, at, distance, M_, [&](slot_t s) { return links(s, level); });
+  return at;
+}
+
 // Leaves the ef nearest nodes in this thread's walk.
 void Hnsw::walk(DistanceComputer& computer, size_t ef) const {
   Walk& walk = Walk::of_this_thread();
@@ -49,31 +60,84 @@ void Hnsw::walk(DistanceComputer& computer, size_t ef) const {
     walk.pool.reset(0);
     return;
   }
-  slot_t at = entry_;
   float distance;
-  computer.score(&at, 1, &distance);
-  for (int level = max_level_; level > 0; --level)
-    walk_greedily(walk, computer, at, distance, M_, [&](slot_t s) { return links(s, level); });
+  const slot_t at = descend(computer, distance);
   const size_t row_links = 2 * M_;
   walk_level(
       walk, computer, at, distance, ef, size(), row_links, [&](slot_t s) { return links(s, 0); },
       [&](slot_t s) { prefetch(base_.data() + size_t{s} * row_links); });
 }
 
+// As walk, through blocks: candidates wait by estimated distance, and those that were expanded,
+// whose distance is exact, are left in the pool.
+//
+// A node is a candidate again each time another one estimates it nearer than the pool's last: the
+// least of several estimates tells more than the first. Expanding lags kAhead choices behind, so
+// that the rows chosen have arrived.
+void Hnsw::walk_blocks(const float* query, DistanceComputer& computer, size_t ef) const {
+  constexpr size_t kAhead = 3;
+  Walk& walk = Walk::of_this_thread();
+  CandidatePool &candidates = walk.estimated, &found = walk.pool;
+  candidates.reset(ef);
+  found.reset(ef + kAhead);
+  if (entry_ == kNoSlot) return;
+  blocks_->prepare(query, walk.query);
+  float near;
+  const slot_t start = descend(computer, near);
+  walk.visited.reset(size());
+  walk.make_room(blocks_->width());
+  walk.below.resize(std::max(walk.below.size(), blocks_->blocks()));
+  float* const estimates = walk.distances.data();
+  candidates.push(near, start);
+  slot_t chosen[kAhead + 1];
+  size_t waiting = 0;
+  for (size_t cursor = 0;;) {
+    for (; waiting <= kAhead && cursor < candidates.size(); ++cursor) {
+      if (candidates.expanded(cursor)) continue;
+      candidates.expand(cursor);
+      const slot_t s = candidates.slot(cursor);
+      if (walk.visited.test_and_set(s)) continue;
+      blocks_->prefetch_row(s);
+      chosen[waiting++] = s;
+    }
+    if (waiting == 0) return;
+    const slot_t s = chosen[0];
+    std::copy(chosen + 1, chosen + waiting--, chosen);
+    near = computer.score_code(blocks_->code(s));
+    found.push(near, s);
+    blocks_->estimate(walk.query, s, near, candidates.worst(), estimates, walk.below.data());
+    const slot_t* links = blocks_->links(s).data();
+    for (size_t b = 0; b < blocks_->blocks(); ++b)
+      for (uint32_t below = walk.below[b]; below; below &= below - 1) {
+        const size_t i = b * kBlockVectors + static_cast<size_t>(std::countr_zero(below));
+        if (!walk.visited.test(links[i]))
+          cursor = std::min(cursor, candidates.push(estimates[i], links[i]));
+      }
+  }
+}
+
 // The walk ignores the filter and keeps ef / selectivity candidates, so that about ef of them
 // pass. Where that costs more than scoring every admitted slot, those are scored instead, and
 // likewise where the walk ended with fewer results than there are.
-void Hnsw::search_one(DistanceComputer& computer, size_t k, size_t ef, const Admitted& admitted,
-                      std::vector<hit_t>& hits) const {
+void Hnsw::search_one(const float* query, DistanceComputer& computer, size_t k, size_t ef,
+                      const Admitted& admitted, std::vector<hit_t>& hits) const {
   const size_t want = std::min(k, admitted.count);
   const auto widened =
       static_cast<size_t>(std::ceil(static_cast<double>(std::max(ef, k)) / admitted.selectivity));
   if (admitted.all || widened * M_ < admitted.count) {
-    walk(computer, std::min(widened, size()));
     const CandidatePool& pool = Walk::of_this_thread().pool;
-    for (size_t i = 0; i < pool.size() && hits.size() < want; ++i)
-      if (admitted[pool.slot(i)]) hits.push_back(make_hit(pool.distance(i), pool.slot(i)));
-    if (hits.size() == want) return;
+    const auto take = [&] {
+      hits.clear();
+      for (size_t i = 0; i < pool.size() && hits.size() < want; ++i)
+        if (admitted[pool.slot(i)]) hits.push_back(make_hit(pool.distance(i), pool.slot(i)));
+      return hits.size() == want;
+    };
+    if (blocks_) {
+      walk_blocks(query, computer, std::min(widened, size()));
+      if (take()) return;
+    }
+    walk(computer, std::min(widened, size()));
+    if (take()) return;
   }
   TopK top(want);
   flat::scan(computer, admitted.list().data(), admitted.list().size(), top);
@@ -88,10 +152,13 @@ void Hnsw::search(const Vectors& base, const Rows& queries, size_t k, size_t ef,
   const Matrix<const float> floats{as_floats(queries, scratch), queries.n, queries.d};
   parallel_for(queries.n, {}, [&](size_t begin, size_t end, size_t) {
     const auto computer = base.computer();
+    std::vector<float> compared;
     for (size_t i = begin; i < end; ++i) {
       if (!finite(floats.row(i), floats.cols)) continue;
       computer->set_query(floats.row(i));
-      search_one(*computer, k, ef, admitted, hits[i]);
+      compared.assign(floats.row(i), floats.row(i) + floats.cols);
+      base.codec.as_compared(compared.data());
+      search_one(compared.data(), *computer, k, ef, admitted, hits[i]);
     }
   });
 }

@@ -72,6 +72,13 @@ void IndexHNSW::restore_names(std::vector<id_t> ids, id_t next) {
   names_ = std::move(names);
 }
 
+void IndexHNSW::use_neighbor_blocks(bool wanted) {
+  const std::lock_guard hold(lock());
+  const std::lock_guard hold_storage(storage->lock());
+  check_storage();
+  hnsw->use_blocks(storage->vectors(), wanted);
+}
+
 void IndexHNSW::do_train(const Rows& x) { storage->train(x); }
 
 void IndexHNSW::do_add(const Rows& x, const AddOptions& options) { insert(x, nullptr, options); }
@@ -232,8 +239,10 @@ size_t IndexHNSW::do_remove(const Selector& sel) {
 }
 
 void IndexHNSW::do_reset() {
+  const bool blocks = hnsw->has_blocks();
   storage->reset();
   hnsw->reset();
+  hnsw->use_blocks(storage->vectors(), blocks);
   names_ = {};
 }
 

@@ -29,6 +29,10 @@ class IndexHNSW : public Index {
   void check_compatible_for_merge(const Index& other) const override;
   size_t sa_code_size() const override { return storage->sa_code_size(); }
 
+  // Whether searches go through neighbour blocks, see graph/blocks.h: faster, for more memory.
+  bool neighbor_blocks() const { return hnsw->has_blocks(); }
+  void use_neighbor_blocks(bool wanted);
+
   // Replaces the vectors of ids that are present; the ids stay.
   void update_vectors(const Rows& x, const id_t* ids, const AddOptions& options = {});
 

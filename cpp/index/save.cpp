@@ -89,6 +89,7 @@ class Saver {
     fields["max_level"] = text(graph.max_level());
     fields["entry_point"] = text(graph.entry_point());
     fields["next_id"] = text(names.next);
+    if (graph.has_blocks()) fields["neighbor_blocks"] = "1";
     io::write_fields(out_, at, fields);
     save(*index.storage, at + "/storage");
     save_links(graph, at);
@@ -147,6 +148,7 @@ class Record {
  public:
   Record(ContainerReader& in, const std::string& at) : at_(at), fields_(io::read_fields(in, at)) {}
 
+  bool has(const std::string& key) const { return fields_.count(key) > 0; }
   const std::string& word(const std::string& key) const {
     const auto it = fields_.find(key);
     if (it == fields_.end()) throw CorruptIndexError(text("'", at_, "' has no field '", key, "'"));
@@ -279,6 +281,7 @@ class Loader {
     if (ids.empty() && graph.live() != graph.size())
       throw CorruptIndexError("the graph lost vectors but kept no ids");
     index->restore_names(std::move(ids), record.number<id_t>("next_id", 0));
+    if (record.has("neighbor_blocks")) index->use_neighbor_blocks(true);  // made, not stored
     return index;
   }
 

@@ -48,6 +48,7 @@ Table make(Isa isa) {
   lut::add_reference(t);
   oddint::add_reference(t);
   hadamard::add_reference(t);
+  estimate::add_reference(t);
 #if defined(SHORTLIST_ISA_AVX2)
   if (isa == Isa::avx2 || isa == Isa::avx512) {
     l2::add_avx2(t);
@@ -57,6 +58,7 @@ Table make(Isa isa) {
     lut::add_avx2(t);
     oddint::add_avx2(t);
     hadamard::add_avx2(t);
+    estimate::add_avx2(t);
   }
 #endif
 #if defined(SHORTLIST_ISA_AVX512)

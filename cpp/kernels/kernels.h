@@ -72,6 +72,16 @@ using SignsFn = SignSums (*)(const float* r, const float* c, size_t n, uint8_t* 
 // are added and subtracted for h = 1, 2, 4, ..., so that every ISA gives the same bits.
 using HadamardFn = void (*)(const float* factors, float* x, size_t n);
 
+// out[v] = near + add[v] + rescale[v] * (offset + step * sums[v]) of 32 vectors, add and rescale
+// being bfloat16; bit v of the result is whether out[v] < limit. In f32, in an order each ISA
+// chooses; sums are below 2^31.
+struct EstimateTerms {
+  float near, offset, step;
+};
+using Estimate32Fn = uint32_t (*)(const uint32_t* sums, const uint16_t* add,
+                                  const uint16_t* rescale, const EstimateTerms& terms, float limit,
+                                  float* out);
+
 struct Table {
   RowsFn rows[kRowsOps];
   DotF32Fn dot_f32;
@@ -82,6 +92,7 @@ struct Table {
   LutTablesFn lut_tables;
   SignsFn signs;
   HadamardFn hadamard;
+  Estimate32Fn estimate32;
 };
 
 // What each ISA's files offer; an absent function is taken from the level below.
@@ -126,6 +137,11 @@ void add_avx2(Table&);
 void add_avx512(Table&);
 void add_neon(Table&);
 }  // namespace hadamard
+
+namespace estimate {
+void add_reference(Table&);
+void add_avx2(Table&);
+}  // namespace estimate
 
 // The table in use, chosen once: the best level this machine runs, or SHORTLIST_ISA.
 const Table& active();

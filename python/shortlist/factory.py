@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from difflib import get_close_matches
 from typing import Any, NoReturn, Protocol
 
@@ -26,7 +26,7 @@ def index_factory(d: int, description: str, metric: int = _core.METRIC_L2) -> An
 
     d: dimensions of the vectors, at least 1.
     description: for example "Flat", "SQ8", "HNSW32", "HNSW32,SQfp16", "IDMap2,HNSW32,Flat" or
-        "HNSW32,SQ8,Refine(Flat)".
+        "HNSW32,SQ8,Refine(Flat)"; beyond faiss "HNSW32,QG", which turns neighbor_blocks on.
     metric: METRIC_L2 (default) or METRIC_INNER_PRODUCT.
 
     Returns the class that faiss returns for the same string. Raises FactoryError (a ValueError
@@ -80,17 +80,26 @@ class Codec:
 class Hnsw:
     M: int
     codec: Codec
+    blocks: bool = False
 
     def build(self, d: int, metric: int, dtype: str = "float32") -> Any:
+        index: Any
         if self.codec.qtype is None:
-            return _core.IndexHNSWFlat(d, self.M, metric, dtype=dtype)
-        return _core.IndexHNSWSQ(d, self.codec.quantizer_type(), self.M, metric)
+            index = _core.IndexHNSWFlat(d, self.M, metric, dtype=dtype)
+        else:
+            index = _core.IndexHNSWSQ(d, self.codec.quantizer_type(), self.M, metric)
+        index.neighbor_blocks = self.blocks
+        return index
 
     def bytes_per_vector(self, d: int, dtype: str = "float32") -> float:
         # 2M links of 4 bytes on the ground level, M on each higher one (1 / (M - 1) of the
         # vectors reach each), and the level, its place and a state.
         links = 4 * (2 * self.M + self.M / (self.M - 1))
-        return self.codec.bytes_per_vector(d, dtype) + links + 6
+        code = self.codec.bytes_per_vector(d, dtype)
+        # Rows of 32 one-bit codes with 8 bytes for each link, and the vector's own code again.
+        padded = -(-d // 64) * 64
+        rows = -(-2 * self.M // 32) * 32 * (padded / 8 + 8) + code if self.blocks else 0
+        return code + links + 6 + rows
 
     def stores_flat(self) -> bool:
         return self.codec.stores_flat()
@@ -149,7 +158,8 @@ _CODECS = {
     "SQ8_direct_signed": Codec("8bit_direct_signed", 1),
 }
 _KNOWN_FORMS = (
-    "Flat, SQ8, SQfp16, SQ8_direct, SQ8_direct_signed, HNSW<M> and HNSW<M>,<codec>; "
+    "Flat, SQ8, SQfp16, SQ8_direct, SQ8_direct_signed, HNSW<M> and HNSW<M>,<codec>, "
+    "both with ,QG for neighbour blocks; "
     "IDMap,... or IDMap2,... around them; ...,RFlat or ...,Refine(<codec>) behind them"
 )
 
@@ -209,6 +219,11 @@ class _Parser:
         if len(parts) > 1 and last.text.startswith("Refine(") and last.text.endswith(")"):
             inner = _Part(last.text[len("Refine(") : -1], last.position + len("Refine("))
             return Refine(self.index(parts[:-1]), self.codec(inner), flat_class=False)
+        if len(parts) > 1 and last.text == "QG":
+            plan = self.structure(parts[:-1])
+            if isinstance(plan, Hnsw):
+                return replace(plan, blocks=True)
+            self.fail(f"has 'QG' at position {last.position}: it must stand behind an HNSW")
         return self.structure(parts)
 
     def structure(self, parts: list[_Part]) -> Plan:
@@ -310,7 +325,8 @@ def _shown(text: str) -> str:
 
 def _closest(text: str) -> str | None:
     """A known part that looks like `text`, with the digits of `text` where they are a number."""
-    parts = {name.lower(): name for name in (*_CODECS, "IDMap", "IDMap2", "RFlat", "Refine(Flat)")}
+    known = (*_CODECS, "QG", "IDMap", "IDMap2", "RFlat", "Refine(Flat)")
+    parts = {name.lower(): name for name in known}
     text = text[:60]
     stripped = text.strip()
     letters = re.fullmatch(r"([A-Za-z]{3,6})[ =-]?(\d{0,4})", stripped, re.ASCII)

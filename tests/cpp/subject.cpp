@@ -36,6 +36,18 @@ const std::vector<Kind>& kinds() {
       {"HNSW f16", graph, [hnsw](size_t d, Metric m) { return hnsw(d, m, DType::f16); }},
       {"HNSW u8", graph, [hnsw](size_t d, Metric m) { return hnsw(d, m, DType::u8); }},
       {"HNSW i8", graph, [hnsw](size_t d, Metric m) { return hnsw(d, m, DType::i8); }},
+      {"HNSW blocks", graph,
+       [hnsw](size_t d, Metric m) {
+         auto index = hnsw(d, m, DType::f32);
+         index->use_neighbor_blocks(true);
+         return index;
+       }},
+      {"HNSW u8 blocks", graph,
+       [hnsw](size_t d, Metric m) {
+         auto index = hnsw(d, m, DType::u8);
+         index->use_neighbor_blocks(true);
+         return index;
+       }},
       {"HNSW SQ8", graph,
        [](size_t d, Metric m) {
          auto index = std::make_shared<IndexHNSWSQ>(d, QuantizerType::qt_8bit, 8, m);

@@ -5,12 +5,13 @@ from __future__ import annotations
 from bench.frontier.contenders.base import Contender, Spec
 from bench.frontier.contenders.faiss import Faiss
 from bench.frontier.contenders.hnswlib import Hnswlib
-from bench.frontier.contenders.ours import Ours
+from bench.frontier.contenders.ours import Ours, OursBlocks
 from bench.frontier.contenders.symphonyqg import SymphonyQG
 from bench.frontier.contenders.usearch import Usearch
 
 CONTENDERS: dict[str, type[Contender]] = {
     "ours": Ours,
+    "ours-qg": OursBlocks,
     "faiss": Faiss,
     "hnswlib": Hnswlib,
     "usearch": Usearch,

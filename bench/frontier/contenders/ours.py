@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from pathlib import Path
+
 import numpy as np
 
 from bench.frontier.contenders.base import Contender
@@ -26,3 +28,19 @@ class Ours(Faiss):
 
     def details(self) -> str:
         return str(self.lib.simd_level())
+
+
+class OursBlocks(Ours):
+    """With neighbour blocks."""
+
+    title = "shortlist QG"
+
+    def build(self, base: np.ndarray, threads: int) -> None:
+        super().build(base, threads)
+        self.lib.omp_set_num_threads(threads)
+        self.index.neighbor_blocks = True
+        self.lib.omp_set_num_threads(1)
+
+    def load(self, path: Path) -> None:
+        super().load(path)
+        self.index.neighbor_blocks = True  # the file is faiss's, which has no place for it

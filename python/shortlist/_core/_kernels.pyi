@@ -22,6 +22,16 @@ def dot_s16(
     b: numpy.typing.NDArray[numpy.int16],
     repeat: typing.SupportsIndex = 1,
 ) -> numpy.typing.NDArray[numpy.int32]: ...
+def estimate32(
+    isa: str,
+    sums: numpy.typing.NDArray[numpy.uint32],
+    add: numpy.typing.NDArray[numpy.uint16],
+    rescale: numpy.typing.NDArray[numpy.uint16],
+    near: float,
+    offset: float,
+    step: float,
+    limit: float,
+) -> tuple[numpy.typing.NDArray[numpy.float32], int]: ...
 def hadamard(
     isa: str,
     factors: numpy.typing.NDArray[numpy.float32] | None,

@@ -1,0 +1,60 @@
+// Neighbour blocks: a node's vector, its links and one-bit codes of what they lead to, in one row
+// of memory, so that a step of a search waits for one place (SymphonyQG: Gou et al. 2024,
+// arXiv 2411.12229). Links and codes here are copies, made again when the graph changes.
+#pragma once
+
+#include <cstdint>
+#include <span>
+#include <vector>
+
+#include "base/memory.h"
+#include "codec/oddint/lookup.h"
+#include "codec/oddint/rotation.h"
+#include "flat/flat.h"
+
+namespace shortlist {
+
+class Hnsw;
+
+class NeighborBlocks {
+ public:
+  NeighborBlocks(const Vectors& base, size_t links);
+
+  size_t memory() const { return rows_.capacity_bytes(); }
+  // Rows are full: the nearest of the links' own links stand where a node has fewer of its own.
+  size_t width() const { return blocks_ * kBlockVectors; }
+  size_t blocks() const { return blocks_; }       // of 32 links, in a row
+  std::span<const slot_t> links(slot_t s) const;  // of width(); kNoSlot where there are too few
+  const std::byte* code(slot_t s) const { return row(s) + code_at_; }
+  void prefetch_row(slot_t s) const;
+
+  // Writes the rows of `nodes` from the graph as it is, in parallel; the first of a new size.
+  void pack(const Vectors& base, const Hnsw& graph, std::span<const slot_t> nodes);
+
+  // A query made ready for estimates.
+  struct Query {
+    std::vector<float> rotated;
+    QueryTable table;
+  };
+  void prepare(const float* q, Query& query) const;
+  // Distances of all links of s, told from the query's exact distance to s; +inf where there is
+  // none. `out` holds width() floats; bit v of below[b] is whether that of link 32b + v is below
+  // `limit`.
+  void estimate(const Query& query, slot_t s, float near, float limit, float* out,
+                uint32_t* below) const;
+
+ private:
+  struct Packer;
+  const std::byte* row(slot_t s) const { return rows_.data() + size_t{s} * row_size_; }
+  std::byte* row(slot_t s) { return rows_.data() + size_t{s} * row_size_; }
+
+  const Metric metric_;
+  const size_t code_size_, blocks_;
+  const Rotation rotation_;
+  // A row: of each block 32 codes and the 32 addends and 32 factors, as bfloat16; then the links;
+  // then the node's own code.
+  size_t block_bytes_, links_at_, code_at_, row_size_;
+  Array<std::byte> rows_;
+};
+
+}  // namespace shortlist
