@@ -219,9 +219,19 @@ def test_an_interrupted_add_keeps_a_usable_index(rng, threads):
 
     with pytest.raises(KeyError):
         index.add(x[500:], progress=stop)
-    assert 500 <= index.ntotal < 4000
-    D, _ = index.search(x[: index.ntotal : 7], 1)
-    assert (D == 0).mean() > 0.98
+    kept = index.ntotal
+    assert 500 <= kept < 4000
+    assert index.neighbor_blocks
+
+    def found(rows):
+        return np.mean(index.search(x[rows], 1)[0] == 0)
+
+    assert found(np.arange(0, kept, 7)) > 0.98  # without blocks, which were not made again
+    index.remove_ids(np.arange(0, kept, 2))  # many enough to be routed around
+    assert found(np.arange(1, kept, 8)) > 0.98
+    index.add(x[kept:])
+    assert found(np.arange(1, kept, 8)) > 0.98
+    assert found(np.arange(kept, 4000, 9)) > 0.98
 
 
 def test_tuning(rng):

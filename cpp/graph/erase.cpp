@@ -36,6 +36,7 @@ void Hnsw::free_slot(slot_t s) {
 void Hnsw::consolidate(const Vectors& base) {
   const std::vector<slot_t> gone = erased_slots();
   if (gone.empty()) return;
+  packed_ = false;
   const auto erased = [&](slot_t s) { return state_[s] == State::erased; };
   constexpr size_t kGrain = 256;
   parallel_for(size(), {.grain = kGrain}, [&](size_t begin, size_t end, size_t) {
@@ -74,9 +75,10 @@ void Hnsw::consolidate(const Vectors& base) {
   erased_count_ = 0;
   if (entry_ != kNoSlot && state_[entry_] == State::free) choose_entry();
   if (!blocks_) return;
-  for (slot_t s = 0; s < size(); ++s)  // blocks also lead where links do not
-    for (slot_t to : blocks_->links(s))
-      if (to != kNoSlot && state_[to] == State::free) changed(s);
+  for (slot_t s = 0; s < size(); ++s)  // rows also lead where links do not
+    if (!stale_[s])
+      for (slot_t to : blocks_->links(s))
+        if (to != kNoSlot && state_[to] == State::free) changed(s);
   repack(base);
 }
 

@@ -99,16 +99,20 @@ void Hnsw::reserve(size_t slots, size_t upper_links) {
   grow(upper_at_, slots);
   grow(levels_, slots);
   grow(state_, slots);
+  if (blocks_) grow(stale_, slots);
 }
 
 void Hnsw::use_blocks(const Vectors& base, bool wanted) {
-  if (wanted == has_blocks()) return;
-  blocks_.reset();
-  stale_.release();
-  if (!wanted) return;
-  auto blocks = std::make_unique<NeighborBlocks>(base, max_links(0));
-  stale_.resize(size(), 1);
-  blocks_ = std::move(blocks);
+  if (wanted && !blocks_) {
+    auto blocks = std::make_unique<NeighborBlocks>(base, max_links(0));
+    stale_.resize(size(), 1);
+    blocks_ = std::move(blocks);
+    packed_ = false;
+  }
+  if (!wanted) {
+    blocks_.reset();
+    stale_.release();
+  }
   repack(base);
 }
 
@@ -117,14 +121,10 @@ void Hnsw::repack(const Vectors& base) {
   std::vector<slot_t> nodes;
   for (size_t s = 0; s < size(); ++s)
     if (stale_[s]) nodes.push_back(static_cast<slot_t>(s));
-  try {
-    blocks_->pack(base, *this, nodes);
-  } catch (...) {  // no memory, or an interrupt: searches go on without
-    blocks_.reset();
-    stale_.release();
-    throw;
-  }
+  packed_ = false;
+  blocks_->pack(base, *this, nodes);
   for (slot_t s : nodes) stale_[s] = 0;
+  packed_ = true;
 }
 
 void Hnsw::reset() {

@@ -36,8 +36,8 @@ class Hnsw {
   std::span<const slot_t> links(slot_t s, int level) const;
   size_t memory() const;
 
-  // Whether searches go through neighbour blocks; `base` is needed to make them. They are dropped
-  // when making them again fails.
+  // Whether searches go through neighbour blocks; `base` is needed to make them. Where that was cut
+  // short, by an interrupt or for want of memory, searches do without until it succeeds.
   bool has_blocks() const { return blocks_ != nullptr; }
   void use_blocks(const Vectors& base, bool wanted);
 
@@ -90,7 +90,8 @@ class Hnsw {
   void walk(DistanceComputer& computer, size_t ef) const;
   void walk_blocks(const float* query, DistanceComputer& computer, size_t ef) const;
   slot_t descend(DistanceComputer& computer, float& distance) const;
-  // The level-0 links of s were written; its block is made again by the next repack().
+  // The level-0 links of s were written; its block is made again by the next repack(), and no
+  // block is used before.
   void changed(slot_t s) {
     if (blocks_) stale_[s] = 1;
   }
@@ -113,6 +114,7 @@ class Hnsw {
   size_t erased_count_ = 0;
   std::unique_ptr<NeighborBlocks> blocks_;
   Array<uint8_t> stale_;  // by slot, while there are blocks
+  bool packed_ = false;   // no row is stale
 };
 
 }  // namespace shortlist

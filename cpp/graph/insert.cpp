@@ -152,6 +152,7 @@ void Hnsw::insert(const Vectors& base, std::span<const slot_t> slots, const Prog
                   size_t* completed) {
   // States are written before any thread can reach the slots.
   for (slot_t s : slots) set_state(s, State::live);
+  packed_ = false;
   const size_t threads = std::min(num_threads(), slots.size());
   Inserter inserter(*this, base, threads > 1);
   std::vector<std::unique_ptr<Inserter::Worker>> workers(std::max<size_t>(threads, 1));
@@ -166,8 +167,7 @@ void Hnsw::insert(const Vectors& base, std::span<const slot_t> slots, const Prog
   } catch (...) {
     *completed = done;
     unlink(slots.subspan(done));
-    repack(base);
-    throw;
+    throw;  // without repack, which would take its time
   }
   *completed = done;
   repack(base);

@@ -132,7 +132,7 @@ void Hnsw::search_one(const float* query, DistanceComputer& computer, size_t k, 
         if (admitted[pool.slot(i)]) hits.push_back(make_hit(pool.distance(i), pool.slot(i)));
       return hits.size() == want;
     };
-    if (blocks_) {
+    if (blocks_ && packed_) {
       walk_blocks(query, computer, std::min(widened, size()));
       if (take()) return;
     }
