@@ -182,7 +182,8 @@ void bind_hnsw(py::module_& m) {
           "remove_ids and update_vectors; save keeps the setting, and opening makes the blocks "
           "anew; faiss's files do not have it.\n\n"
           "Source: SymphonyQG (arXiv 2411.12229), with RaBitQ codes (arXiv 2405.12497). Making "
-          "them may raise MemoryError; the index then is as it was without.")
+          "them may raise MemoryError or be interrupted; searches then do without, until the next "
+          "change of the index or setting this again makes them.")
       .def(
           "update_vectors",
           [](IndexHNSW& self, const ArrayLike& keys, const ArrayLike& x) {

@@ -28,7 +28,7 @@ class NeighborBlocks {
   const std::byte* code(slot_t s) const { return row(s) + code_at_; }
   void prefetch_row(slot_t s) const;
 
-  // Writes the rows of `nodes` from the graph as it is, in parallel; the first of a new size.
+  // Writes the rows of `nodes` from the graph as it is, in parallel.
   void pack(const Vectors& base, const Hnsw& graph, std::span<const slot_t> nodes);
 
   // A query made ready for estimates.

@@ -31,7 +31,7 @@ class CandidatePool {
   float worst() const { return worst_; }
 
   static constexpr size_t kRejected = SIZE_MAX;
-  // The position taken, or kRejected. NaN is rejected; a slot must be offered once only.
+  // The position taken, or kRejected. NaN is rejected; a slot offered twice stands twice.
   size_t push(float distance, slot_t slot) {
     if (!(distance < worst_)) return kRejected;
     const uint64_t entry = static_cast<uint64_t>(sortable(distance)) << 32 | uint64_t{slot} << 1;
