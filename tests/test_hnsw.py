@@ -97,12 +97,14 @@ def test_recall_does_not_depend_on_batches_and_threads(l2, rng, threads, count, 
     assert l2.recall(index.search(q, 10)[1], q, x) > 0.97
 
 
-def test_one_thread_builds_the_same_graph_again(rng, threads):
+@pytest.mark.parametrize("int8", [False, True])
+def test_one_thread_builds_the_same_graph_again(rng, threads, int8):
     threads(1)
     x, q = clustered(rng, 1500), clustered(rng, 200)
     results = []
-    for batches in (1, 1, 5):
+    for batches in (1, 1, 1 if int8 else 5):  # the grid of codes is that of the vectors seen
         index = shortlist.IndexHNSWFlat(D, 4)  # few links: another graph would answer otherwise
+        index.int8_traversal = int8
         for part in np.array_split(x, batches):
             index.add(part)
         results.append((index.search(q, 10), index.hnsw.entry_point, index.hnsw.max_level))

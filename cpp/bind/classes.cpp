@@ -184,6 +184,20 @@ void bind_hnsw(py::module_& m) {
           "Source: SymphonyQG (arXiv 2411.12229), with RaBitQ codes (arXiv 2405.12497). Making "
           "them may raise MemoryError or be interrupted; searches then do without, until the next "
           "change of the index or setting this again makes them.")
+      .def_property(
+          "int8_traversal", [](const IndexHNSW& self) { return self.int8_traversal(); },
+          [](IndexHNSW& self, bool wanted) {
+            const Unlocked unlocked;
+            self.use_int8_traversal(wanted);
+          },
+          "Whether the graph may be built and walked by int8 codes kept beside the vectors (bool; "
+          "True for float32 vectors): a quarter of the memory traffic, for d bytes more per "
+          "vector. The distances returned, and which of the vectors found are the nearest, come "
+          "from the vectors. Codes are used from 256 vectors on, all finite, where a sample shows "
+          "that they tell neighbours apart, and that is looked at again when the index has "
+          "doubled; repr says whether they are in use. Set it before add: setting it later "
+          "keeps the links. Saved with the index; faiss's files have no place for it.\n\n"
+          "Source: scalar quantisation with reordering, as in VSAG (arXiv 2503.17911) and glass.")
       .def(
           "update_vectors",
           [](IndexHNSW& self, const ArrayLike& keys, const ArrayLike& x) {

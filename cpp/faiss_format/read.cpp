@@ -204,7 +204,7 @@ class Reader {
                    name_of(storage->metric_type)));
     auto index = std::make_shared<Graph>(std::move(storage), links_per_node(stored));
     restore(*index->hnsw, stored);
-    index->restore_names({}, static_cast<id_t>(h.n));
+    index->restore({}, static_cast<id_t>(h.n), index->int8_traversal());
     return index;
   }
 

@@ -116,6 +116,13 @@ void Hnsw::use_blocks(const Vectors& base, bool wanted) {
   repack(base);
 }
 
+void Hnsw::renew_blocks(const Vectors& base) {
+  if (!blocks_) return;
+  blocks_ = std::make_unique<NeighborBlocks>(base, max_links(0));
+  std::fill(stale_.begin(), stale_.end(), uint8_t{1});
+  packed_ = false;
+}
+
 void Hnsw::repack(const Vectors& base) {
   if (!blocks_) return;
   std::vector<slot_t> nodes;

@@ -40,9 +40,15 @@ class Hnsw {
   // short, by an interrupt or for want of memory, searches do without until it succeeds.
   bool has_blocks() const { return blocks_ != nullptr; }
   void use_blocks(const Vectors& base, bool wanted);
+  // The codes of `base` are others than before: blocks, if any, wait to be made from them.
+  void renew_blocks(const Vectors& base);
 
   // Slots for n new vectors: freed ones first, then fresh ones at the end. Nothing is linked yet.
   std::vector<slot_t> allocate(size_t n);
+  // Takes back slots that were allocated and will not be inserted.
+  void release(std::span<const slot_t> slots) {
+    free_.insert(free_.end(), slots.begin(), slots.end());
+  }
   // Links slots whose vectors are in the store. On an exception (interrupt, memory) the first
   // `*completed` slots are linked, the others are freed again. One thread: same input, same graph.
   void insert(const Vectors& base, std::span<const slot_t> slots, const ProgressFn* progress,
@@ -55,9 +61,10 @@ class Hnsw {
   void reset();
 
   // The k nearest live slots per query that `allowed` admits, sorted by (distance, slot).
-  // Internal distances; a query with NaN or Inf has none. ef is raised to k.
-  void search(const Vectors& base, const Rows& queries, size_t k, size_t ef, const Bitmap* allowed,
-              std::vector<hit_t>* hits) const;
+  // Internal distances; a query with NaN or Inf has none. ef is raised to k. The graph is walked
+  // by `base`; distances, and which are the nearest of those found, come from `exact`.
+  void search(const Vectors& base, const Vectors& exact, const Rows& queries, size_t k, size_t ef,
+              const Bitmap* allowed, std::vector<hit_t>* hits) const;
   // Live slots found with distance < radius: from the ef nearest, all that links within the
   // radius reach.
   void range_search(const Vectors& base, const Rows& queries, float radius, size_t ef,
@@ -96,7 +103,8 @@ class Hnsw {
     if (blocks_) stale_[s] = 1;
   }
   void repack(const Vectors& base);
-  void search_one(const float* query, DistanceComputer& computer, size_t k, size_t ef,
+  struct Computers;
+  void search_one(const float* query, const Computers& computers, size_t k, size_t ef,
                   const Admitted& admitted, std::vector<hit_t>& hits) const;
 
   size_t M_;

@@ -116,49 +116,92 @@ void Hnsw::walk_blocks(const float* query, DistanceComputer& computer, size_t ef
   }
 }
 
+// What tells distances on the way, and what tells them in the end; one where they are the same.
+struct Hnsw::Computers {
+  Computers(const Vectors& base, const Vectors& exact)
+      : walking(base.computer()),
+        own(&base.store == &exact.store ? nullptr : exact.computer()),
+        exact(own ? *own : *walking) {}
+  void set_query(const float* q) {
+    walking->set_query(q);
+    if (own) own->set_query(q);
+  }
+  // The fewest candidates a walk keeps: those that rounding moves in and out of the k nearest too.
+  size_t least(size_t k) const { return own ? k + k / 8 + 2 : k; }
+  // Puts exact distances to the first of `hits`, which are in the order of the walk's: to a few
+  // more than `want`, then to a few more again until none of those is among the nearest.
+  void settle(size_t want, std::vector<hit_t>& hits) const {
+    if (!own) return hits.resize(std::min(want, hits.size()));
+    constexpr size_t kMore = 8;
+    Walk& walk = Walk::of_this_thread();
+    walk.make_room(want + kMore);
+    size_t done = 0;
+    for (bool changed = true; changed && done < hits.size();) {
+      const size_t end = std::min(std::max(done, want) + kMore, hits.size());
+      for (size_t i = done; i < end; ++i) walk.fresh[i - done] = slot_of(hits[i]);
+      exact.score(walk.fresh.data(), end - done, walk.distances.data());
+      for (size_t i = done; i < end; ++i)
+        hits[i] = make_hit(walk.distances[i - done], walk.fresh[i - done]);
+      const auto begin = hits.begin();
+      const auto first_more = begin + static_cast<ptrdiff_t>(std::min(std::max(done, want), end));
+      std::sort(begin, first_more);
+      changed = std::any_of(first_more, begin + static_cast<ptrdiff_t>(end),
+                            [&](hit_t h) { return h < hits[want - 1]; });
+      std::sort(begin, begin + static_cast<ptrdiff_t>(end));
+      done = end;
+    }
+    hits.resize(std::min(want, done));
+  }
+
+  const std::unique_ptr<DistanceComputer> walking, own;
+  DistanceComputer& exact;
+};
+
 // The walk ignores the filter and keeps ef / selectivity candidates, so that about ef of them
 // pass. Where that costs more than scoring every admitted slot, those are scored instead, and
 // likewise where the walk ended with fewer results than there are.
-void Hnsw::search_one(const float* query, DistanceComputer& computer, size_t k, size_t ef,
+void Hnsw::search_one(const float* query, const Computers& computers, size_t k, size_t ef,
                       const Admitted& admitted, std::vector<hit_t>& hits) const {
   const size_t want = std::min(k, admitted.count);
-  const auto widened =
-      static_cast<size_t>(std::ceil(static_cast<double>(std::max(ef, k)) / admitted.selectivity));
+  const auto widened = static_cast<size_t>(
+      std::ceil(static_cast<double>(std::max(ef, computers.least(k))) / admitted.selectivity));
   if (admitted.all || widened * M_ < admitted.count) {
     const CandidatePool& pool = Walk::of_this_thread().pool;
     const auto take = [&] {
       hits.clear();
-      for (size_t i = 0; i < pool.size() && hits.size() < want; ++i)
+      for (size_t i = 0; i < pool.size(); ++i)
         if (admitted[pool.slot(i)]) hits.push_back(make_hit(pool.distance(i), pool.slot(i)));
-      return hits.size() == want;
+      if (hits.size() < want) return false;
+      computers.settle(want, hits);
+      return true;
     };
     if (blocks_ && packed_) {
-      walk_blocks(query, computer, std::min(widened, size()));
+      walk_blocks(query, *computers.walking, std::min(widened, size()));
       if (take()) return;
     }
-    walk(computer, std::min(widened, size()));
+    walk(*computers.walking, std::min(widened, size()));
     if (take()) return;
   }
   TopK top(want);
-  flat::scan(computer, admitted.list().data(), admitted.list().size(), top);
+  flat::scan(computers.exact, admitted.list().data(), admitted.list().size(), top);
   hits = top.finish();
 }
 
-void Hnsw::search(const Vectors& base, const Rows& queries, size_t k, size_t ef,
-                  const Bitmap* allowed, std::vector<hit_t>* hits) const {
+void Hnsw::search(const Vectors& base, const Vectors& exact, const Rows& queries, size_t k,
+                  size_t ef, const Bitmap* allowed, std::vector<hit_t>* hits) const {
   const Admitted admitted(*this, allowed);
   if (k == 0 || admitted.count == 0) return;
   std::vector<float> scratch;
   const Matrix<const float> floats{as_floats(queries, scratch), queries.n, queries.d};
   parallel_for(queries.n, {}, [&](size_t begin, size_t end, size_t) {
-    const auto computer = base.computer();
+    Computers computers(base, exact);
     std::vector<float> compared;
     for (size_t i = begin; i < end; ++i) {
       if (!finite(floats.row(i), floats.cols)) continue;
-      computer->set_query(floats.row(i));
+      computers.set_query(floats.row(i));
       compared.assign(floats.row(i), floats.row(i) + floats.cols);
       base.codec.as_compared(compared.data());
-      search_one(compared.data(), *computer, k, ef, admitted, hits[i]);
+      search_one(compared.data(), computers, k, ef, admitted, hits[i]);
     }
   });
 }

@@ -4,6 +4,7 @@
 #include <cstring>
 #include <limits>
 #include <mutex>
+#include <numeric>
 #include <optional>
 #include <shared_mutex>
 
@@ -27,15 +28,22 @@ size_t search_width(const Hnsw& graph, const SearchParameters* params) {
 IndexHNSW::IndexHNSW(std::shared_ptr<IndexFlatCodes> storage_, size_t M)
     : Index(storage_->d, storage_->metric_type),
       hnsw(std::make_shared<Hnsw>(M)),
-      storage(std::move(storage_)) {}
+      storage(std::move(storage_)),
+      int8_traversal_(codes_gain(*storage)) {}
+
+bool IndexHNSW::codes_gain(const IndexFlatCodes& storage) {
+  return dynamic_cast<const FlatCodec*>(&storage.codec()) != nullptr;
+}
 
 std::string IndexHNSW::summary() const {
   return text("M=", hnsw->M(), ", efConstruction=", hnsw->efConstruction.load(),
-              ", efSearch=", hnsw->efSearch.load(), ", ", storage->summary());
+              ", efSearch=", hnsw->efSearch.load(), ", ", storage->summary(),
+              walks_codes() ? " walked as int8" : "");
 }
 
 size_t IndexHNSW::memory() const {
-  return hnsw->memory() + storage->memory() + names_.ids.capacity() * sizeof(id_t) +
+  return hnsw->memory() + storage->memory() + codes_.memory() +
+         names_.ids.capacity() * sizeof(id_t) +
          names_.slot_of.size() * (sizeof(std::pair<id_t, slot_t>) + 2 * sizeof(void*));
 }
 
@@ -52,7 +60,7 @@ IdMap IndexHNSW::id_map() const {
   return {.slots = hnsw->size(), .ids = names_.ids.data(), .slot_of = &names_.slot_of};
 }
 
-void IndexHNSW::restore_names(std::vector<id_t> ids, id_t next) {
+void IndexHNSW::restore(std::vector<id_t> ids, id_t next, bool int8_traversal) {
   if (!ids.empty() && ids.size() != hnsw->size())
     throw CorruptIndexError(
         text("the graph has ", hnsw->size(), " nodes but ", ids.size(), " ids"));
@@ -70,13 +78,46 @@ void IndexHNSW::restore_names(std::vector<id_t> ids, id_t next) {
       throw CorruptIndexError(text("the id ", names.ids[s], " appears twice"));
   }
   names_ = std::move(names);
+  int8_traversal_ = int8_traversal;
+  follow_all();
 }
 
 void IndexHNSW::use_neighbor_blocks(bool wanted) {
   const std::lock_guard hold(lock());
   const std::lock_guard hold_storage(storage->lock());
   check_storage();
-  hnsw->use_blocks(storage->vectors(), wanted);
+  hnsw->use_blocks(walked(), wanted);
+}
+
+void IndexHNSW::use_int8_traversal(bool wanted) {
+  const std::lock_guard hold(lock());
+  const std::lock_guard hold_storage(storage->lock());
+  check_storage();
+  int8_traversal_ = wanted;
+  if (walks_codes() == wanted) return;
+  codes_.clear();
+  hnsw->renew_blocks(walked());
+  follow_all();
+  hnsw->use_blocks(walked(), hnsw->has_blocks());
+}
+
+// Codes follow the slots written in the storage; blocks are made of them.
+void IndexHNSW::follow(std::span<const slot_t> written) {
+  if (!int8_traversal_) return;
+  bool others = walks_codes();
+  try {
+    others = codes_.follow(storage->vectors(), written);
+  } catch (...) {
+    if (others) hnsw->renew_blocks(walked());
+    throw;
+  }
+  if (others) hnsw->renew_blocks(walked());
+}
+
+void IndexHNSW::follow_all() {
+  std::vector<slot_t> all(hnsw->size());
+  std::iota(all.begin(), all.end(), slot_t{0});
+  follow(all);
 }
 
 void IndexHNSW::do_train(const Rows& x) { storage->train(x); }
@@ -141,7 +182,13 @@ void IndexHNSW::insert(const Rows& x, const id_t* ids, const AddOptions& options
   }
   size_t done = 0;
   try {
-    hnsw->insert(storage->vectors(), slots, &options.progress, &done);
+    try {
+      follow(slots);
+    } catch (...) {
+      hnsw->release(slots);
+      throw;
+    }
+    hnsw->insert(walked(), slots, &options.progress, &done);
   } catch (...) {
     keep_names(before);
     name(std::span(slots).first(done), ids);
@@ -177,7 +224,7 @@ void IndexHNSW::name(std::span<const slot_t> slots, const id_t* ids) {
     }
     names_.ids[slots[i]] = id;
   }
-  if (hnsw->wants_consolidation()) hnsw->consolidate(storage->vectors());
+  if (hnsw->wants_consolidation()) hnsw->consolidate(walked());
 }
 
 void IndexHNSW::do_search(const Rows& x, size_t k, float* distances, id_t* labels,
@@ -189,7 +236,7 @@ void IndexHNSW::do_search(const Rows& x, size_t k, float* distances, id_t* label
   std::optional<Bitmap> allowed;
   if (params && params->sel) allowed = params->sel->slots(map);
   std::vector<std::vector<hit_t>> hits(x.n);
-  hnsw->search(storage->vectors(), x, k, ef, allowed ? &*allowed : nullptr, hits.data());
+  hnsw->search(walked(), storage->vectors(), x, k, ef, allowed ? &*allowed : nullptr, hits.data());
   for (size_t i = 0; i < x.n; ++i)
     write_hits(*this, hits[i], k, map.ids, distances + i * k, labels + i * k);
 }
@@ -234,7 +281,7 @@ size_t IndexHNSW::do_remove(const Selector& sel) {
     names_.slot_of.erase(names_.ids[s]);
     names_.ids[s] = kNoId;
   }
-  if (hnsw->wants_consolidation()) hnsw->consolidate(storage->vectors());
+  if (hnsw->wants_consolidation()) hnsw->consolidate(walked());
   return gone.size();
 }
 
@@ -242,7 +289,8 @@ void IndexHNSW::do_reset() {
   const bool blocks = hnsw->has_blocks();
   storage->reset();
   hnsw->reset();
-  hnsw->use_blocks(storage->vectors(), blocks);
+  codes_.clear();
+  hnsw->use_blocks(walked(), blocks);
   names_ = {};
 }
 

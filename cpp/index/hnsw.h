@@ -5,6 +5,7 @@
 
 #include "graph/hnsw.h"
 #include "index/flat.h"
+#include "index/traversal.h"
 
 namespace shortlist {
 
@@ -33,6 +34,14 @@ class IndexHNSW : public Index {
   bool neighbor_blocks() const { return hnsw->has_blocks(); }
   void use_neighbor_blocks(bool wanted);
 
+  // Whether float vectors are also kept as int8 codes that the graph is built and walked by, where
+  // such codes tell neighbours apart; results come from the vectors.
+  bool int8_traversal() const { return int8_traversal_; }
+  // The setting of a new index: where codes are small beside the vectors.
+  static bool codes_gain(const IndexFlatCodes& storage);
+  bool walks_codes() const { return codes_.in_use(); }
+  void use_int8_traversal(bool wanted);
+
   // Replaces the vectors of ids that are present; the ids stay.
   void update_vectors(const Rows& x, const id_t* ids, const AddOptions& options = {});
 
@@ -44,7 +53,8 @@ class IndexHNSW : public Index {
     id_t next = 0;  // the next id to issue, while kept
   };
   const Names& names() const { return names_; }
-  void restore_names(std::vector<id_t> ids, id_t next);  // for readers of saved indexes
+  // For readers of saved indexes; last.
+  void restore(std::vector<id_t> ids, id_t next, bool int8_traversal);
 
  protected:
   void do_train(const Rows& x) override;
@@ -70,8 +80,14 @@ class IndexHNSW : public Index {
   void keep_names(size_t slots);
   void check_storage() const;
   IdMap id_map() const;
+  // What the graph is built and walked by.
+  Vectors walked() const { return codes_.of(storage->vectors()); }
+  void follow(std::span<const slot_t> written);
+  void follow_all();
 
   Names names_;
+  bool int8_traversal_;
+  TraversalCodes codes_;
 };
 
 class IndexHNSWFlat final : public IndexHNSW {

@@ -89,6 +89,8 @@ class Saver {
     fields["max_level"] = text(graph.max_level());
     fields["entry_point"] = text(graph.entry_point());
     fields["next_id"] = text(names.next);
+    if (index.int8_traversal() != IndexHNSW::codes_gain(*index.storage))
+      fields["int8_traversal"] = text(index.int8_traversal());
     if (graph.has_blocks()) fields["neighbor_blocks"] = "1";
     io::write_fields(out_, at, fields);
     save(*index.storage, at + "/storage");
@@ -280,7 +282,9 @@ class Loader {
     auto ids = array<id_t>(at + "/ids");
     if (ids.empty() && graph.live() != graph.size())
       throw CorruptIndexError("the graph lost vectors but kept no ids");
-    index->restore_names(std::move(ids), record.number<id_t>("next_id", 0));
+    index->restore(std::move(ids), record.number<id_t>("next_id", 0),
+                   record.has("int8_traversal") ? record.number<int>("int8_traversal", 0, 1) == 1
+                                                : index->int8_traversal());
     if (record.has("neighbor_blocks")) index->use_neighbor_blocks(true);  // made, not stored
     return index;
   }

@@ -1,9 +1,10 @@
 // The parts of one-bit codes on every ISA, in buffers without a byte to spare, against the scalar
-// kernels and plain sums.
+// kernels and plain sums; int8 codes, whose distances are those of what they stand for.
 #include <algorithm>
 #include <cmath>
 
 #include "check.h"
+#include "codec/int8.h"
 #include "codec/oddint/lookup.h"
 #include "codec/oddint/rabitq.h"
 #include "codec/oddint/rotation.h"
@@ -60,6 +61,53 @@ Made make(kernels::Isa isa, const Rotation& rotation, const std::vector<float>& 
   return out;
 }
 
+void int8_codes(Random& random, size_t d, Metric metric) {
+  constexpr size_t n = 20;
+  std::vector<float> x(n * d), ranges(2 * d), decoded(n * d);
+  for (float& v : x) v = 3 + random.normal();
+  for (size_t i = 0; i < d; ++i) {
+    ranges[i] = ranges[d + i] = x[i];
+    for (size_t r = 1; r < n; ++r) {
+      ranges[i] = std::min(ranges[i], x[r * d + i]);
+      ranges[d + i] = std::max(ranges[d + i], x[r * d + i]);
+    }
+  }
+  const Int8Codec codec(metric, {ranges.data(), 2, d});
+  CHECK(codec.holds({x.data(), n, d}));
+  CodeStore store(codec.code_size());
+  codec.encode({x.data(), n, d}, store.grow(n));
+  codec.decode(store.data(), n, decoded.data());
+  const float step = codec.blur() * std::sqrt(6.f);
+  for (size_t i = 0; i < x.size(); ++i) CHECK(std::abs(x[i] - decoded[i]) <= step * 0.501f);
+
+  const auto distance = [&](const float* a, const float* b) {
+    double sum = 0;
+    for (size_t i = 0; i < d; ++i)
+      sum += metric == Metric::l2 ? double{a[i] - b[i]} * (a[i] - b[i]) : -double{a[i]} * b[i];
+    return sum;
+  };
+  std::vector<slot_t> slots(n);
+  for (size_t i = 0; i < n; ++i) slots[i] = static_cast<slot_t>(n - 1 - i);
+  std::vector<float> got(n), outside(x.begin(), x.begin() + static_cast<ptrdiff_t>(d));
+  outside[0] += 1000;  // compared as floats
+  CHECK(metric == Metric::inner_product || !codec.holds({outside.data(), 1, d}));
+  const auto computer = codec.distance_computer(metric, store);
+  for (const float* q : {decoded.data(), x.data(), outside.data()}) {
+    const double rounded = q == x.data() ? 5 * step * std::sqrt(double(d)) * 4 : 0;
+    computer->set_query(q);
+    computer->score(slots.data(), n, got.data());
+    for (size_t i = 0; i < n; ++i) {
+      const double want = distance(q, decoded.data() + slots[i] * d);
+      CHECK(std::abs(got[i] - want) <= rounded + std::abs(want) * 0.02 + 0.02);
+    }
+  }
+  computer->between(3, slots.data(), n, got.data());
+  for (size_t i = 0; i < n; ++i) {
+    const double want = distance(decoded.data() + 3 * d, decoded.data() + slots[i] * d);
+    CHECK(std::abs(got[i] - want) <= 1e-3 + std::abs(want) * 1e-4);
+  }
+}
+
 }  // namespace
 
 void codes(uint64_t seed) {
@@ -74,6 +122,11 @@ void codes(uint64_t seed) {
       for (const kernels::Isa isa : kernels::runnable())
         CHECK(make(isa, rotation, x, n) == reference);
     }
+  }
+  for (const kernels::Isa isa : kernels::runnable()) {
+    kernels::set_level(isa);
+    for (size_t d : {1, 2, 31, 128, 300})
+      for (const Metric metric : {Metric::l2, Metric::inner_product}) int8_codes(random, d, metric);
   }
   kernels::set_level(before);
 }

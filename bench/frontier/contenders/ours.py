@@ -22,6 +22,7 @@ class Ours(Faiss):
         metric = lib.METRIC_L2 if s.metric == "l2" else lib.METRIC_INNER_PRODUCT
         self.index = lib.IndexHNSWFlat(s.d, s.M, metric, dtype=s.storage)
         self.index.hnsw.efConstruction = s.ef_construction
+        self.index.int8_traversal = s.storage.startswith("float")  # float16 has to ask for it
         lib.omp_set_num_threads(threads)
         self.index.add(base)
         lib.omp_set_num_threads(1)
