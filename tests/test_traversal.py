@@ -60,8 +60,10 @@ HARD = {(L2, "heavy tails"), (IP, "heavy tails"), (IP, "offset")}  # for a grid 
 def test_recall_at_equal_efSearch_does_not_drop(rng, oracle, kind):
     x, q = data(kind, rng)
     plain, coded = (build(x, oracle.metric, int8) for int8 in (False, True))
-    assert walks_codes(coded) is ((oracle.metric, kind) not in HARD)
     assert not walks_codes(plain)
+    assert walks_codes(coded) is ((oracle.metric, kind) not in HARD)
+    if not walks_codes(coded):
+        return
     change = []
     for k, ef in ((10, 10), (10, 16), (10, 64), (1, 8), (50, 50)):
         got = []

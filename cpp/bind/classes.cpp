@@ -193,7 +193,7 @@ void bind_hnsw(py::module_& m) {
           "Whether the graph may be built and walked by int8 codes kept beside the vectors (bool; "
           "True for float32 vectors): a quarter of the memory traffic, for d bytes more per "
           "vector. The distances returned, and which of the vectors found are the nearest, come "
-          "from the vectors. Codes are used from 256 vectors on, all finite, where a sample shows "
+          "from the vectors. Codes are used from 1,000 vectors on, all finite, where a sample shows "
           "that they tell neighbours apart, and that is looked at again when the index has "
           "doubled; repr says whether they are in use. Set it before add: setting it later "
           "keeps the links. Saved with the index; faiss's files have no place for it.\n\n"

@@ -16,7 +16,7 @@ namespace {
 
 constexpr uint64_t kSeed = 0x5eed;
 constexpr size_t kLine = 64;
-constexpr size_t kFillFrom = 96;  // of the links' links, the nearest ones that are looked at
+constexpr size_t kFillFrom = 100;  // nearest nodes that rows are filled up from
 
 // The errors of one-bit codes are far above a bfloat16's.
 uint16_t narrow(float x) {
@@ -57,24 +57,18 @@ struct NeighborBlocks::Packer {
         other(rotation.m()),
         bits(kBlockVectors * rotation.m() / 8) {}
 
-  // The node's links, and where it has few, the best of what they lead to.
+  // The node's links, and where it has few, the best of its other near nodes.
   const std::vector<slot_t>& neighbors(slot_t s, size_t width) {
     const auto own = graph.links(s, 0);
     slots.assign(own.begin(), own.end());
     if (slots.size() >= width) return slots;
-    around.clear();
-    for (slot_t to : own)
-      for (slot_t next : graph.links(to, 0))
-        if (next != s) around.push_back(next);
-    std::sort(around.begin(), around.end());
-    around.erase(std::unique(around.begin(), around.end()), around.end());
-    std::erase_if(around,
-                  [&](slot_t x) { return std::find(own.begin(), own.end(), x) != own.end(); });
-    selection.gather(*computer, s, around, candidates);
+    computer->set_query(s);
+    graph.near(*computer, kFillFrom, candidates);
+    std::erase_if(candidates, [&](const Neighbor& n) {
+      return n.slot == s || std::find(own.begin(), own.end(), n.slot) != own.end();
+    });
     sort_for(s, candidates);
-    if (candidates.size() > kFillFrom) candidates.resize(kFillFrom);
-    for (const Neighbor& n : selection.select(*computer, candidates, width - slots.size(), true))
-      slots.push_back(n.slot);
+    selection.fill(*computer, s, candidates, width, slots);
     return slots;
   }
 
@@ -89,7 +83,7 @@ struct NeighborBlocks::Packer {
   const std::unique_ptr<DistanceComputer> computer;
   Selection selection;
   std::vector<Neighbor> candidates;
-  std::vector<slot_t> slots, around;
+  std::vector<slot_t> slots;
   std::vector<float> x, centre, other;
   std::vector<uint8_t> bits;
 };

@@ -21,7 +21,7 @@ class NeighborBlocks {
   NeighborBlocks(const Vectors& base, size_t links);
 
   size_t memory() const { return rows_.capacity_bytes(); }
-  // Rows are full: the nearest of the links' own links stand where a node has fewer of its own.
+  // Rows are full: other near nodes stand where a node has fewer links.
   size_t width() const { return blocks_ * kBlockVectors; }
   size_t blocks() const { return blocks_; }       // of 32 links, in a row
   std::span<const slot_t> links(slot_t s) const;  // of width(); kNoSlot where there are too few

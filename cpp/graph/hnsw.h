@@ -14,6 +14,11 @@
 
 namespace shortlist {
 
+struct Neighbor {
+  float distance;
+  slot_t slot;
+};
+
 class Hnsw {
  public:
   // Throws ArgumentError unless 2 <= M <= 4096.
@@ -55,6 +60,8 @@ class Hnsw {
               size_t* completed);
   // Hides slots from results; they still carry the search until consolidate().
   void erase(std::span<const slot_t> slots);
+  // Nodes of level 0 near the query that `computer` has, those of a walk with this ef.
+  void near(DistanceComputer& computer, size_t ef, std::vector<Neighbor>& out) const;
   // Routes around erased slots and frees them; `insert` reuses them.
   void consolidate(const Vectors& base);
   bool wants_consolidation() const { return erased_count_ * 5 > size() - free_.size(); }

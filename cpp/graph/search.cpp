@@ -68,6 +68,14 @@ void Hnsw::walk(DistanceComputer& computer, size_t ef) const {
       [&](slot_t s) { prefetch(base_.data() + size_t{s} * row_links); });
 }
 
+void Hnsw::near(DistanceComputer& computer, size_t ef, std::vector<Neighbor>& out) const {
+  walk(computer, ef);
+  const CandidatePool& pool = Walk::of_this_thread().pool;
+  out.clear();
+  for (size_t i = 0; i < pool.size(); ++i)
+    if (state_[pool.slot(i)] == State::live) out.push_back({pool.distance(i), pool.slot(i)});
+}
+
 // As walk, through blocks: candidates wait by estimated distance, and those that were expanded,
 // whose distance is exact, are left in the pool.
 //

@@ -9,13 +9,9 @@
 #include "base/random.h"
 #include "base/topk.h"
 #include "codec/codec.h"
+#include "graph/hnsw.h"
 
 namespace shortlist {
-
-struct Neighbor {
-  float distance;
-  slot_t slot;
-};
 
 // Sorts by distance. Equal distances come in an order of the owner's own: if every node of a
 // thousand equal vectors kept the same few links, the others could not be reached.
@@ -58,6 +54,33 @@ class Selection {
     return taken_;
   }
 
+  // Adds candidates, sorted by distance to `owner`, to its links until there are `most`: first
+  // those nearer to it than to any link, then, with distances to links stretched step by step, the
+  // others (the alpha of Vamana: Jayaram Subramanya et al., NeurIPS 2019).
+  void fill(DistanceComputer& computer, slot_t owner, const std::vector<Neighbor>& candidates,
+            size_t most, std::vector<slot_t>& links) {
+    constexpr float kStretch = 1.1f, kMostStretch = 30;
+    const size_t n = candidates.size();
+    float itself;  // where distances begin: 0, or that of an inner product
+    computer.between(owner, &owner, 1, &itself);
+    slots_.clear();
+    for (const Neighbor& c : candidates) slots_.push_back(c.slot);
+    distances_.resize(std::max(distances_.size(), n));
+    nearest_.assign(n, std::numeric_limits<float>::infinity());
+    const auto link = [&](slot_t to) {
+      computer.between(to, slots_.data(), n, distances_.data());
+      for (size_t i = 0; i < n; ++i) nearest_[i] = std::min(nearest_[i], distances_[i] - itself);
+    };
+    for (slot_t to : links) link(to);
+    for (float stretch = 1; stretch < kMostStretch; stretch *= kStretch)
+      for (size_t i = 0; i < n && links.size() < most; ++i) {
+        if (nearest_[i] * stretch < candidates[i].distance - itself) continue;
+        links.push_back(slots_[i]);
+        link(slots_[i]);
+        nearest_[i] = -std::numeric_limits<float>::infinity();  // taken
+      }
+  }
+
   // `slots` with their distances to `from`, unsorted.
   void gather(DistanceComputer& computer, slot_t from, std::span<const slot_t> slots,
               std::vector<Neighbor>& out) {
@@ -82,7 +105,7 @@ class Selection {
 
   std::vector<Neighbor> taken_, pruned_;
   std::vector<slot_t> slots_;
-  std::vector<float> distances_;
+  std::vector<float> distances_, nearest_;
 };
 
 }  // namespace shortlist

@@ -96,10 +96,11 @@ class Hnsw:
         # vectors reach each), and the level, its place and a state.
         links = 4 * (2 * self.M + self.M / (self.M - 1))
         code = self.codec.bytes_per_vector(d, dtype)
-        # Rows of 32 one-bit codes with 8 bytes for each link, and the vector's own code again.
+        int8 = d if self.codec.qtype is None and dtype == "float32" else 0  # see int8_traversal
+        # Rows of 32 one-bit codes with 8 bytes for each link, and the code walked by again.
         padded = -(-d // 64) * 64
-        rows = -(-2 * self.M // 32) * 32 * (padded / 8 + 8) + code if self.blocks else 0
-        return code + links + 6 + rows
+        rows = -(-2 * self.M // 32) * 32 * (padded / 8 + 8) + (int8 or code) if self.blocks else 0
+        return code + int8 + links + 6 + rows
 
     def stores_flat(self) -> bool:
         return self.codec.stores_flat()
