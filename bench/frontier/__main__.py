@@ -84,7 +84,7 @@ def main() -> None:
 def _parser() -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(
         prog="python -m bench.frontier",
-        description="Recall against QPS of HNSW indexes: shortlist beside its peers.",
+        description="Recall against QPS of indexes in memory: shortlist beside its peers.",
     )
     add = parser.add_argument
     add("data", type=Path, help="folder with base.*.npy, query.*.npy, gt.i32.npy")
@@ -138,7 +138,10 @@ def _settings(parser: argparse.ArgumentParser, args: argparse.Namespace) -> runn
         if name not in CONTENDERS:
             parser.error(f"--libs {name}: expected some of {','.join(CONTENDERS)}")
         if name not in installed:
-            parser.error(f"--libs {name}: {CONTENDERS[name].module} is not installed here")
+            parser.error(
+                f"--libs {name}: not installed here (pip install 'shortlist[bench]'; "
+                "not every library is made for every machine)"
+            )
     if not libs:
         parser.error("none of the libraries is installed")
     for storage in args.storage or ():
