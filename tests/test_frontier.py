@@ -45,12 +45,15 @@ def frontier(data: Path, out: Path, *options: str) -> dict[str, Any]:
 
 @pytest.fixture(scope="module", params=["uint8", "float16"])
 def run(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> Run:
-    """Results on 2,000 vectors, every fourth of them a copy of another, so that ties abound."""
+    """Results on 2,000 vectors, every fourth of them a copy of another, so that ties abound.
+
+    64 dimensions are the fewest that every library takes.
+    """
     rng = np.random.default_rng(7)
     folder = tmp_path_factory.mktemp(request.param)
     if request.param == "uint8":
         metric, tag = "l2", "u8"
-        x = rng.integers(0, 256, (2050, 16)).astype(np.uint8)
+        x = rng.integers(0, 256, (2050, 64)).astype(np.uint8)
     else:
         # Four of 64 entries are +-1/2: unit length, and every inner product is exact and tied.
         metric, tag = "ip", "f16"
@@ -86,20 +89,27 @@ def test_results_hold_every_contender_and_measurement(run: Run) -> None:
     names = [contender["name"] for contender in results["contenders"]]
     own = str(run.base.dtype)
     both = (own, "float32")
-    for module, expected in {
-        "shortlist": [f"{name} {t}" for name in ("shortlist", "shortlist QG") for t in both],
-        "faiss": [f"faiss {own}", "faiss float32"],
-        "hnswlib": ["hnswlib float32"],
-        "usearch": [f"usearch {own}", "usearch float32"],
-    }.items():
-        here = [name for name in names if name.startswith(module)]
-        assert here == (expected if importlib.util.find_spec(module) else [])
+    for module, title, storages in [
+        ("shortlist", "shortlist", both),
+        ("shortlist", "shortlist QG", both),
+        ("faiss", "faiss", both),
+        ("hnswlib", "hnswlib", ("float32",)),
+        ("usearch", "usearch", both),
+        ("rabitqlib", "SymphonyQG", ("float32",)),
+        ("svs", "SVS", both),
+        ("scann", "ScaNN", ("float32",)),
+    ]:
+        here = [name for name in names if name.rpartition(" ")[0] == title]
+        installed = importlib.util.find_spec(module) is not None
+        assert here == [f"{title} {storage}" for storage in storages if installed]
     for contender in results["contenders"]:
         built = contender["build"]
         assert built["origin"] == "built"
         assert built["wall_seconds"] > 0
         assert built["cpu_seconds"] > 0
-        assert (run.out / "indexes" / built["index_file"]).stat().st_size == built["index_bytes"]
+        saved = run.out / "indexes" / built["index_file"]  # a file, or a folder of files
+        files = saved.rglob("*.*") if saved.is_dir() else [saved]
+        assert sum(file.stat().st_size for file in files) == built["index_bytes"]
         called = [(point["mode"], point["ef"]) for point in contender["points"]]
         assert called[:2] == [("single", EFS[0]), ("batch", EFS[0])]
         assert len(called) in (2, 4)  # a sweep may end where recall is high enough
@@ -109,7 +119,7 @@ def test_results_hold_every_contender_and_measurement(run: Run) -> None:
     assert all(name in run.report for name in names)
 
 
-@pytest.mark.parametrize("library", ["ours", "faiss", "hnswlib", "usearch"])
+@pytest.mark.parametrize("library", ["ours", "faiss", "hnswlib", "usearch", "svs", "scann"])
 def test_recall_is_what_the_library_answers(run: Run, library: str) -> None:
     """Recall computed from the saved index, called here by hand, is the one reported."""
     pytest.importorskip("shortlist" if library == "ours" else library)
@@ -118,17 +128,19 @@ def test_recall_is_what_the_library_answers(run: Run, library: str) -> None:
     for contender in contenders:
         file = str(run.out / "indexes" / contender["build"]["index_file"])
         for point in contender["points"]:
-            ids = answers(library, contender["storage"], run, file, point["ef"])
+            ids = answers(library, contender["storage"], run, file, point["ef"], point["mode"])
             hits = 0
             for query, row in zip(run.queries, ids, strict=True):
                 distance = run.distances(query)
                 kth = np.sort(distance)[K - 1]
                 hits += sum(distance[i] <= kth for i in set(row.tolist()))
             assert 0.2 < point["recall"] <= 1
-            assert point["recall"] == pytest.approx(hits / (K * len(ids)), abs=1e-12)
+            # ScaNN's 4-bit codes tie, and a loaded index may keep another of the tied candidates.
+            slack = 0.01 if library == "scann" else 1e-12
+            assert point["recall"] == pytest.approx(hits / (K * len(ids)), abs=slack)
 
 
-def answers(library: str, storage: str, run: Run, file: str, ef: int) -> np.ndarray:
+def answers(library: str, storage: str, run: Run, file: str, ef: int, mode: str) -> np.ndarray:
     queries = run.queries.astype(np.float32)
     if library in ("ours", "faiss"):
         lib = importlib.import_module("shortlist" if library == "ours" else "faiss")
@@ -140,6 +152,22 @@ def answers(library: str, storage: str, run: Run, file: str, ef: int) -> np.ndar
         index.load_index(file)
         index.set_ef(ef)
         return index.knn_query(queries, K)[0]
+    if library == "svs":
+        svs = importlib.import_module("svs")
+        graph, vectors = svs.GraphLoader(f"{file}/graph"), svs.VectorDataLoader(f"{file}/data")
+        metric = svs.DistanceType.L2 if run.metric == "l2" else svs.DistanceType.MIP
+        dtype = getattr(svs, storage)
+        index = svs.Vamana(f"{file}/config", graph, vectors, metric, dtype)
+        index.search_window_size = ef
+        return index.search(run.queries.astype(storage), K)[0].astype(np.int64)
+    if library == "scann":
+        index = importlib.import_module("scann").scann_ops_pybind.load_searcher(file)
+        lists, reorder = (ef // 2, ef) if run.metric == "l2" else (ef, max(ef // 2, K))
+        if mode == "batch":
+            return index.search_batched(queries, K, reorder, lists)[0].astype(np.int64)
+        # The two ways of calling break ties differently.
+        one_by_one = [index.search(query, K, reorder, lists)[0] for query in queries]
+        return np.array(one_by_one, np.int64)
     index = importlib.import_module("usearch.index").Index.restore(file)
     index.expansion_search = ef
     if storage == "uint8":

@@ -1,4 +1,4 @@
-"""Recall against queries per second, beside faiss, hnswlib and usearch, in one run.
+"""Recall against queries per second, beside the peers, in one run.
 
     python -m bench.frontier DATA_DIR
 

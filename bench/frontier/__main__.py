@@ -5,18 +5,19 @@ from __future__ import annotations
 import argparse
 import importlib.util
 import json
-import os
-import platform
-import sys
 import time
 from dataclasses import asdict, replace
 from pathlib import Path
-from statistics import median
-from typing import Any
-
-import numpy as np
 
 from bench.frontier import dataset, report, runner, summary
+from bench.frontier.commandline import (
+    chosen_core,
+    environment,
+    numbers,
+    positive,
+    tell,
+    words,
+)
 from bench.frontier.contenders import CONTENDERS
 from bench.frontier.worker import Cache
 
@@ -45,8 +46,8 @@ def main() -> None:
         return Cache(cache, read=keep and not args.rebuild, write=keep)
 
     start = time.perf_counter()
-    curves = runner.run(data, settings, cache_for, tell=_tell)
-    _tell(f"took {time.perf_counter() - start:.0f} s in all")
+    curves = runner.run(data, settings, cache_for, tell=tell)
+    tell(f"took {time.perf_counter() - start:.0f} s in all")
 
     found = summary.summarise(curves)
     about = {
@@ -60,7 +61,7 @@ def main() -> None:
             "k": data.k,
         },
         "settings": asdict(settings),
-        "environment": _environment(curves, settings.core),
+        "environment": environment(curves, settings.core),
     }
     results = {
         **about,
@@ -77,40 +78,38 @@ def main() -> None:
         title = f"{data.name}: {len(data.base):,} x {data.base.shape[1]}, M {settings.M}"
         plot(curves, title, out / "frontier.png")
     else:
-        _tell("no plot: matplotlib is not installed (pip install matplotlib)")
-    _tell(f"written to {out}")
+        tell("no plot: matplotlib is not installed (pip install matplotlib)")
+    tell(f"written to {out}")
 
 
 def _parser() -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(
         prog="python -m bench.frontier",
-        description="Recall against QPS of HNSW indexes: shortlist beside its peers.",
+        description="Recall against QPS of indexes in memory: shortlist beside its peers.",
     )
     add = parser.add_argument
     add("data", type=Path, help="folder with base.*.npy, query.*.npy, gt.i32.npy")
-    add("--libs", type=_words, help=f"of {','.join(CONTENDERS)} (default: those installed)")
+    add("--libs", type=words, help=f"of {','.join(CONTENDERS)} (default: those installed)")
     add(
         "--storage",
-        type=_words,
+        type=words,
         help=f"of {','.join(STORAGES)} (default: the data's own and float32); "
         "a library with none of these takes part with what it has",
     )
     add("--metric", choices=("l2", "ip"), help="default: ip if the vectors are of unit length")
-    add("--M", type=_positive, default=16, help="default: 16")
-    add("--ef-construction", type=_positive, default=200, metavar="EF", help="default: 200")
+    add("--M", type=positive, default=16, help="default: 16")
+    add("--ef-construction", type=positive, default=200, metavar="EF", help="default: 200")
     add(
         "--ef",
-        type=_numbers,
+        type=numbers,
         metavar="EF,EF...",
         default="10,14,20,28,40,56,80,112,160,224,320,448,640,896",
         help="efSearch values (default: %(default)s); a sweep stops early once its recall is "
         f"beyond {runner.CEILING}",
     )
-    add("--limit", type=_positive, metavar="N", help="use only the first N base vectors")
-    add(
-        "--queries", type=_positive, metavar="N", default=2000, help="use at most N (default: 2000)"
-    )
-    add("--rounds", type=_positive, metavar="N", default=5, help="default: 5")
+    add("--limit", type=positive, metavar="N", help="use only the first N base vectors")
+    add("--queries", type=positive, metavar="N", default=2000, help="use at most N (default: 2000)")
+    add("--rounds", type=positive, metavar="N", default=5, help="default: 5")
     add(
         "--seconds-per-point",
         type=float,
@@ -118,7 +117,7 @@ def _parser() -> argparse.ArgumentParser:
         default=0.8,
         help="about the longest that one measurement may take (default: 0.8)",
     )
-    add("--threads-build", type=_positive, metavar="N", default=2, help="default: 2")
+    add("--threads-build", type=positive, metavar="N", default=2, help="default: 2")
     add("--core", type=int, metavar="N", help="where to search (default: the last allowed core)")
     add(
         "--out",
@@ -138,16 +137,15 @@ def _settings(parser: argparse.ArgumentParser, args: argparse.Namespace) -> runn
         if name not in CONTENDERS:
             parser.error(f"--libs {name}: expected some of {','.join(CONTENDERS)}")
         if name not in installed:
-            parser.error(f"--libs {name}: {CONTENDERS[name].module} is not installed here")
+            parser.error(
+                f"--libs {name}: not installed here (pip install 'shortlist[bench]'; "
+                "not every library is made for every machine)"
+            )
     if not libs:
         parser.error("none of the libraries is installed")
     for storage in args.storage or ():
         if storage not in STORAGES:
             parser.error(f"--storage {storage}: expected some of {','.join(STORAGES)}")
-    cores = os.sched_getaffinity(0)
-    core = max(cores) if args.core is None else args.core
-    if core not in cores:
-        parser.error(f"--core {core}: this process may use {sorted(cores)}")
     return runner.Settings(
         libs=libs,
         storages=args.storage or (),
@@ -157,56 +155,8 @@ def _settings(parser: argparse.ArgumentParser, args: argparse.Namespace) -> runn
         rounds=args.rounds,
         threads_build=args.threads_build,
         seconds_per_point=args.seconds_per_point,
-        core=core,
+        core=chosen_core(parser, args.core),
     )
-
-
-def _environment(curves: list[runner.Curve], core: int) -> dict[str, Any]:
-    """What to know about the machine to read the numbers."""
-    titles = {curve.library: CONTENDERS[curve.library].title for curve in curves}
-    return {
-        "cpu": _cpu_model(),
-        "cores": os.cpu_count(),
-        "core": core,
-        "share_of_core": _share_of_core(curves),
-        "system": platform.platform(),
-        "python": platform.python_version(),
-        "numpy": np.__version__,
-        "versions": {titles[c.library]: c.build.version for c in curves},
-        "details": {titles[c.library]: c.build.details for c in curves if c.build.details},
-    }
-
-
-def _share_of_core(curves: list[runner.Curve]) -> float:
-    """CPU time over wall time while searching: well below 1 when others used the core too."""
-    points = [point for curve in curves for point in curve.points]
-    return median(w / c for p in points for w, c in zip(p.qps_wall, p.qps, strict=True))
-
-
-def _cpu_model() -> str:
-    for line in Path("/proc/cpuinfo").read_text().splitlines():
-        if line.startswith("model name"):
-            return line.partition(":")[2].strip()
-    return platform.machine()
-
-
-def _positive(text: str) -> int:
-    value = int(text)
-    if value < 1:
-        raise argparse.ArgumentTypeError(f"{text}: expected a positive number")
-    return value
-
-
-def _words(text: str) -> tuple[str, ...]:
-    return tuple(dict.fromkeys(text.split(",")))
-
-
-def _numbers(text: str) -> tuple[int, ...]:
-    return tuple(sorted({_positive(word) for word in text.split(",")}))
-
-
-def _tell(message: str) -> None:
-    print(message, file=sys.stderr, flush=True)
 
 
 if __name__ == "__main__":

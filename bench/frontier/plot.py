@@ -15,6 +15,8 @@ COLOURS = {
     "hnswlib": "#2ca02c",
     "usearch": "#9467bd",
     "symphonyqg": "#ff7f0e",
+    "svs": "#17becf",
+    "scann": "#bcbd22",
 }
 STYLES = {"uint8": ("-", "o"), "float16": ("-.", "^"), "float32": ("--", "s")}
 

@@ -9,6 +9,7 @@ from typing import Any
 from bench.frontier.runner import MODES, Curve
 from bench.frontier.summary import TARGETS, AtRecall, Ratio, Summary
 
+METRICS = {"l2": "L2", "ip": "inner product"}
 MODE_MEANS = {"single": "one query per call", "batch": "all queries in one call"}
 
 
@@ -19,9 +20,9 @@ def markdown(
     curves: list[Curve],
     summary: Summary,
 ) -> str:
-    metric = {"l2": "L2", "ip": "inner product"}[data["metric"]]
     parts = [
-        f"# {data['name']}: {data['rows']:,} x {data['d']} {data['dtype']}, {metric}",
+        f"# {data['name']}: {data['rows']:,} x {data['d']} {data['dtype']}, "
+        f"{METRICS[data['metric']]}",
         f"M = {settings['M']}, efConstruction = {settings['ef_construction']}, "
         f"k = {data['k']}, {data['queries']:,} queries. QPS by CPU time on one core: median "
         f"of {settings['rounds']} interleaved rounds [min, max]. Recall@{data['k']} is tie-aware.",
@@ -51,7 +52,7 @@ def _qps_table(curves: list[Curve], found: list[AtRecall], mode: str) -> str:
         [curve.name, *(_qps_cell(cells[curve.name, target]) for target in TARGETS)]
         for curve in curves
     ]
-    return _table(head, rows)
+    return table(head, rows)
 
 
 def _qps_cell(at: AtRecall) -> str:
@@ -71,7 +72,7 @@ def _ratio_table(ratios: list[Ratio]) -> str:
         [peer, *(cells.get((peer, mode, target), "not reached") for mode, target in columns)]
         for peer in dict.fromkeys(ratio.peer for ratio in ratios)
     ]
-    return _table(head, rows)
+    return table(head, rows)
 
 
 def _build_table(curves: list[Curve]) -> str:
@@ -86,10 +87,10 @@ def _build_table(curves: list[Curve]) -> str:
         ]
         for curve in curves
     ]
-    return _table(head, rows)
+    return table(head, rows)
 
 
-def _table(head: list[str], rows: Iterable[list[str]]) -> str:
+def table(head: list[str], rows: Iterable[list[str]]) -> str:
     rows = list(rows)
     widths = [max(len(line[i]) for line in [head, *rows]) for i in range(len(head))]
 

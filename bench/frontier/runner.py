@@ -88,17 +88,26 @@ def run(
     tell: Callable[[str], None],
 ) -> list[Curve]:
     """Measures all contenders; `cache_for` tells what a library may keep from run to run."""
+    return measure([(spec, data) for spec in choose(settings, data)], settings, cache_for, tell)
+
+
+def measure(
+    entries: list[tuple[Spec, Dataset]],
+    settings: Settings,
+    cache_for: Callable[[str], Cache],
+    tell: Callable[[str], None],
+) -> list[Curve]:
+    """Measures contenders, each on its own data, taking turns."""
     workers: list[Worker] = []
     try:
         curves = []
-        fingerprint = data.fingerprint()
-        for spec in choose(settings, data):
+        for spec, data in entries:
             worker = Worker(spec)
             workers.append(worker)
             built = worker.prepare(
                 data.base_file,
                 len(data.base),
-                fingerprint,
+                data.fingerprint(),
                 settings.threads_build,
                 cache_for(spec.library),
             )
@@ -110,12 +119,12 @@ def run(
                 f"{built.memory_bytes / 2**20:.0f} MiB"
             )
         cost: dict[tuple[str, int], float] = {}
-        for worker, curve in zip(workers, curves, strict=True):
+        for worker, curve, (_, data) in zip(workers, curves, entries, strict=True):
             for point, seconds in _sweep(worker, data, settings.efs):
                 curve.points.append(point)
                 cost[point.mode, point.ef] = max(seconds, cost.get((point.mode, point.ef), 0.0))
             tell(f"{worker.name}: {_range_of_recall(curve.points)}")
-        for curve in curves:
+        for curve, (_, data) in zip(curves, entries, strict=True):
             for point in curve.points:
                 # As many queries as the slowest contender has time for: all answer the same ones.
                 affordable = int(settings.seconds_per_point / cost[point.mode, point.ef])

@@ -49,7 +49,7 @@ class Built:
     wall_seconds: float
     cpu_seconds: float
     memory_bytes: int  # growth of the resident set from before the build to after it
-    index_bytes: int | None  # size of the saved file; None where it was not kept
+    index_bytes: int | None  # size of the saved file or folder; None where it was not kept
     index_file: str | None
 
 
@@ -165,8 +165,9 @@ class _Session:
         if cache.write:
             record_file.unlink(missing_ok=True)
             contender.save(index_file)
-            size = index_file.stat().st_size
-            built = replace(built, index_bytes=size, index_file=index_file.name)
+            built = replace(
+                built, index_bytes=_bytes_on_disk(index_file), index_file=index_file.name
+            )
             # Last, as a record vouches for its index.
             record_file.write_text(json.dumps(asdict(built)))
         return built
@@ -201,6 +202,11 @@ class _Session:
             for row in rows:
                 search1(row)
         return time.process_time() - cpu, time.perf_counter() - wall
+
+
+def _bytes_on_disk(path: Path) -> int:
+    """Of a file, or of all files in a folder."""
+    return sum(file.stat().st_size for file in [path, *path.rglob("*")] if file.is_file())
 
 
 def _resident_bytes() -> int:

@@ -6,6 +6,8 @@ from bench.frontier.contenders.base import Contender, Spec
 from bench.frontier.contenders.faiss import Faiss
 from bench.frontier.contenders.hnswlib import Hnswlib
 from bench.frontier.contenders.ours import Ours, OursBlocks
+from bench.frontier.contenders.scann import Scann
+from bench.frontier.contenders.svs import Svs
 from bench.frontier.contenders.symphonyqg import SymphonyQG
 from bench.frontier.contenders.usearch import Usearch
 
@@ -16,6 +18,8 @@ CONTENDERS: dict[str, type[Contender]] = {
     "hnswlib": Hnswlib,
     "usearch": Usearch,
     "symphonyqg": SymphonyQG,
+    "svs": Svs,
+    "scann": Scann,
 }
 
 __all__ = ["CONTENDERS", "Contender", "Spec"]

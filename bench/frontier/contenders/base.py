@@ -26,7 +26,7 @@ class Spec:
 
 
 class Contender(ABC):
-    """An HNSW index of one library. Its module is imported only when one is constructed."""
+    """An index of one library. Its module is imported only when one is constructed."""
 
     module: ClassVar[str]
     title: ClassVar[str]  # as tables and plots name it
@@ -53,7 +53,8 @@ class Contender(ABC):
     def build(self, base: np.ndarray, threads: int) -> None: ...
 
     @abstractmethod
-    def set_ef(self, ef: int) -> None: ...
+    def set_ef(self, ef: int) -> None:
+        """Sets how hard the next searches try: efSearch, or what the library has in its place."""
 
     @abstractmethod
     def search1(self, query: np.ndarray) -> np.ndarray:
@@ -64,7 +65,8 @@ class Contender(ABC):
         """Ids of the k nearest of each prepared query, on one thread."""
 
     @abstractmethod
-    def save(self, path: Path) -> None: ...
+    def save(self, path: Path) -> None:
+        """Writes a file at `path`, or a folder where the library's index is several files."""
 
     @abstractmethod
     def load(self, path: Path) -> None: ...

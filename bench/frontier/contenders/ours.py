@@ -22,10 +22,17 @@ class Ours(Faiss):
         metric = lib.METRIC_L2 if s.metric == "l2" else lib.METRIC_INNER_PRODUCT
         self.index = lib.IndexHNSWFlat(s.d, s.M, metric, dtype=s.storage)
         self.index.hnsw.efConstruction = s.ef_construction
-        self.index.int8_traversal = s.storage.startswith("float")  # float16 has to ask for it
+        self._walk_by_int8()
         lib.omp_set_num_threads(threads)
         self.index.add(base)
         lib.omp_set_num_threads(1)
+
+    def load(self, path: Path) -> None:
+        super().load(path)
+        self._walk_by_int8()  # the file is faiss's, which has no place for it
+
+    def _walk_by_int8(self) -> None:
+        self.index.int8_traversal = self.spec.storage.startswith("float")  # float16 has to ask
 
     def details(self) -> str:
         return str(self.lib.simd_level())
@@ -44,4 +51,4 @@ class OursBlocks(Ours):
 
     def load(self, path: Path) -> None:
         super().load(path)
-        self.index.neighbor_blocks = True  # the file is faiss's, which has no place for it
+        self.index.neighbor_blocks = True
