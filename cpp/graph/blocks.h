@@ -3,6 +3,7 @@
 // arXiv 2411.12229). Links and codes here are copies, made again when the graph changes.
 #pragma once
 
+#include <algorithm>
 #include <cstdint>
 #include <span>
 #include <vector>
@@ -27,6 +28,9 @@ class NeighborBlocks {
   std::span<const slot_t> links(slot_t s) const;  // of width(); kNoSlot where there are too few
   const std::byte* code(slot_t s) const { return row(s) + code_at_; }
   void prefetch_row(slot_t s) const;
+  // How many rows are worth having on their way while one is used: about 3 KB of them.
+  static constexpr size_t kMostAhead = 3;
+  size_t ahead() const { return std::clamp<size_t>(3072 / row_size_, 1, kMostAhead); }
 
   // Writes the rows of `nodes` from the graph as it is, in parallel.
   void pack(const Vectors& base, const Hnsw& graph, std::span<const slot_t> nodes);

@@ -80,14 +80,14 @@ void Hnsw::near(DistanceComputer& computer, size_t ef, std::vector<Neighbor>& ou
 // whose distance is exact, are left in the pool.
 //
 // A node is a candidate again each time another one estimates it nearer than the pool's last: the
-// least of several estimates tells more than the first. Expanding lags kAhead choices behind, so
+// least of several estimates tells more than the first. Expanding lags some choices behind, so
 // that the rows chosen have arrived.
 void Hnsw::walk_blocks(const float* query, DistanceComputer& computer, size_t ef) const {
-  constexpr size_t kAhead = 3;
+  const size_t ahead = blocks_->ahead();
   Walk& walk = Walk::of_this_thread();
   CandidatePool &candidates = walk.estimated, &found = walk.pool;
   candidates.reset(ef);
-  found.reset(ef + kAhead);
+  found.reset(ef + ahead);
   if (entry_ == kNoSlot) return;
   blocks_->prepare(query, walk.query);
   float near;
@@ -97,10 +97,10 @@ void Hnsw::walk_blocks(const float* query, DistanceComputer& computer, size_t ef
   walk.below.resize(std::max(walk.below.size(), blocks_->blocks()));
   float* const estimates = walk.distances.data();
   candidates.push(near, start);
-  slot_t chosen[kAhead + 1];
+  slot_t chosen[NeighborBlocks::kMostAhead + 1];
   size_t waiting = 0;
   for (size_t cursor = 0;;) {
-    for (; waiting <= kAhead && cursor < candidates.size(); ++cursor) {
+    for (; waiting <= ahead && cursor < candidates.size(); ++cursor) {
       if (candidates.expanded(cursor)) continue;
       candidates.expand(cursor);
       const slot_t s = candidates.slot(cursor);

@@ -107,6 +107,43 @@ void overflowing_and_missing_values(Random& random) {
   }
 }
 
+// int8 codes come, are made again on a wider grid, and go, with and without blocks of them.
+void codes_follow_the_vectors(Random& random) {
+  const size_t d = 9, n = 1500;
+  std::vector<float> x = random_rows(random, n + 20, d);
+  for (size_t i = n * d; i < x.size(); ++i) x[i] *= 8;
+  const Rows rows = as_rows({x.data(), n + 20, d});
+  for (const bool blocks : {false, true}) {
+    set_num_threads(random.between(1, 3));
+    IndexHNSWFlat index(d, 8);
+    index.hnsw->efSearch = 96;
+    index.use_neighbor_blocks(blocks);
+    const auto check = [&](bool coded) {
+      CHECK_EQ(index.walks_codes(), coded);
+      const std::vector<id_t> found =
+          nearest(index, {x.begin(), x.begin() + static_cast<ptrdiff_t>(index.ntotal() * d)});
+      size_t themselves = 0;
+      for (size_t i = 0; i < found.size(); ++i) themselves += found[i] == static_cast<id_t>(i);
+      CHECK(themselves * 10 >= found.size() * 9);
+    };
+    index.add(rows.slice(0, 900));
+    check(false);
+    index.add(rows.slice(900, n));
+    check(true);
+    index.add(rows.slice(n, n + 20));
+    check(true);
+    index.use_int8_traversal(false);
+    check(false);
+    index.use_int8_traversal(true);
+    check(true);
+    float bad[d] = {NAN};
+    index.add(as_rows({bad, 1, d}), {.allow_nan = true, .progress = {}});
+    CHECK(!index.walks_codes());
+    CHECK_EQ(index.remove_ids(SelectorBatch({static_cast<id_t>(n + 20)})), size_t{1});
+    check(false);
+  }
+}
+
 void callbacks_cannot_turn_back(Random& random) {
   const size_t d = 8, n = 2000;
   const std::vector<float> x = random_rows(random, n, d);
@@ -182,6 +219,7 @@ void edges(uint64_t seed) {
   set_num_threads(3);
   interrupted_adds_keep_a_prefix(random);
   overflowing_and_missing_values(random);
+  codes_follow_the_vectors(random);
   callbacks_cannot_turn_back(random);
   empty_and_erased_indexes(random);
   single_thread_builds_are_repeatable(random);
