@@ -160,7 +160,7 @@ DType dtype_named(const py::object& name) {
 }
 
 void check_result_size(double bytes, const char* what) {
-  const double physical =
+  static const double physical =
       static_cast<double>(sysconf(_SC_PHYS_PAGES)) * static_cast<double>(sysconf(_SC_PAGE_SIZE));
   if (bytes <= physical) return;
   PyErr_SetString(PyExc_MemoryError,

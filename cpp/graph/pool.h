@@ -53,18 +53,29 @@ class CandidatePool {
 // One mark per slot; a new walk changes the mark's value instead of clearing all of them.
 class Visited {
  public:
-  void reset(size_t slots) {
+  // Those of one walk. A copy in registers: in a loop, each mark written could else be the value.
+  class Marks {
+   public:
+    Marks(uint16_t* marks, uint16_t value) : marks_(marks), value_(value) {}
+    bool test(slot_t s) const { return marks_[s] == value_; }
+    bool test_and_set(slot_t s) const {
+      const bool seen = marks_[s] == value_;
+      marks_[s] = value_;
+      return seen;
+    }
+
+   private:
+    uint16_t* const marks_;
+    const uint16_t value_;
+  };
+
+  Marks begin(size_t slots) {
     if (marks_.size() < slots) marks_.resize(slots, 0);
     if (++value_ == 0) {
       std::fill(marks_.begin(), marks_.end(), uint16_t{0});
       value_ = 1;
     }
-  }
-  bool test(slot_t s) const { return marks_[s] == value_; }
-  bool test_and_set(slot_t s) {
-    const bool seen = marks_[s] == value_;
-    marks_[s] = value_;
-    return seen;
+    return {marks_.data(), value_};
   }
 
  private:
@@ -87,10 +98,8 @@ struct Walk {
     distances.resize(links);
   }
 
-  static Walk& of_this_thread() {
-    static thread_local Walk walk;
-    return walk;
-  }
+  // Not inline: a loop that knows the address to be a thread's asks for it again and again.
+  static Walk& of_this_thread();
 };
 
 }  // namespace shortlist

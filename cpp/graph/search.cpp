@@ -92,7 +92,7 @@ void Hnsw::walk_blocks(const float* query, DistanceComputer& computer, size_t ef
   blocks_->prepare(query, walk.query);
   float near;
   const slot_t start = descend(computer, near);
-  walk.visited.reset(size());
+  const Visited::Marks visited = walk.visited.begin(size());
   walk.make_room(blocks_->width());
   walk.below.resize(std::max(walk.below.size(), blocks_->blocks()));
   float* const estimates = walk.distances.data();
@@ -104,7 +104,7 @@ void Hnsw::walk_blocks(const float* query, DistanceComputer& computer, size_t ef
       if (candidates.expanded(cursor)) continue;
       candidates.expand(cursor);
       const slot_t s = candidates.slot(cursor);
-      if (walk.visited.test_and_set(s)) continue;
+      if (visited.test_and_set(s)) continue;
       blocks_->prefetch_row(s);
       chosen[waiting++] = s;
     }
@@ -118,7 +118,7 @@ void Hnsw::walk_blocks(const float* query, DistanceComputer& computer, size_t ef
     for (size_t b = 0; b < blocks_->blocks(); ++b)
       for (uint32_t below = walk.below[b]; below; below &= below - 1) {
         const size_t i = b * kBlockVectors + static_cast<size_t>(std::countr_zero(below));
-        if (!walk.visited.test(links[i]))
+        if (!visited.test(links[i]))
           cursor = std::min(cursor, candidates.push(estimates[i], links[i]));
       }
   }
@@ -235,15 +235,16 @@ void Hnsw::range_search(const Vectors& base, const Rows& queries, float radius, 
         if (admitted[s]) hits[i].push_back(make_hit(distance, s));
       };
       inside.clear();
-      walk.visited.reset(size());  // the walk also marked what its pool had no room for
+      const Visited::Marks visited =
+          walk.visited.begin(size());  // the walk also marked what its pool had no room for
       for (size_t at = 0; at < walk.pool.size(); ++at) {
-        walk.visited.test_and_set(walk.pool.slot(at));
+        visited.test_and_set(walk.pool.slot(at));
         keep(walk.pool.slot(at), walk.pool.distance(at));
       }
       for (size_t at = 0; at < inside.size(); ++at) {  // grows while it is walked
         fresh.clear();
         for (slot_t to : links(inside[at], 0))
-          if (!walk.visited.test_and_set(to)) fresh.push_back(to);
+          if (!visited.test_and_set(to)) fresh.push_back(to);
         computer->score(fresh.data(), fresh.size(), distances.data());
         for (size_t f = 0; f < fresh.size(); ++f) keep(fresh[f], distances[f]);
       }

@@ -23,9 +23,9 @@ void walk_level(Walk& walk, DistanceComputer& computer, slot_t entry, float entr
                 const Prefetch& prefetch_links) {
   CandidatePool& pool = walk.pool;
   pool.reset(ef);
-  walk.visited.reset(slots);
+  const Visited::Marks visited = walk.visited.begin(slots);
   walk.make_room(kExpandedTogether * max_links);
-  walk.visited.test_and_set(entry);
+  visited.test_and_set(entry);
   pool.push(entry_distance, entry);
   slot_t* const fresh = walk.fresh.data();
   float* const distances = walk.distances.data();
@@ -41,7 +41,7 @@ void walk_level(Walk& walk, DistanceComputer& computer, slot_t entry, float entr
       ++taken;
       for (slot_t to : links(pool.slot(first))) {
         fresh[n] = to;
-        n += !walk.visited.test_and_set(to);
+        n += !visited.test_and_set(to);
       }
     }
     computer.score(fresh, n, distances);
