@@ -92,7 +92,8 @@ void Hnsw::walk_blocks(const float* query, DistanceComputer& computer, size_t ef
   blocks_->prepare(query, walk.query);
   float near;
   const slot_t start = descend(computer, near);
-  const Visited::Marks visited = walk.visited.begin(size());
+  SlotSet& expanded = walk.expanded;
+  expanded.reset(ef + ahead);
   walk.make_room(blocks_->width());
   walk.below.resize(std::max(walk.below.size(), blocks_->blocks()));
   float* const estimates = walk.distances.data();
@@ -104,7 +105,7 @@ void Hnsw::walk_blocks(const float* query, DistanceComputer& computer, size_t ef
       if (candidates.expanded(cursor)) continue;
       candidates.expand(cursor);
       const slot_t s = candidates.slot(cursor);
-      if (visited.test_and_set(s)) continue;
+      if (expanded.add(s)) continue;
       blocks_->prefetch_row(s);
       chosen[waiting++] = s;
     }
@@ -118,7 +119,7 @@ void Hnsw::walk_blocks(const float* query, DistanceComputer& computer, size_t ef
     for (size_t b = 0; b < blocks_->blocks(); ++b)
       for (uint32_t below = walk.below[b]; below; below &= below - 1) {
         const size_t i = b * kBlockVectors + static_cast<size_t>(std::countr_zero(below));
-        if (!visited.test(links[i]))
+        if (!expanded.has(links[i]))
           cursor = std::min(cursor, candidates.push(estimates[i], links[i]));
       }
   }
