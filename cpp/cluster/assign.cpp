@@ -1,0 +1,172 @@
+#include "cluster/assign.h"
+
+#include <algorithm>
+#include <bit>
+#include <cmath>
+#include <limits>
+
+#include "base/error.h"
+#include "base/threads.h"
+#include "kernels/floats.h"
+
+namespace shortlist::cluster {
+namespace {
+
+constexpr size_t kBlock = 64;  // centroids that the filter kernel compares with at a time
+constexpr size_t kGroup = 96;  // rows that share a pass over the centroids
+constexpr size_t kGrain = 4 * kGroup;
+constexpr size_t kPollBlocks = 16;
+constexpr int kRowLevels = 127, kLevels = 63, kZero = 64;  // codes of centroids are 1 to 127
+constexpr float kInfinity = std::numeric_limits<float>::infinity();
+
+struct Length {
+  float size, rest;  // at least |x - centre| and at least what its codes leave of it
+};
+Length length_of(const kernels::Quantized& q, float rounding) {
+  const float size = std::sqrt(q.square) * (1 + rounding);
+  return {size, std::sqrt(q.error) * (1 + rounding) + rounding * size};
+}
+
+}  // namespace
+
+struct Nearest::Scratch {
+  std::vector<float> floats;
+  std::vector<int8_t> codes;
+  kernels::FilterRow rows[kGroup];
+  float shift[kGroup], error[kBlock];
+  uint64_t passing[kGroup];
+};
+
+Nearest::Nearest(Matrix<const float> centroids, Metric metric)
+    : centroids_(centroids),
+      metric_(metric),
+      stride_((centroids.cols + 3) / 4 * 4),
+      rounding_(static_cast<float>(centroids.cols + 16) * 0x1p-22f) {
+  const size_t k = centroids.rows, d = centroids.cols, blocks = (k + kBlock - 1) / kBlock;
+  std::vector<double> sums(d);
+  for (size_t j = 0; j < k; ++j)
+    for (size_t t = 0; t < d; ++t) sums[t] += centroids.row(j)[t];
+  centre_.resize(d);
+  for (size_t t = 0; t < d; ++t) centre_[t] = static_cast<float>(sums[t] / static_cast<double>(k));
+  kernels::active().rows[kernels::ip_f32](centre_.data(),
+                                          reinterpret_cast<const std::byte*>(centre_.data()), 0,
+                                          nullptr, 1, d, &centre_square_);
+  codes_.resize(blocks * kBlock * stride_);
+  for (auto* values : {&scale_, &bias_, &size_, &rest_}) values->resize(blocks * kBlock);
+  parallel_for(blocks, {}, [&](size_t begin, size_t end, size_t) {
+    std::vector<int8_t> codes(kBlock * stride_);
+    for (size_t block = begin; block < end; ++block) pack(block, codes);
+  });
+}
+
+void Nearest::pack(size_t block, std::vector<int8_t>& codes) {
+  const size_t d = centroids_.cols, first = block * kBlock;
+  const size_t n = std::min(kBlock, centroids_.rows - first);
+  const auto& kernel = kernels::active();
+  for (size_t i = 0; i < n; ++i) {
+    const size_t j = first + i;
+    const float* c = centroids_.row(j);
+    const auto q = kernel.quantize(c, centre_.data(), d, kLevels, codes.data() + i * stride_);
+    const Length length = length_of(q, rounding_);
+    scale_[j] = q.scale;
+    size_[j] = length.size;
+    rest_[j] = length.rest;
+    // Half the squared distance to x, and minus the inner product with x, are
+    //   bias - <x - centre, c - centre> + what depends on x alone.
+    float bias = q.square / 2;
+    if (metric_ == Metric::inner_product) {
+      kernel.rows[kernels::ip_f32](centre_.data(), reinterpret_cast<const std::byte*>(c), 0,
+                                   nullptr, 1, d, &bias);
+      bias = centre_square_ - bias;
+    }
+    bias_[j] = bias - 4 * rounding_ * (q.square + centre_square_);
+  }
+  uint8_t* out = codes_.data() + first * stride_;
+  for (size_t t = 0; t < stride_; t += 4)
+    for (size_t i = 0; i < n; ++i)
+      for (size_t b = 0; b < 4; ++b)
+        out[(t * kBlock) + i * 4 + b] = static_cast<uint8_t>(codes[i * stride_ + t + b] + kZero);
+}
+
+void Nearest::assign_group(const Rows& x, Scratch& s, slot_t* nearest, float* distances) const {
+  const auto& kernel = kernels::active();
+  const bool l2 = metric_ == Metric::l2;
+  const size_t d = x.d, k = centroids_.rows;
+  const float* floats = as_floats(x, s.floats);
+  const kernels::RowsFn compare = kernel.rows[l2 ? kernels::l2_f32 : kernels::ip_f32];
+  // Compares row i with these centroids.
+  const auto score = [&](size_t i, const slot_t* slots, size_t n) {
+    float found[kBlock];
+    compare(floats + i * d, reinterpret_cast<const std::byte*>(centroids_.data), d * sizeof(float),
+            slots, n, d, found);
+    for (size_t c = 0; c < n; ++c) {
+      const float distance = l2 ? found[c] : -found[c];
+      if (distance < distances[i] || (distance == distances[i] && slots[c] < nearest[i])) {
+        distances[i] = distance;
+        nearest[i] = slots[c];
+      }
+    }
+    const float best = distances[i];
+    s.rows[i].limit = (l2 ? best / 2 : best) + s.shift[i] + rounding_ * std::fabs(best);
+  };
+
+  float worst = 0;  // of what codes leave of a row, relative to its size
+  for (size_t i = 0; i < x.n; ++i) {
+    int8_t* codes = s.codes.data() + i * stride_;
+    const auto q = kernel.quantize(floats + i * d, centre_.data(), d, kRowLevels, codes);
+    const Length length = length_of(q, rounding_);
+    if (length.size > 0) worst = std::max(worst, length.rest / length.size);
+    int32_t sum = 0;
+    for (size_t t = 0; t < d; ++t) sum += codes[t];
+    float shift = -q.square / 2;
+    if (!l2)
+      kernel.rows[kernels::ip_f32](centre_.data(),
+                                   reinterpret_cast<const std::byte*>(floats + i * d), 0, nullptr,
+                                   1, d, &shift);
+    s.shift[i] = shift + 4 * rounding_ * (q.square + centre_square_);
+    s.rows[i] = {q.scale, length.size, kInfinity, -kZero * sum};
+    distances[i] = kInfinity;
+    const slot_t guess = nearest[i];
+    nearest[i] = kNoSlot;
+    if (guess != kNoSlot) score(i, &guess, 1);
+  }
+
+  for (size_t first = 0; first < k; first += kBlock) {
+    if (first / kBlock % kPollBlocks == 0) poll_interrupt();
+    for (size_t j = 0; j < kBlock; ++j)
+      s.error[j] = rest_[first + j] + worst * (size_[first + j] + rest_[first + j]);
+    kernel.filter(s.codes.data(), stride_, s.rows, x.n,
+                  {codes_.data() + first * stride_, &scale_[first], &bias_[first], s.error},
+                  stride_, s.passing);
+    const size_t n = std::min(kBlock, k - first);
+    const uint64_t real = n < 64 ? (uint64_t{1} << n) - 1 : ~uint64_t{0};
+    for (size_t i = 0; i < x.n; ++i) {
+      uint64_t passing = s.passing[i] & real;
+      if (!passing) continue;
+      slot_t slots[kBlock];
+      size_t count = 0;
+      for (; passing; passing &= passing - 1)
+        slots[count++] =
+            static_cast<slot_t>(first) + static_cast<slot_t>(std::countr_zero(passing));
+      score(i, slots, count);
+    }
+  }
+}
+
+void Nearest::assign(const Rows& x, slot_t* nearest, float* distances) const {
+  parallel_for(x.n, {.grain = kGrain}, [&](size_t begin, size_t end, size_t) {
+    Scratch scratch;
+    scratch.codes.resize(kGroup * stride_);
+    for (size_t at = begin; at < end; at += kGroup) {
+      const size_t n = std::min(kGroup, end - at);
+      assign_group(x.slice(at, at + n), scratch, nearest + at, distances + at);
+      for (size_t i = at; i < at + n; ++i)
+        if (!std::isfinite(distances[i]))
+          throw ArgumentError(text("row ", i,
+                                   " is too far from every centroid: the distance is more "
+                                   "than float32 holds; scale the vectors down"));
+    }
+  });
+}
+
+}  // namespace shortlist::cluster

@@ -1,0 +1,45 @@
+// The nearest centroid of each row, exactly, for a quarter of the multiplications.
+//
+// All pairs are compared as whole numbers of 7 and 8 bits, four products to a lane. Cauchy and
+// Schwarz bound what rounding took away, and only centroids that may be nearer than the nearest so
+// far, few of thousands, are compared as floats. The nearest so far is at first a guess, such as
+// the answer of the iteration before: the better the guess, the fewer comparisons; any guess gives
+// the same answer.
+#pragma once
+
+#include <vector>
+
+#include "base/memory.h"
+#include "base/types.h"
+#include "kernels/kernels.h"
+
+namespace shortlist::cluster {
+
+inline constexpr size_t kMaxDimension = size_t{1} << 18;  // sums of codes stay below 2^31
+
+class Nearest {
+ public:
+  // Borrows the centroids; all are finite, and there are some.
+  Nearest(Matrix<const float> centroids, Metric metric);
+
+  // `nearest` holds guesses, or kNoSlot. Distances are "smaller is nearer": squared L2, or the
+  // negated inner product; ties go to the smaller slot. Throws ArgumentError for a row whose
+  // distances are too large for a float.
+  void assign(const Rows& x, slot_t* nearest, float* distances) const;
+
+ private:
+  struct Scratch;
+  void pack(size_t block, std::vector<int8_t>& codes);
+  void assign_group(const Rows& x, Scratch& scratch, slot_t* nearest, float* distances) const;
+
+  const Matrix<const float> centroids_;
+  const Metric metric_;
+  const size_t stride_;        // codes of a row: d rounded up to 4
+  const float rounding_;       // of float sums, relative to the sum of absolute terms
+  std::vector<float> centre_;  // what codes are relative to
+  float centre_square_ = 0;
+  Array<uint8_t> codes_;                           // blocks of 64, as kernels.h lays them out
+  std::vector<float> scale_, bias_, size_, rest_;  // |c - centre|, and what its codes leave of it
+};
+
+}  // namespace shortlist::cluster
