@@ -8,7 +8,7 @@ namespace {
 struct V {
   using Ints = __m256i;
   using Floats = __m256;
-  static constexpr size_t kVectors = 8, kColumns = 2, kRows = 4;
+  static constexpr size_t kVectors = 8, kColumns = 2, kRows = 3;
 
   static Ints load(const uint8_t* p) {
     return _mm256_loadu_si256(reinterpret_cast<const __m256i*>(p));

@@ -8,7 +8,7 @@ namespace {
 struct V {
   using Ints = __m512i;
   using Floats = __m512;
-  static constexpr size_t kVectors = 4, kColumns = 4, kRows = 6;
+  static constexpr size_t kVectors = 4, kColumns = 4, kRows = 4;
 
   static Ints load(const uint8_t* p) { return _mm512_loadu_si512(p); }
   static Floats floats(const float* p) { return _mm512_loadu_ps(p); }
