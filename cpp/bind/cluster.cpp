@@ -1,5 +1,6 @@
 // A private submodule that shortlist.Kmeans and Clustering are made of.
 #include <pybind11/stl.h>
+#include <pybind11/typing.h>
 
 #include <optional>
 #include <random>
@@ -19,6 +20,7 @@ namespace {
 using cluster::Iteration;
 using Floats = py::array_t<float, py::array::c_style | py::array::forcecast>;
 using Stats = std::tuple<double, double, double, double, size_t>;
+using Report = py::typing::Callable<void(Stats)>;
 
 size_t count(py::ssize_t value, const char* name) {
   if (value < 0) throw ArgumentError(text(name, " = ", value, "; it cannot be negative"));
@@ -56,7 +58,7 @@ std::pair<py::array_t<float>, std::vector<Stats>> kmeans(
     const std::optional<ArrayLike>& initial, int metric, py::ssize_t niter, py::ssize_t nredo,
     bool spherical, bool int_centroids, bool frozen_centroids, py::ssize_t min_points_per_centroid,
     py::ssize_t max_points_per_centroid, int64_t seed, int init_method, double early_stop_threshold,
-    const py::object& progress, const py::object& report) {
+    const py::object& progress, const std::optional<Report>& report) {
   const Vectors2D v = vectors(x);
   if (weights && (weights->ndim() != 1 || static_cast<size_t>(weights->size()) != v.rows.n))
     throw DimensionError(text("weights has shape ", std::string(py::str(weights->attr("shape"))),
@@ -80,10 +82,10 @@ std::pair<py::array_t<float>, std::vector<Stats>> kmeans(
       .frozen = frozen_centroids,
       .progress = progress_from(progress),
   };
-  if (!report.is_none())
+  if (report)
     options.report = [&](const Iteration& now) {
       const py::gil_scoped_acquire hold;
-      report(stats_of(now));
+      (*report)(stats_of(now));
     };
   cluster::Clusters found;
   {

@@ -21,6 +21,8 @@ namespace {
 
 using Clock = std::chrono::steady_clock;
 constexpr size_t kClusterGrain = 16;
+constexpr size_t kLineBytes = 64;
+constexpr size_t kAhead = 3, kAheadBytes = 1024;  // rows of a cluster lie anywhere in memory
 
 double seconds_since(Clock::time_point start) {
   return std::chrono::duration<double>(Clock::now() - start).count();
@@ -177,6 +179,13 @@ class Lloyd {
     });
   }
 
+  void fetch(size_t member) const {
+    if (member >= x_.n) return;
+    const std::byte* row = x_.row(order_[member]);
+    const size_t bytes = std::min(kAheadBytes, x_.d * size_of(x_.dtype));
+    for (size_t at = 0; at < bytes; at += kLineBytes) prefetch(row + at);
+  }
+
   void average() {
     each_cluster([&](size_t c, std::vector<float>& scratch) {
       poll_interrupt();
@@ -184,6 +193,7 @@ class Lloyd {
       double weight = 0;
       for (size_t m = begin_[c]; m < begin_[c + 1]; ++m) {
         const size_t i = order_[m];
+        fetch(m + kAhead);
         const float* row = as_floats(x_.slice(i, i + 1), scratch);
         const double w = points_.weight(i);
         weight += w;
