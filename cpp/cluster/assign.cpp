@@ -17,14 +17,17 @@ constexpr size_t kGroup = 96;  // rows that share a pass over the centroids
 constexpr size_t kGrain = 4 * kGroup;
 constexpr size_t kPollBlocks = 16;
 constexpr int kRowLevels = 127, kLevels = 63, kZero = 64;  // codes of centroids are 1 to 127
+constexpr float kSmallest =
+    std::numeric_limits<float>::min();  // products below it are rounded more
 constexpr float kInfinity = std::numeric_limits<float>::infinity();
 
 struct Length {
   float size, rest;  // at least |x - centre| and at least what its codes leave of it
 };
 Length length_of(const kernels::Quantized& q, float rounding) {
-  const float size = std::sqrt(q.square) * (1 + rounding);
-  return {size, std::sqrt(q.error) * (1 + rounding) + rounding * size};
+  const float lost = rounding * kSmallest;
+  const float size = std::sqrt(q.square + lost) * (1 + rounding);
+  return {size, std::sqrt(q.error + lost) * (1 + rounding) + rounding * size};
 }
 
 }  // namespace
@@ -79,7 +82,7 @@ void Nearest::pack(size_t block, std::vector<int8_t>& codes) {
                                    nullptr, 1, d, &bias);
       bias = centre_square_ - bias;
     }
-    bias_[j] = bias - 4 * rounding_ * (q.square + centre_square_);
+    bias_[j] = bias - 4 * rounding_ * (q.square + centre_square_ + kSmallest);
   }
   uint8_t* out = codes_.data() + first * stride_;
   for (size_t t = 0; t < stride_; t += 4)
@@ -123,7 +126,7 @@ void Nearest::assign_group(const Rows& x, Scratch& s, slot_t* nearest, float* di
       kernel.rows[kernels::ip_f32](centre_.data(),
                                    reinterpret_cast<const std::byte*>(floats + i * d), 0, nullptr,
                                    1, d, &shift);
-    s.shift[i] = shift + 4 * rounding_ * (q.square + centre_square_);
+    s.shift[i] = shift + 4 * rounding_ * (q.square + centre_square_ + kSmallest);
     s.rows[i] = {q.scale, length.size, kInfinity, -kZero * sum};
     distances[i] = kInfinity;
     const slot_t guess = nearest[i];

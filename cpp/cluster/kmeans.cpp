@@ -109,7 +109,9 @@ class Lloyd {
       centroids.assign(x_, nearest_.data(), distances_.data());
       searching += seconds_since(before);
       group();
-      Iteration now{.objective = objective(), .imbalance = imbalance()};
+      Iteration now;
+      now.objective = objective();
+      now.imbalance = imbalance();
       average();
       now.splits = split();
       finish(frozen_);
@@ -242,7 +244,7 @@ class Lloyd {
       const Part whole = parts.top();
       parts.pop();
       const size_t c = whole.cluster, e = empty[splits];
-      move_apart(centroids_.row(c), centroids_.row(e), spread[c] / weight_[c]);
+      move_apart(centroids_.row(c), centroids_.row(e), spread[c] / weight_[c], e);
       const Part half{whole.spread / 2, whole.points / 2, c};
       spread[e] = spread[c], weight_[e] = weight_[c];
       offer(half);
@@ -251,11 +253,12 @@ class Lloyd {
     return splits;
   }
 
-  void move_apart(float* a, float* b, double variance) const {
-    constexpr double kStep = 1. / 32;  // of the standard deviation along one dimension
-    const auto step = static_cast<float>(kStep * std::sqrt(variance / static_cast<double>(x_.d)));
+  // Puts b beside a, each as far from where a was, in a direction drawn for cluster e.
+  void move_apart(float* a, float* b, double variance, size_t e) const {
+    constexpr double kStep = 1. / 16;  // at most, of the standard deviation along one dimension
+    const double step = kStep * std::sqrt(variance / static_cast<double>(x_.d));
     for (size_t t = 0; t < x_.d; ++t) {
-      const float by = t % 2 ? step : -step;
+      const auto by = static_cast<float>(step * (2 * uniform(options_.seed + e, t) - 1));
       b[t] = a[t] - by;
       a[t] += by;
     }
@@ -303,7 +306,7 @@ Clusters kmeans(const Rows& x, size_t k, const Options& options) {
   if (points.x.n == k) {  // each is its own cluster
     std::vector<float> scratch;
     const float* rows = as_floats(points.x, scratch);
-    return {{rows, rows + k * x.d}, {{.imbalance = 1}}};
+    return {{rows, rows + k * x.d}, {Iteration{}}};
   }
   if (points.x.n < points_for(options.min_points_per_centroid))
     warn(text("clustering ", x.n, " points into ", k, " clusters; ",

@@ -13,11 +13,11 @@ namespace shortlist::cluster {
 enum class Init { random, kmeans_plus_plus };
 
 struct Iteration {
-  double objective;       // sum of weighted squared distances, or of inner products
-  double seconds;         // since the iterations began
-  double seconds_search;  // of them, in assigning
-  double imbalance;       // 1 when all clusters are of one size, k when one has everything
-  size_t splits;          // clusters that were empty and took half of another
+  double objective = 0;       // sum of weighted squared distances, or of inner products
+  double seconds = 0;         // since the iterations began
+  double seconds_search = 0;  // of them, in assigning
+  double imbalance = 1;       // 1 when all clusters are of one size, k when one has everything
+  size_t splits = 0;          // clusters that were empty and took half of another
 };
 
 // faiss's ClusteringParameters, and what its Clustering takes besides.
