@@ -52,7 +52,7 @@ def a_block(rng: np.random.Generator, n: int, d: int) -> dict[str, np.ndarray]:
 
 def bounds(block: dict[str, np.ndarray]) -> tuple[np.ndarray, np.ndarray]:
     """Of all pairs in float64, and how far rounding to float32 may move them."""
-    n, d = block["a"].shape
+    d = block["a"].shape[1]
     unpacked = block["codes"].reshape(d // 4, 64, 4).transpose(1, 0, 2).reshape(64, d)
     sums = block["offsets"][:, None] + block["a"].astype(np.int64) @ unpacked.T.astype(np.int64)
     scale, size, _ = block["rows"].astype(np.float64).T[:, :, None]

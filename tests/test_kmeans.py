@@ -75,7 +75,8 @@ def check_assignment(x, centroids, metric) -> None:
     size = np.abs(x.astype(np.float64)).max(1) * np.abs(centroids.astype(np.float64)).max()
     slack = 1e-5 * every.min(1) if not ip else 1e-5 * size * x.shape[1]
     chosen = np.take_along_axis(every, I[:, None], 1)[:, 0]
-    assert D.dtype == np.float32 and I.dtype == np.int64
+    assert D.dtype == np.float32
+    assert I.dtype == np.int64
     assert (chosen <= every.min(1) + slack + 1e-44).all()
     np.testing.assert_array_less(abs((-D if ip else D) - chosen), slack + 1e-43)
 
@@ -136,7 +137,8 @@ def test_iterations_are_lloyds(level, rng, dtype):
     centroids, objectives = lloyd(x, x[:12], 4)
     np.testing.assert_allclose(kmeans.centroids, centroids, rtol=1e-4, atol=1e-4)
     np.testing.assert_allclose(kmeans.obj, objectives, rtol=1e-5)
-    assert last == kmeans.obj[-1] and kmeans.centroids.dtype == np.float32
+    assert last == kmeans.obj[-1]
+    assert kmeans.centroids.dtype == np.float32
 
 
 @pytest.mark.parametrize(
@@ -225,7 +227,8 @@ def test_it_ends_when_the_objective_stays(rng):
     x = blobs(rng, n=300, k=3, spread=0.01)
     kmeans = shortlist.Kmeans(13, 3, niter=50, init_method=1)
     kmeans.train(x)
-    assert len(kmeans.obj) < 10 and kmeans.obj[-1] == kmeans.obj[-2]
+    assert len(kmeans.obj) < 10
+    assert kmeans.obj[-1] == kmeans.obj[-2]
     kmeans = shortlist.Kmeans(13, 3, niter=50, init_method=1, early_stop_threshold=1.0)
     kmeans.train(x)
     assert len(kmeans.obj) == 2
@@ -252,7 +255,8 @@ def test_random_rows_come_from_everywhere(rng):
         kmeans.train(x)
         chosen[kmeans.centroids[:, 0].astype(int)] += 1
     parts = chosen.reshape(10, 100).sum(1)
-    assert parts.sum() == 6000 and abs(parts - 600).max() < 100  # four standard deviations
+    assert parts.sum() == 6000
+    assert abs(parts - 600).max() < 100
 
 
 def test_kmeans_plus_plus_finds_far_clusters(rng):
@@ -478,7 +482,8 @@ def test_the_attributes_of_kmeans(rng, capsys):
         assert 0 < ours["time_search"] < ours["time"]
     assert kmeans.index.ntotal == 4
     kmeans.reset(6)
-    assert kmeans.k == 6 and kmeans.centroids is None
+    assert kmeans.k == 6
+    assert kmeans.centroids is None
     kmeans.train(x)
     assert kmeans.centroids.shape == (6, 13)
 

@@ -145,6 +145,8 @@ void Nearest::assign_group(const Rows& x, Scratch& s, slot_t* nearest, float* di
     const uint64_t real = n < 64 ? (uint64_t{1} << n) - 1 : ~uint64_t{0};
     for (size_t i = 0; i < x.n; ++i) {
       uint64_t passing = s.passing[i] & real;
+      if (const size_t known = nearest[i] - first; known < kBlock)
+        passing &= ~(uint64_t{1} << known);
       if (!passing) continue;
       slot_t slots[kBlock];
       size_t count = 0;
