@@ -60,9 +60,12 @@ def bounds(block: dict[str, np.ndarray]) -> tuple[np.ndarray, np.ndarray]:
     return terms[0] - terms[1] - terms[2], 4e-7 * sum(map(np.abs, terms))
 
 
+def bits(passing: np.ndarray) -> np.ndarray:
+    return np.unpackbits(passing.view(np.uint8), bitorder="little").reshape(-1, 64).astype(bool)
+
+
 def check_filter(isa: str, block: dict[str, np.ndarray]) -> None:
-    got = _kernels.filter(isa, **block)
-    passing = np.unpackbits(got.view(np.uint8), bitorder="little").reshape(-1, 64).astype(bool)
+    passing = bits(_kernels.filter(isa, **block))
     bound, slack = bounds(block)
     limit = block["rows"][:, 2:]
     assert passing[bound <= limit - slack].all()
@@ -97,3 +100,22 @@ def test_limits_that_all_or_none_pass(isa: str, rng: np.random.Generator) -> Non
     for limit, bits in ((np.inf, 2**64 - 1), (np.nan, 2**64 - 1), (-np.inf, 0)):
         block["rows"][:, 2] = limit
         assert (_kernels.filter(isa, **block) == bits).all()
+
+
+@given(data=st.data())
+def test_bounds_of_floats(data: st.DataObject) -> None:
+    isa, n = data.draw(st.sampled_from(LEVELS)), data.draw(st.integers(0, 14))
+    d, gap = data.draw(st.integers(1, 20)), 4 * data.draw(st.integers(0, 3))
+    rng = np.random.default_rng(data.draw(st.integers(0, 2**32)))
+    a, b = (rng.normal(size=shape).astype(np.float32) for shape in ((n, d), (d, 64)))
+    bias = rng.normal(size=64).astype(np.float32)
+    bound = bias - a.astype(np.float64) @ b
+    slack = 2e-6 * (abs(bias) + abs(a) @ abs(b))
+    limits = np.quantile(bound, rng.random(n), axis=1).diagonal().astype(np.float32)
+    a = placed(a, 4 * data.draw(st.integers(0, 16)), gap)
+    passing = bits(_kernels.filter_f32(isa, a, limits, b, bias))
+    assert passing[bound <= limits[:, None] - slack].all()
+    assert not passing[bound > limits[:, None] + slack].any()
+    for limit, wanted in ((np.inf, True), (np.nan, True), (-np.inf, False)):
+        every = bits(_kernels.filter_f32(isa, a, np.full(n, limit, np.float32), b, bias))
+        assert (every == wanted).all()

@@ -228,6 +228,25 @@ py::array_t<uint64_t> call_filter(const std::string& isa, const py::array_t<int8
   return out;
 }
 
+// b as (d, 64).
+py::array_t<uint64_t> call_filter_f32(const std::string& isa, const py::array_t<float>& a,
+                                      const Contiguous<float>& limits, const Contiguous<float>& b,
+                                      const Contiguous<float>& bias, size_t repeat) {
+  const FilterF32Fn kernel = table_of(isa).filter_f32;
+  const float* x = rows_of<float>(a);
+  const size_t n = static_cast<size_t>(a.shape(0)), d = static_cast<size_t>(a.shape(1));
+  require(limits.size() == a.shape(0), "there must be a limit of each row");
+  require(b.size() == 64 * a.shape(1) && bias.size() == 64,
+          "there must be values and bias of 64 rows");
+  py::array_t<uint64_t> out(a.shape(0));
+  uint64_t* bits = out.mutable_data();
+  const size_t lda = ld_of(a);
+  py::gil_scoped_release release;
+  for (size_t r = 0; r < repeat; ++r)
+    kernel(x, lda, limits.data(), n, b.data(), bias.data(), d, bits);
+  return out;
+}
+
 }  // namespace
 
 void bind_kernels(py::module_& m) {
@@ -285,6 +304,8 @@ void bind_kernels(py::module_& m) {
   k.def("filter", &call_filter, py::arg("isa"), py::arg("a").noconvert(), py::arg("rows"),
         py::arg("offsets"), py::arg("codes"), py::arg("scale"), py::arg("bias"), py::arg("error"),
         py::arg("repeat") = 1);
+  k.def("filter_f32", &call_filter_f32, py::arg("isa"), py::arg("a").noconvert(), py::arg("limits"),
+        py::arg("b"), py::arg("bias"), py::arg("repeat") = 1);
 }
 
 }  // namespace shortlist

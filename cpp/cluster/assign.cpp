@@ -17,8 +17,8 @@ constexpr size_t kGroup = 96;  // rows that share a pass over the centroids
 constexpr size_t kGrain = 4 * kGroup;
 constexpr size_t kPollBlocks = 16;
 constexpr int kRowLevels = 127, kLevels = 63, kZero = 64;  // codes of centroids are 1 to 127
-constexpr float kSmallest =
-    std::numeric_limits<float>::min();  // products below it are rounded more
+constexpr size_t kPlainDimension = 8;
+constexpr float kSmallest = std::numeric_limits<float>::min();  // below it rounding is coarser
 constexpr float kInfinity = std::numeric_limits<float>::infinity();
 
 struct Length {
@@ -33,16 +33,18 @@ Length length_of(const kernels::Quantized& q, float rounding) {
 }  // namespace
 
 struct Nearest::Scratch {
-  std::vector<float> floats;
+  std::vector<float> floats, values;  // rows as they are, and less the centre
   std::vector<int8_t> codes;
   kernels::FilterRow rows[kGroup];
-  float shift[kGroup], error[kBlock];
+  float worst;  // of what codes leave of a row, relative to its size
+  float shift[kGroup], limits[kGroup], error[kBlock];
   uint64_t passing[kGroup];
 };
 
 Nearest::Nearest(Matrix<const float> centroids, Metric metric)
     : centroids_(centroids),
       metric_(metric),
+      plain_(centroids.cols <= kPlainDimension),
       stride_((centroids.cols + 3) / 4 * 4),
       rounding_(static_cast<float>(centroids.cols + 16) * 0x1p-22f) {
   const size_t k = centroids.rows, d = centroids.cols, blocks = (k + kBlock - 1) / kBlock;
@@ -54,26 +56,39 @@ Nearest::Nearest(Matrix<const float> centroids, Metric metric)
   kernels::active().rows[kernels::ip_f32](centre_.data(),
                                           reinterpret_cast<const std::byte*>(centre_.data()), 0,
                                           nullptr, 1, d, &centre_square_);
-  codes_.resize(blocks * kBlock * stride_);
-  for (auto* values : {&scale_, &bias_, &size_, &rest_}) values->resize(blocks * kBlock);
+  bias_.resize(blocks * kBlock);
+  if (plain_) {
+    values_.resize(blocks * kBlock * d);
+  } else {
+    codes_.resize(blocks * kBlock * stride_);
+    for (auto* values : {&scale_, &size_, &rest_}) values->resize(blocks * kBlock);
+  }
   parallel_for(blocks, {}, [&](size_t begin, size_t end, size_t) {
-    std::vector<int8_t> codes(kBlock * stride_);
-    for (size_t block = begin; block < end; ++block) pack(block, codes);
+    for (size_t block = begin; block < end; ++block) pack(block);
   });
 }
 
-void Nearest::pack(size_t block, std::vector<int8_t>& codes) {
+void Nearest::pack(size_t block) {
   const size_t d = centroids_.cols, first = block * kBlock;
   const size_t n = std::min(kBlock, centroids_.rows - first);
   const auto& kernel = kernels::active();
+  std::vector<int8_t> codes(stride_);
   for (size_t i = 0; i < n; ++i) {
     const size_t j = first + i;
     const float* c = centroids_.row(j);
-    const auto q = kernel.quantize(c, centre_.data(), d, kLevels, codes.data() + i * stride_);
-    const Length length = length_of(q, rounding_);
-    scale_[j] = q.scale;
-    size_[j] = length.size;
-    rest_[j] = length.rest;
+    const auto q = kernel.quantize(c, centre_.data(), d, kLevels, codes.data());
+    if (plain_) {
+      float* out = values_.data() + first * d + i;
+      for (size_t t = 0; t < d; ++t) out[t * kBlock] = c[t] - centre_[t];
+    } else {
+      uint8_t* out = codes_.data() + first * stride_ + 4 * i;
+      for (size_t t = 0; t < stride_; ++t)
+        out[t / 4 * 4 * kBlock + t % 4] = static_cast<uint8_t>(codes[t] + kZero);
+      const Length length = length_of(q, rounding_);
+      scale_[j] = q.scale;
+      size_[j] = length.size;
+      rest_[j] = length.rest;
+    }
     // Half the squared distance to x, and minus the inner product with x, are
     //   bias - <x - centre, c - centre> + what depends on x alone.
     float bias = q.square / 2;
@@ -84,11 +99,45 @@ void Nearest::pack(size_t block, std::vector<int8_t>& codes) {
     }
     bias_[j] = bias - 4 * rounding_ * (q.square + centre_square_ + kSmallest);
   }
-  uint8_t* out = codes_.data() + first * stride_;
-  for (size_t t = 0; t < stride_; t += 4)
-    for (size_t i = 0; i < n; ++i)
-      for (size_t b = 0; b < 4; ++b)
-        out[(t * kBlock) + i * 4 + b] = static_cast<uint8_t>(codes[i * stride_ + t + b] + kZero);
+}
+
+// Row i of a group as the filter takes it; returns its squared distance from the centre.
+float Nearest::ready(const float* x, size_t i, Scratch& s) const {
+  const size_t d = centroids_.cols;
+  if (plain_) {
+    float square = 0;
+    for (size_t t = 0; t < d; ++t) {
+      const float v = x[t] - centre_[t];
+      s.values[i * d + t] = v;
+      square += v * v;
+    }
+    return square;
+  }
+  int8_t* codes = s.codes.data() + i * stride_;
+  const auto q = kernels::active().quantize(x, centre_.data(), d, kRowLevels, codes);
+  const Length length = length_of(q, rounding_);
+  if (length.size > 0) s.worst = std::max(s.worst, length.rest / length.size);
+  int32_t sum = 0;
+  for (size_t t = 0; t < d; ++t) sum += codes[t];
+  s.rows[i] = {q.scale, length.size, 0, -kZero * sum};
+  return q.square;
+}
+
+// Which of the 64 centroids from `first` may be as near to the n rows as the nearest so far.
+void Nearest::filter(size_t first, size_t n, Scratch& s) const {
+  const auto& kernel = kernels::active();
+  if (plain_) {
+    const size_t d = centroids_.cols;
+    kernel.filter_f32(s.values.data(), d, s.limits, n, values_.data() + first * d, &bias_[first], d,
+                      s.passing);
+    return;
+  }
+  for (size_t j = 0; j < kBlock; ++j)
+    s.error[j] = rest_[first + j] + s.worst * (size_[first + j] + rest_[first + j]);
+  for (size_t i = 0; i < n; ++i) s.rows[i].limit = s.limits[i];
+  kernel.filter(s.codes.data(), stride_, s.rows, n,
+                {codes_.data() + first * stride_, &scale_[first], &bias_[first], s.error}, stride_,
+                s.passing);
 }
 
 void Nearest::assign_group(const Rows& x, Scratch& s, slot_t* nearest, float* distances) const {
@@ -110,24 +159,19 @@ void Nearest::assign_group(const Rows& x, Scratch& s, slot_t* nearest, float* di
       }
     }
     const float best = distances[i];
-    s.rows[i].limit = (l2 ? best / 2 : best) + s.shift[i] + rounding_ * std::fabs(best);
+    s.limits[i] = (l2 ? best / 2 : best) + s.shift[i] + rounding_ * std::fabs(best);
   };
 
-  float worst = 0;  // of what codes leave of a row, relative to its size
+  s.worst = 0;
   for (size_t i = 0; i < x.n; ++i) {
-    int8_t* codes = s.codes.data() + i * stride_;
-    const auto q = kernel.quantize(floats + i * d, centre_.data(), d, kRowLevels, codes);
-    const Length length = length_of(q, rounding_);
-    if (length.size > 0) worst = std::max(worst, length.rest / length.size);
-    int32_t sum = 0;
-    for (size_t t = 0; t < d; ++t) sum += codes[t];
-    float shift = -q.square / 2;
+    const float square = ready(floats + i * d, i, s);
+    float shift = -square / 2;
     if (!l2)
       kernel.rows[kernels::ip_f32](centre_.data(),
                                    reinterpret_cast<const std::byte*>(floats + i * d), 0, nullptr,
                                    1, d, &shift);
-    s.shift[i] = shift + 4 * rounding_ * (q.square + centre_square_ + kSmallest);
-    s.rows[i] = {q.scale, length.size, kInfinity, -kZero * sum};
+    s.shift[i] = shift + 4 * rounding_ * (square + centre_square_ + kSmallest);
+    s.limits[i] = kInfinity;
     distances[i] = kInfinity;
     const slot_t guess = nearest[i];
     nearest[i] = kNoSlot;
@@ -136,11 +180,7 @@ void Nearest::assign_group(const Rows& x, Scratch& s, slot_t* nearest, float* di
 
   for (size_t first = 0; first < k; first += kBlock) {
     if (first / kBlock % kPollBlocks == 0) poll_interrupt();
-    for (size_t j = 0; j < kBlock; ++j)
-      s.error[j] = rest_[first + j] + worst * (size_[first + j] + rest_[first + j]);
-    kernel.filter(s.codes.data(), stride_, s.rows, x.n,
-                  {codes_.data() + first * stride_, &scale_[first], &bias_[first], s.error},
-                  stride_, s.passing);
+    filter(first, x.n, s);
     const size_t n = std::min(kBlock, k - first);
     const uint64_t real = n < 64 ? (uint64_t{1} << n) - 1 : ~uint64_t{0};
     for (size_t i = 0; i < x.n; ++i) {
@@ -161,15 +201,17 @@ void Nearest::assign_group(const Rows& x, Scratch& s, slot_t* nearest, float* di
 void Nearest::assign(const Rows& x, slot_t* nearest, float* distances) const {
   parallel_for(x.n, {.grain = kGrain}, [&](size_t begin, size_t end, size_t) {
     Scratch scratch;
-    scratch.codes.resize(kGroup * stride_);
+    if (plain_)
+      scratch.values.resize(kGroup * x.d);
+    else
+      scratch.codes.resize(kGroup * stride_);
     for (size_t at = begin; at < end; at += kGroup) {
       const size_t n = std::min(kGroup, end - at);
       assign_group(x.slice(at, at + n), scratch, nearest + at, distances + at);
-      for (size_t i = at; i < at + n; ++i)
-        if (!std::isfinite(distances[i]))
-          throw ArgumentError(text("row ", i,
-                                   " is too far from every centroid: the distance is more "
-                                   "than float32 holds; scale the vectors down"));
+      if (!finite(distances + at, n))
+        throw ArgumentError(
+            "a vector is too far from every centroid: the distance is more than float32 holds; "
+            "scale the vectors down");
     }
   });
 }

@@ -105,6 +105,10 @@ struct FilterBlock {
 };
 using FilterFn = void (*)(const int8_t* a, size_t lda, const FilterRow* rows, size_t n,
                           const FilterBlock& block, size_t d, uint64_t* out);
+// The same of rows as they are: whether not bias[j] - <a_i, b_j> > limits[i], in f32 as a whole.
+// Value t of the 64 rows begins at b + 64 * t.
+using FilterF32Fn = void (*)(const float* a, size_t lda, const float* limits, size_t n,
+                             const float* b, const float* bias, size_t d, uint64_t* out);
 
 struct Table {
   RowsFn rows[kRowsOps];
@@ -119,6 +123,7 @@ struct Table {
   Estimate32Fn estimate32;
   QuantizeFn quantize;
   FilterFn filter;
+  FilterF32Fn filter_f32;
 };
 
 // What each ISA's files offer; an absent function is taken from the level below.

@@ -9,7 +9,8 @@ struct V {
   using Isa = Avx2;
   using Ints = Isa::Ints;
   using Floats = Isa::Floats;
-  static constexpr size_t kVectors = 8, kColumns = 2, kRows = 3;
+  static constexpr size_t kVectors = 8, kRows = 3, kColumns = 2;
+  static constexpr size_t kFloatRows = 4, kFloatColumns = 2;
 
   static Floats larger(Floats a, Floats x) {
     return _mm256_max_ps(a, _mm256_andnot_ps(splat(-0.f), x));
@@ -42,11 +43,9 @@ struct V {
   static Ints dot(Ints acc, Ints codes, Ints word) {
     return Avx2::madd(_mm256_maddubs_epi16(codes, word), _mm256_set1_epi16(1), acc);
   }
-  static uint64_t passing(Ints acc, const FilterRow& row, Floats scale, Floats bias, Floats error) {
-    const Floats product = _mm256_mul_ps(scale, _mm256_cvtepi32_ps(acc));
-    Floats bound = _mm256_fnmadd_ps(_mm256_set1_ps(row.size), error, bias);
-    bound = _mm256_fnmadd_ps(_mm256_set1_ps(row.scale), product, bound);
-    const Floats passes = _mm256_cmp_ps(bound, _mm256_set1_ps(row.limit), _CMP_NGT_UQ);
+  static Floats floats(Ints x) { return _mm256_cvtepi32_ps(x); }
+  static uint64_t passing(Floats bound, float limit) {
+    const Floats passes = _mm256_cmp_ps(bound, splat(limit), _CMP_NGT_UQ);
     return static_cast<uint32_t>(_mm256_movemask_ps(passes));
   }
 };

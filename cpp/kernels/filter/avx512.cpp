@@ -9,7 +9,8 @@ struct V {
   using Isa = Avx512;
   using Ints = Isa::Ints;
   using Floats = Isa::Floats;
-  static constexpr size_t kVectors = 4, kColumns = 4, kRows = 4;
+  static constexpr size_t kVectors = 4, kRows = 4, kColumns = 4;
+  static constexpr size_t kFloatRows = 4, kFloatColumns = 4;
 
   static Floats larger(Floats a, Floats x) { return _mm512_max_ps(a, _mm512_abs_ps(x)); }
   static float top(Floats x) { return _mm512_reduce_max_ps(x); }
@@ -33,11 +34,9 @@ struct V {
     return splat(x);
   }
   static Ints dot(Ints acc, Ints codes, Ints word) { return _mm512_dpbusd_epi32(acc, codes, word); }
-  static uint64_t passing(Ints acc, const FilterRow& row, Floats scale, Floats bias, Floats error) {
-    const Floats product = _mm512_mul_ps(scale, _mm512_cvtepi32_ps(acc));
-    Floats bound = _mm512_fnmadd_ps(_mm512_set1_ps(row.size), error, bias);
-    bound = _mm512_fnmadd_ps(_mm512_set1_ps(row.scale), product, bound);
-    return _mm512_cmp_ps_mask(bound, _mm512_set1_ps(row.limit), _CMP_NGT_UQ);
+  static Floats floats(Ints x) { return _mm512_cvtepi32_ps(x); }
+  static uint64_t passing(Floats bound, float limit) {
+    return _mm512_cmp_ps_mask(bound, splat(limit), _CMP_NGT_UQ);
   }
 };
 

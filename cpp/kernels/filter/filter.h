@@ -1,12 +1,14 @@
-// Rows as whole numbers, and a register tile of kRows rows by kColumns vectors of their products,
+// Rows as whole numbers, and register tiles of kRows rows by kColumns vectors of sums of products,
 // over the vectors of one ISA. V offers
-//   Isa, Floats, Ints                  the vectors of kernels/<isa>.h; kVectors Ints are 64 sums
+//   Isa, Floats, Ints                  the vectors of kernels/<isa>.h; kVectors of them are 64
+//   lanes kRows, kColumns, kFloatRows, kFloatColumns     what keeps a tile in registers
 //   larger(Floats a, x), top(Floats)   of absolute values, lane by lane; of all lanes
 //   round(Floats)                      to the nearest whole number, ties to even
 //   store(Floats, int8_t*[, count])    whole numbers as bytes
+//   splat(float), mul(x, y), floats(Ints)
 //   load(const uint8_t*), splat(int32_t), splat(const int8_t*)     the last of four codes
 //   dot(acc, codes, word)              acc + four products in each lane
-//   passing(acc, row, scale, bias, error)          bits of these lanes, as kernels.h says
+//   passing(Floats, float limit)       a bit for each lane: whether not above the limit
 #pragma once
 
 #include "kernels/rows.h"
@@ -43,55 +45,101 @@ Quantized quantize(const float* x, const float* centre, size_t d, int levels, in
   return {scale, Isa::sum(square), Isa::sum(error)};
 }
 
-template <class V, size_t N>
-void tile(const int8_t* a, size_t lda, const FilterRow* rows, const FilterBlock& block, size_t d,
-          uint64_t* out) {
-  constexpr size_t kWidth = 64 / V::kVectors;
+// What a tile adds up, and what it makes of a sum; row i and vector j of the 64 others.
+template <class V>
+struct Codes {
+  using Sum = typename V::Ints;
+  static constexpr size_t kRows = V::kRows, kColumns = V::kColumns, kVectors = V::kVectors;
+  static constexpr size_t kWidth = 64 / kVectors;
+  const int8_t* a;
+  size_t lda;
+  const FilterRow* rows;
+  FilterBlock block;
+  size_t steps;
+
+  Sum start(size_t i, size_t /*j*/) const { return V::splat(rows[i].offset); }
+  Sum others(size_t t, size_t j) const { return V::load(block.codes + 4 * (64 * t + kWidth * j)); }
+  Sum word(size_t i, size_t t) const { return V::splat(a + i * lda + 4 * t); }
+  static Sum add(Sum acc, Sum x, Sum y) { return V::dot(acc, x, y); }
+  uint64_t passing(Sum acc, size_t i, size_t j) const {
+    using Isa = typename V::Isa;
+    const FilterRow& row = rows[i];
+    const auto product = V::mul(Isa::load(block.scale + kWidth * j), V::floats(acc));
+    auto bound = Isa::load(block.bias + kWidth * j);
+    bound = Isa::fnma(V::splat(row.size), Isa::load(block.error + kWidth * j), bound);
+    bound = Isa::fnma(V::splat(row.scale), product, bound);
+    return V::passing(bound, row.limit);
+  }
+};
+
+template <class V>
+struct Values {
+  using Sum = typename V::Floats;
+  static constexpr size_t kRows = V::kFloatRows, kColumns = V::kFloatColumns;
+  static constexpr size_t kVectors = V::kVectors, kWidth = 64 / kVectors;
+  const float* a;
+  size_t lda;
+  const float *limits, *b, *bias;
+  size_t steps;
+
+  Sum start(size_t /*i*/, size_t j) const { return V::Isa::load(bias + kWidth * j); }
+  Sum others(size_t t, size_t j) const { return V::Isa::load(b + 64 * t + kWidth * j); }
+  Sum word(size_t i, size_t t) const { return V::splat(a[i * lda + t]); }
+  static Sum add(Sum acc, Sum x, Sum y) { return V::Isa::fnma(x, y, acc); }
+  uint64_t passing(Sum acc, size_t i, size_t /*j*/) const { return V::passing(acc, limits[i]); }
+};
+
+template <size_t N, class T>
+void tile(const T& of, size_t row, size_t first, uint64_t* out) {
+  typename T::Sum acc[N][T::kColumns], others[T::kColumns];
 #pragma GCC unroll 8
-  for (size_t i = 0; i < N; ++i) out[i] = 0;
-  for (size_t first = 0; first < V::kVectors; first += V::kColumns) {
-    typename V::Ints acc[N][V::kColumns];
+  for (size_t i = 0; i < N; ++i)
+#pragma GCC unroll 8
+    for (size_t j = 0; j < T::kColumns; ++j) acc[i][j] = of.start(row + i, first + j);
+  for (size_t t = 0; t < of.steps; ++t) {
+#pragma GCC unroll 8
+    for (size_t j = 0; j < T::kColumns; ++j) others[j] = of.others(t, first + j);
+#pragma GCC unroll 8
+    for (size_t i = 0; i < N; ++i) {
+      const auto word = of.word(row + i, t);
+#pragma GCC unroll 8
+      for (size_t j = 0; j < T::kColumns; ++j) acc[i][j] = T::add(acc[i][j], others[j], word);
+    }
+  }
+#pragma GCC unroll 8
+  for (size_t j = 0; j < T::kColumns; ++j)
 #pragma GCC unroll 8
     for (size_t i = 0; i < N; ++i)
-#pragma GCC unroll 8
-      for (size_t j = 0; j < V::kColumns; ++j) acc[i][j] = V::splat(rows[i].offset);
-    const uint8_t* codes = block.codes + first * kWidth * 4;
-    for (size_t t = 0; t < d; t += 4, codes += 256) {
-      typename V::Ints run[V::kColumns];
-#pragma GCC unroll 8
-      for (size_t j = 0; j < V::kColumns; ++j) run[j] = V::load(codes + j * kWidth * 4);
-#pragma GCC unroll 8
-      for (size_t i = 0; i < N; ++i) {
-        const auto word = V::splat(a + i * lda + t);
-#pragma GCC unroll 8
-        for (size_t j = 0; j < V::kColumns; ++j) acc[i][j] = V::dot(acc[i][j], run[j], word);
-      }
-    }
-#pragma GCC unroll 8
-    for (size_t j = 0; j < V::kColumns; ++j) {
-      const size_t at = (first + j) * kWidth;
-      const auto scale = V::Isa::load(block.scale + at), bias = V::Isa::load(block.bias + at),
-                 error = V::Isa::load(block.error + at);
-#pragma GCC unroll 8
-      for (size_t i = 0; i < N; ++i)
-        out[i] |= V::passing(acc[i][j], rows[i], scale, bias, error) << at;
-    }
+      out[row + i] |= of.passing(acc[i][j], row + i, first + j) << (first + j) * T::kWidth;
+}
+
+template <class T>
+void tiles(const T& of, size_t n, uint64_t* out) {
+  for (size_t i = 0; i < n; ++i) out[i] = 0;
+  for (size_t first = 0; first < T::kVectors; first += T::kColumns) {
+    size_t i = 0;
+    for (; i + T::kRows <= n; i += T::kRows) tile<T::kRows>(of, i, first, out);
+    for (; i < n; ++i) tile<1>(of, i, first, out);
   }
 }
 
 template <class V>
 void filter(const int8_t* a, size_t lda, const FilterRow* rows, size_t n, const FilterBlock& block,
             size_t d, uint64_t* out) {
-  size_t i = 0;
-  for (; i + V::kRows <= n; i += V::kRows)
-    tile<V, V::kRows>(a + i * lda, lda, rows + i, block, d, out + i);
-  for (; i < n; ++i) tile<V, 1>(a + i * lda, lda, rows + i, block, d, out + i);
+  tiles(Codes<V>{a, lda, rows, block, d / 4}, n, out);
+}
+
+template <class V>
+void filter_f32(const float* a, size_t lda, const float* limits, size_t n, const float* b,
+                const float* bias, size_t d, uint64_t* out) {
+  tiles(Values<V>{a, lda, limits, b, bias, d}, n, out);
 }
 
 template <class V>
 void add(Table& t) {
   t.quantize = quantize<V>;
   t.filter = filter<V>;
+  t.filter_f32 = filter_f32<V>;
 }
 
 }  // namespace

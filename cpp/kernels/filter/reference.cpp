@@ -42,11 +42,24 @@ void filter(const int8_t* a, size_t lda, const FilterRow* rows, size_t n, const 
   }
 }
 
+void filter_f32(const float* a, size_t lda, const float* limits, size_t n, const float* b,
+                const float* bias, size_t d, uint64_t* out) {
+  for (size_t i = 0; i < n; ++i) {
+    out[i] = 0;
+    for (size_t j = 0; j < 64; ++j) {
+      float bound = bias[j];
+      for (size_t t = 0; t < d; ++t) bound -= a[i * lda + t] * b[64 * t + j];
+      out[i] |= uint64_t{!(bound > limits[i])} << j;
+    }
+  }
+}
+
 }  // namespace
 
 void add_reference(Table& t) {
   t.quantize = quantize;
   t.filter = filter;
+  t.filter_f32 = filter_f32;
 }
 
 }  // namespace shortlist::kernels::filter

@@ -43,6 +43,14 @@ def filter(
     error: typing.Annotated[numpy.typing.ArrayLike, numpy.float32],
     repeat: typing.SupportsIndex = 1,
 ) -> numpy.typing.NDArray[numpy.uint64]: ...
+def filter_f32(
+    isa: str,
+    a: numpy.typing.NDArray[numpy.float32],
+    limits: typing.Annotated[numpy.typing.ArrayLike, numpy.float32],
+    b: typing.Annotated[numpy.typing.ArrayLike, numpy.float32],
+    bias: typing.Annotated[numpy.typing.ArrayLike, numpy.float32],
+    repeat: typing.SupportsIndex = 1,
+) -> numpy.typing.NDArray[numpy.uint64]: ...
 def hadamard(
     isa: str,
     factors: numpy.typing.NDArray[numpy.float32] | None,
