@@ -408,6 +408,15 @@ def test_refused_assignments(rng):
     assert [len(a) for a in kmeans.assign(np.zeros((0, 4), np.float32))] == [0, 0]
 
 
+def test_too_many_dimensions():
+    x = np.ones((3, 2**18 + 1), np.uint8)
+    with pytest.raises(shortlist.DimensionError, match="takes 1 to 262144"):
+        shortlist.Kmeans(x.shape[1], 2).train(x)
+    x = np.ones((2, 2**18), np.float32)
+    x[1] = -1
+    assert _cluster.assign(-x, x, shortlist.METRIC_L2)[1].tolist() == [1, 0]
+
+
 def test_few_points_are_warned_of(rng, caplog):
     x = rng.normal(size=(100, 4)).astype(np.float32)
     with caplog.at_level(logging.WARNING, "shortlist"):

@@ -15,11 +15,9 @@
 
 namespace shortlist::cluster {
 
-inline constexpr size_t kMaxDimension = size_t{1} << 18;  // sums of codes stay below 2^31
-
 class Nearest {
  public:
-  // Borrows the centroids; all are finite, and there are some.
+  // Borrows the centroids, which are finite. Throws DimensionError for more than 2^18 dimensions.
   Nearest(Matrix<const float> centroids, Metric metric);
 
   // `nearest` holds guesses, or kNoSlot. Distances are "smaller is nearer": squared L2, or the

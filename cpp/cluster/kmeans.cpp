@@ -21,6 +21,7 @@ namespace {
 
 using Clock = std::chrono::steady_clock;
 constexpr size_t kClusterGrain = 16;
+constexpr size_t kPollRows = 1024;
 constexpr size_t kLineBytes = 64;
 constexpr size_t kAhead = 3, kAheadBytes = 1024;  // rows of a cluster lie anywhere in memory
 
@@ -29,9 +30,6 @@ double seconds_since(Clock::time_point start) {
 }
 
 void check(const Rows& x, size_t k, const Options& options) {
-  if (x.d < 1 || x.d > kMaxDimension)
-    throw DimensionError(
-        text("the vectors have ", x.d, " dimensions; k-means takes 1 to ", kMaxDimension));
   if (k < 1) throw ArgumentError("k = 0 clusters were asked for; k must be at least 1");
   if (x.n < k)
     throw ArgumentError(text("there are ", x.n, " training points for k = ", k,
@@ -190,11 +188,11 @@ class Lloyd {
 
   void average() {
     each_cluster([&](size_t c, std::vector<float>& scratch) {
-      poll_interrupt();
       std::vector<double> sums(x_.d);
       double weight = 0;
       for (size_t m = begin_[c]; m < begin_[c + 1]; ++m) {
         const size_t i = order_[m];
+        if (m % kPollRows == 0) poll_interrupt();
         fetch(m + kAhead);
         const float* row = as_floats(x_.slice(i, i + 1), scratch);
         const double w = points_.weight(i);
@@ -218,6 +216,7 @@ class Lloyd {
     std::vector<double> spread(k_);
     each_cluster([&](size_t c, std::vector<float>& scratch) {
       for (size_t m = begin_[c]; m < begin_[c + 1]; ++m) {
+        if (m % kPollRows == 0) poll_interrupt();
         const size_t i = order_[m];
         const float* row = as_floats(x_.slice(i, i + 1), scratch);
         float distance;
