@@ -187,6 +187,66 @@ void call_hadamard(const std::string& isa, const std::optional<py::array_t<float
   for (size_t r = 0; r < repeat; ++r) kernel(by, values, n);
 }
 
+// Codes, and scale, square and error.
+std::tuple<py::array_t<int8_t>, float, float, float> call_quantize(const std::string& isa,
+                                                                   const Contiguous<float>& x,
+                                                                   const Contiguous<float>& centre,
+                                                                   int levels) {
+  require(x.ndim() == 1 && x.size() == centre.size(), "x and centre must be 1-D and of one size");
+  require(levels >= 1 && levels <= 127, "levels must be 1 to 127");
+  py::array_t<int8_t> codes((x.size() + 3) / 4 * 4);
+  const Quantized q = table_of(isa).quantize(x.data(), centre.data(), static_cast<size_t>(x.size()),
+                                             levels, codes.mutable_data());
+  return {codes, q.scale, q.square, q.error};
+}
+
+// Rows as (n, 3): scale, size and limit.
+py::array_t<uint64_t> call_filter(const std::string& isa, const py::array_t<int8_t>& a,
+                                  const Contiguous<float>& rows, const Contiguous<int32_t>& offsets,
+                                  const Contiguous<uint8_t>& codes, const Contiguous<float>& scale,
+                                  const Contiguous<float>& bias, const Contiguous<float>& error,
+                                  size_t repeat) {
+  const FilterFn kernel = table_of(isa).filter;
+  const int8_t* x = rows_of<int8_t>(a);
+  const size_t n = static_cast<size_t>(a.shape(0)), d = static_cast<size_t>(a.shape(1));
+  require(d % 4 == 0 && ld_of(a) % 4 == 0, "a must have a multiple of 4 columns");
+  require(rows.ndim() == 2 && rows.shape(0) == a.shape(0) && rows.shape(1) == 3 &&
+              offsets.size() == a.shape(0),
+          "there must be scale, size, limit and offset of each row");
+  require(static_cast<size_t>(codes.size()) == 64 * d && scale.size() == 64 && bias.size() == 64 &&
+              error.size() == 64,
+          "there must be codes, scale, bias and error of 64 rows");
+  std::vector<FilterRow> terms;
+  for (py::ssize_t i = 0; i < a.shape(0); ++i)
+    terms.push_back({rows.at(i, 0), rows.at(i, 1), rows.at(i, 2), offsets.at(i)});
+  py::array_t<uint64_t> out(a.shape(0));
+  uint64_t* bits = out.mutable_data();
+  const FilterBlock block{codes.data(), scale.data(), bias.data(), error.data()};
+  const size_t lda = ld_of(a);
+  py::gil_scoped_release release;
+  for (size_t r = 0; r < repeat; ++r) kernel(x, lda, terms.data(), n, block, d, bits);
+  return out;
+}
+
+// b as (d, 64).
+py::array_t<uint64_t> call_filter_f32(const std::string& isa, const py::array_t<float>& a,
+                                      const Contiguous<float>& limits, const Contiguous<float>& b,
+                                      const Contiguous<float>& bias, size_t repeat) {
+  const FilterF32Fn kernel = table_of(isa).filter_f32;
+  const float* x = rows_of<float>(a);
+  const size_t n = static_cast<size_t>(a.shape(0)), d = static_cast<size_t>(a.shape(1));
+  require(limits.size() == a.shape(0), "there must be a limit of each row");
+  require(b.size() == 64 * a.shape(1) && bias.size() == 64,
+          "there must be values and bias of 64 rows");
+  py::array_t<uint64_t> out(a.shape(0));
+  uint64_t* bits = out.mutable_data();
+  const size_t lda = ld_of(a);
+  py::gil_scoped_release release;
+  for (size_t r = 0; r < repeat; ++r)
+    kernel(x, lda, limits.data(), n, b.data(), bias.data(), d, bits);
+  return out;
+}
+
 }  // namespace
 
 void bind_kernels(py::module_& m) {
@@ -239,6 +299,13 @@ void bind_kernels(py::module_& m) {
         py::arg("repeat") = 1);
   k.def("hadamard", &call_hadamard, py::arg("isa"), py::arg("factors").noconvert(),
         py::arg("x").noconvert(), py::arg("repeat") = 1);
+  k.def("quantize", &call_quantize, py::arg("isa"), py::arg("x"), py::arg("centre"),
+        py::arg("levels"));
+  k.def("filter", &call_filter, py::arg("isa"), py::arg("a").noconvert(), py::arg("rows"),
+        py::arg("offsets"), py::arg("codes"), py::arg("scale"), py::arg("bias"), py::arg("error"),
+        py::arg("repeat") = 1);
+  k.def("filter_f32", &call_filter_f32, py::arg("isa"), py::arg("a").noconvert(), py::arg("limits"),
+        py::arg("b"), py::arg("bias"), py::arg("repeat") = 1);
 }
 
 }  // namespace shortlist

@@ -50,24 +50,6 @@ class KernelComputer final : public DistanceComputer {
   slot_t prepared_ = kNoSlot;
 };
 
-void to_floats(const Rows& rows, float* out) {
-  const size_t n = rows.n * rows.d;
-  switch (rows.dtype) {
-    case DType::f32:
-      std::memcpy(out, rows.data, n * sizeof(float));
-      break;
-    case DType::f16:
-      kernels::active().widen_f16(static_cast<const uint16_t*>(rows.data), n, out);
-      break;
-    case DType::u8:
-      std::copy_n(static_cast<const uint8_t*>(rows.data), n, out);
-      break;
-    case DType::i8:
-      std::copy_n(static_cast<const int8_t*>(rows.data), n, out);
-      break;
-  }
-}
-
 }  // namespace
 
 void Codec::prepare_code(const std::byte* code, Metric metric, PreparedQuery& out) const {
@@ -79,12 +61,6 @@ void Codec::prepare_code(const std::byte* code, Metric metric, PreparedQuery& ou
 std::unique_ptr<DistanceComputer> Codec::distance_computer(Metric metric,
                                                            const CodeStore& store) const {
   return std::make_unique<KernelComputer>(*this, metric, store);
-}
-
-bool finite(const float* x, size_t n) {
-  float zero = 0;
-  for (size_t i = 0; i < n; ++i) zero += x[i] * 0.f;
-  return zero == 0.f;
 }
 
 void encode_rows(const Codec& codec, const Rows& rows, std::byte* codes,
@@ -101,13 +77,6 @@ void encode_rows(const Codec& codec, const Rows& rows, std::byte* codes,
                    codec.encode({as_floats(part, scratch), part.n, part.d}, out);
                  }
                });
-}
-
-const float* as_floats(const Rows& rows, std::vector<float>& scratch) {
-  if (rows.dtype == DType::f32) return static_cast<const float*>(rows.data);
-  scratch.resize(rows.n * rows.d);
-  to_floats(rows, scratch.data());
-  return scratch.data();
 }
 
 }  // namespace shortlist

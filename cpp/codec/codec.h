@@ -8,6 +8,7 @@
 #include "base/memory.h"
 #include "base/threads.h"
 #include "base/types.h"
+#include "kernels/floats.h"
 #include "kernels/kernels.h"
 
 namespace shortlist {
@@ -95,9 +96,5 @@ class Codec {
 // Encodes rows of any dtype, in parallel.
 void encode_rows(const Codec& codec, const Rows& rows, std::byte* codes,
                  const ProgressFn* progress = nullptr);
-// Whether none of n values is NaN or Inf.
-bool finite(const float* x, size_t n);
-// `rows` as floats: itself, or converted into `scratch`.
-const float* as_floats(const Rows& rows, std::vector<float>& scratch);
 
 }  // namespace shortlist

@@ -26,23 +26,6 @@ void Index::check_dimension(const Rows& x) const {
                               " has d = ", d, "; pass an array of shape (n, ", d, ")"));
 }
 
-// NaN in vectors would be stored and never found; Inf would drown every range it takes part in.
-void Index::check_finite(const Rows& x, const char* verb) {
-  if (x.dtype == DType::u8 || x.dtype == DType::i8) return;
-  constexpr size_t kRows = 1024;
-  std::vector<float> scratch;
-  for (size_t at = 0; at < x.n; at += kRows) {
-    const Rows part = x.slice(at, std::min(x.n, at + kRows));
-    const float* values = as_floats(part, scratch);
-    if (finite(values, part.n * part.d)) continue;
-    size_t bad = 0;
-    while (std::isfinite(values[bad])) ++bad;
-    throw ArgumentError(text("cannot ", verb, " vectors with NaN or Inf: row ", at + bad / x.d,
-                             ", column ", bad % x.d, " is ", values[bad],
-                             "; drop or clean such rows first"));
-  }
-}
-
 void Index::check_trained(const char* verb) const {
   if (!is_trained())
     throw NotTrainedError(text("this ", class_name(), " must be trained before it can ", verb,

@@ -136,7 +136,6 @@ class Index {
 
   void check_dimension(const Rows& x) const;
   void check_search(const Rows& x, size_t k) const;
-  static void check_finite(const Rows& x, const char* verb);
   void check_trained(const char* verb) const;
   [[noreturn]] void unsupported(const char* what, const char* fix) const;
 

@@ -49,6 +49,7 @@ Table make(Isa isa) {
   oddint::add_reference(t);
   hadamard::add_reference(t);
   estimate::add_reference(t);
+  filter::add_reference(t);
 #if defined(SHORTLIST_ISA_AVX2)
   if (isa == Isa::avx2 || isa == Isa::avx512) {
     l2::add_avx2(t);
@@ -59,6 +60,7 @@ Table make(Isa isa) {
     oddint::add_avx2(t);
     hadamard::add_avx2(t);
     estimate::add_avx2(t);
+    filter::add_avx2(t);
   }
 #endif
 #if defined(SHORTLIST_ISA_AVX512)
@@ -69,6 +71,7 @@ Table make(Isa isa) {
     lut::add_avx512(t);
     oddint::add_avx512(t);
     hadamard::add_avx512(t);
+    filter::add_avx512(t);
   }
 #endif
 #if defined(SHORTLIST_ISA_NEON)

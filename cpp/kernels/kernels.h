@@ -82,6 +82,34 @@ using Estimate32Fn = uint32_t (*)(const uint32_t* sums, const uint16_t* add,
                                   const uint16_t* rescale, const EstimateTerms& terms, float limit,
                                   float* out);
 
+// A row as whole numbers: x - centre = scale * codes + the rest, codes within +-levels (at most
+// 127) and as many as d rounded up to 4, the last ones 0.
+struct Quantized {
+  float scale, square, error;  // sum of (x_i - centre_i)^2; sum of rest_i^2
+};
+using QuantizeFn = Quantized (*)(const float* x, const float* centre, size_t d, int levels,
+                                 int8_t* codes);
+
+// Which of 64 rows may be near each of n others. Bit j of out[i] is whether not
+//   bias[j] - size_i * error[j] - scale_i * (scale[j] * (offset_i + <a_i, codes_j>)) > limit_i,
+// which NaN passes too. <a_i, codes_j> is exact, modulo 2^32; the rest is f32, in an order each ISA
+// chooses. Run g of the codes holds values 4g .. 4g + 3 of the 64 rows in turn, each 0 to 127, so
+// that two products fit 16 bits. d and lda are multiples of 4.
+struct FilterRow {
+  float scale, size, limit;
+  int32_t offset;
+};
+struct FilterBlock {
+  const uint8_t* codes;
+  const float *scale, *bias, *error;
+};
+using FilterFn = void (*)(const int8_t* a, size_t lda, const FilterRow* rows, size_t n,
+                          const FilterBlock& block, size_t d, uint64_t* out);
+// The same of rows as they are: whether not bias[j] - <a_i, b_j> > limits[i], in f32 as a whole.
+// Value t of the 64 rows begins at b + 64 * t.
+using FilterF32Fn = void (*)(const float* a, size_t lda, const float* limits, size_t n,
+                             const float* b, const float* bias, size_t d, uint64_t* out);
+
 struct Table {
   RowsFn rows[kRowsOps];
   DotF32Fn dot_f32;
@@ -93,6 +121,9 @@ struct Table {
   SignsFn signs;
   HadamardFn hadamard;
   Estimate32Fn estimate32;
+  QuantizeFn quantize;
+  FilterFn filter;
+  FilterF32Fn filter_f32;
 };
 
 // What each ISA's files offer; an absent function is taken from the level below.
@@ -142,6 +173,11 @@ namespace estimate {
 void add_reference(Table&);
 void add_avx2(Table&);
 }  // namespace estimate
+namespace filter {
+void add_reference(Table&);
+void add_avx2(Table&);
+void add_avx512(Table&);
+}  // namespace filter
 
 // The table in use, chosen once: the best level this machine runs, or SHORTLIST_ISA.
 const Table& active();

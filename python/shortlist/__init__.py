@@ -24,6 +24,16 @@ if TYPE_CHECKING:
     from ._evaluate import evaluate as evaluate
     from ._evaluate import recall_at_k as recall_at_k
     from ._evaluate import sweep as sweep
+    from ._kmeans import Clustering as Clustering
+    from ._kmeans import ClusteringInitMethod_AFK_MC2 as ClusteringInitMethod_AFK_MC2
+    from ._kmeans import (
+        ClusteringInitMethod_KMEANS_PLUS_PLUS as ClusteringInitMethod_KMEANS_PLUS_PLUS,
+    )
+    from ._kmeans import ClusteringInitMethod_RANDOM as ClusteringInitMethod_RANDOM
+    from ._kmeans import ClusteringIterationStats as ClusteringIterationStats
+    from ._kmeans import ClusteringParameters as ClusteringParameters
+    from ._kmeans import Kmeans as Kmeans
+    from ._kmeans import kmeans_clustering as kmeans_clustering
     from ._lid import lid as lid
     from ._plot import plot as plot
     from ._tune import Tuning as Tuning
@@ -41,6 +51,19 @@ _LAZY = {
     "evaluate": "_evaluate",
     "recall_at_k": "_evaluate",
     "sweep": "_evaluate",
+    **dict.fromkeys(
+        (
+            "Clustering",
+            "ClusteringInitMethod_AFK_MC2",
+            "ClusteringInitMethod_KMEANS_PLUS_PLUS",
+            "ClusteringInitMethod_RANDOM",
+            "ClusteringIterationStats",
+            "ClusteringParameters",
+            "Kmeans",
+            "kmeans_clustering",
+        ),
+        "_kmeans",
+    ),
     "lid": "_lid",
     "plot": "_plot",
     "rerank": "rerank",

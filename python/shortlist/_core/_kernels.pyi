@@ -32,6 +32,25 @@ def estimate32(
     step: float,
     limit: float,
 ) -> tuple[numpy.typing.NDArray[numpy.float32], int]: ...
+def filter(
+    isa: str,
+    a: numpy.typing.NDArray[numpy.int8],
+    rows: typing.Annotated[numpy.typing.ArrayLike, numpy.float32],
+    offsets: typing.Annotated[numpy.typing.ArrayLike, numpy.int32],
+    codes: numpy.typing.ArrayLike,
+    scale: typing.Annotated[numpy.typing.ArrayLike, numpy.float32],
+    bias: typing.Annotated[numpy.typing.ArrayLike, numpy.float32],
+    error: typing.Annotated[numpy.typing.ArrayLike, numpy.float32],
+    repeat: typing.SupportsIndex = 1,
+) -> numpy.typing.NDArray[numpy.uint64]: ...
+def filter_f32(
+    isa: str,
+    a: numpy.typing.NDArray[numpy.float32],
+    limits: typing.Annotated[numpy.typing.ArrayLike, numpy.float32],
+    b: typing.Annotated[numpy.typing.ArrayLike, numpy.float32],
+    bias: typing.Annotated[numpy.typing.ArrayLike, numpy.float32],
+    repeat: typing.SupportsIndex = 1,
+) -> numpy.typing.NDArray[numpy.uint64]: ...
 def hadamard(
     isa: str,
     factors: numpy.typing.NDArray[numpy.float32] | None,
@@ -50,6 +69,12 @@ def lut_tables(
 def narrow_f16(
     isa: str, x: typing.Annotated[numpy.typing.ArrayLike, numpy.float32]
 ) -> numpy.typing.NDArray[numpy.uint16]: ...
+def quantize(
+    isa: str,
+    x: typing.Annotated[numpy.typing.ArrayLike, numpy.float32],
+    centre: typing.Annotated[numpy.typing.ArrayLike, numpy.float32],
+    levels: typing.SupportsIndex,
+) -> tuple[numpy.typing.NDArray[numpy.int8], float, float, float]: ...
 def rows(
     isa: str,
     op: str,

@@ -1,0 +1,143 @@
+// A private submodule that shortlist.Kmeans and Clustering are made of.
+#include <pybind11/stl.h>
+#include <pybind11/typing.h>
+
+#include <optional>
+#include <random>
+#include <tuple>
+#include <vector>
+
+#include "base/error.h"
+#include "bind/arrays.h"
+#include "bind/bind.h"
+#include "cluster/assign.h"
+#include "cluster/kmeans.h"
+#include "kernels/floats.h"
+
+namespace shortlist {
+namespace {
+
+using cluster::Iteration;
+using Floats = py::array_t<float, py::array::c_style | py::array::forcecast>;
+using Stats = std::tuple<double, double, double, double, size_t>;
+using Report = py::typing::Callable<void(Stats)>;
+
+size_t count(py::ssize_t value, const char* name) {
+  if (value < 0) throw ArgumentError(text(name, " = ", value, "; it cannot be negative"));
+  return static_cast<size_t>(value);
+}
+
+Metric metric_of(int metric) {
+  if (metric == static_cast<int>(Metric::l2)) return Metric::l2;
+  if (metric == static_cast<int>(Metric::inner_product)) return Metric::inner_product;
+  throw ArgumentError(text("metric ", metric,
+                           " is not known; choose METRIC_L2 or "
+                           "METRIC_INNER_PRODUCT"));
+}
+
+cluster::Init init_of(int method) {
+  if (method == 0) return cluster::Init::random;
+  if (method == 1) return cluster::Init::kmeans_plus_plus;
+  throw UnsupportedError(text("init_method ", method,
+                              " is not offered; choose "
+                              "ClusteringInitMethod_RANDOM or "
+                              "ClusteringInitMethod_KMEANS_PLUS_PLUS"));
+}
+
+// Rows as floats, kept alive by `scratch` or `v`.
+Matrix<const float> matrix(const Vectors2D& v, std::vector<float>& scratch) {
+  return {as_floats(v.rows, scratch), v.rows.n, v.rows.d};
+}
+
+Stats stats_of(const Iteration& i) {
+  return {i.objective, i.seconds, i.seconds_search, i.imbalance, i.splits};
+}
+
+std::pair<py::array_t<float>, std::vector<Stats>> kmeans(
+    const ArrayLike& x, py::ssize_t k, const std::optional<Floats>& weights,
+    const std::optional<ArrayLike>& initial, int metric, py::ssize_t niter, py::ssize_t nredo,
+    bool spherical, bool int_centroids, bool frozen_centroids, py::ssize_t min_points_per_centroid,
+    py::ssize_t max_points_per_centroid, int64_t seed, int init_method, double early_stop_threshold,
+    const py::object& progress, const std::optional<Report>& report) {
+  const Vectors2D v = vectors(x);
+  if (weights && (weights->ndim() != 1 || static_cast<size_t>(weights->size()) != v.rows.n))
+    throw DimensionError(text("weights has shape ", std::string(py::str(weights->attr("shape"))),
+                              "; expected (", v.rows.n, ",), one per vector"));
+  std::vector<float> scratch;
+  Vectors2D first;
+  if (initial) first = vectors(*initial, "the initial centroids");
+  cluster::Options options{
+      .niter = count(niter, "niter"),
+      .nredo = count(nredo, "nredo"),
+      .metric = metric_of(metric),
+      .spherical = spherical,
+      .int_centroids = int_centroids,
+      .min_points_per_centroid = count(min_points_per_centroid, "min_points_per_centroid"),
+      .max_points_per_centroid = count(max_points_per_centroid, "max_points_per_centroid"),
+      .seed = seed < 0 ? std::random_device()() : static_cast<uint64_t>(seed),
+      .init = init_of(init_method),
+      .early_stop_threshold = early_stop_threshold,
+      .weights = weights ? weights->data() : nullptr,
+      .initial = matrix(first, scratch),
+      .frozen = frozen_centroids,
+      .progress = progress_from(progress),
+  };
+  if (report)
+    options.report = [&](const Iteration& now) {
+      const py::gil_scoped_acquire hold;
+      (*report)(stats_of(now));
+    };
+  cluster::Clusters found;
+  {
+    const Unlocked unlocked;
+    found = cluster::kmeans(v.rows, count(k, "k"), options);
+  }
+  std::vector<Stats> stats;
+  for (const Iteration& i : found.iterations) stats.push_back(stats_of(i));
+  py::array_t<float> centroids({k, static_cast<py::ssize_t>(v.rows.d)}, found.centroids.data());
+  return {centroids, stats};
+}
+
+std::pair<py::array_t<float>, py::array_t<id_t>> assign(const ArrayLike& x,
+                                                        const ArrayLike& centroids, int metric) {
+  const Vectors2D v = vectors(x), c = vectors(centroids, "the centroids");
+  if (v.rows.d != c.rows.d)
+    throw DimensionError(
+        text("the vectors have ", v.rows.d, " dimensions but the centroids have ", c.rows.d));
+  const auto n = static_cast<py::ssize_t>(v.rows.n);
+  py::array_t<float> distances(n);
+  py::array_t<id_t> labels(n);
+  float* D = distances.mutable_data();
+  id_t* I = labels.mutable_data();
+  const Metric by = metric_of(metric);
+  const Unlocked unlocked;
+  check_finite(v.rows, "assign");
+  std::vector<float> scratch;
+  std::vector<slot_t> nearest(v.rows.n, kNoSlot);
+  cluster::Nearest(matrix(c, scratch), by).assign(v.rows, nearest.data(), D);
+  for (size_t i = 0; i < v.rows.n; ++i) {
+    I[i] = nearest[i];
+    if (by == Metric::inner_product) D[i] = -D[i];
+  }
+  return {distances, labels};
+}
+
+}  // namespace
+
+void bind_cluster(py::module_& m) {
+  py::module_ c = m.def_submodule("_cluster", "What Kmeans and Clustering are made of.");
+  c.def("kmeans", &kmeans, py::arg("x"), py::arg("k"), py::kw_only(),
+        py::arg("weights") = py::none(), py::arg("initial") = py::none(), py::arg("metric"),
+        py::arg("niter"), py::arg("nredo"), py::arg("spherical"), py::arg("int_centroids"),
+        py::arg("frozen_centroids"), py::arg("min_points_per_centroid"),
+        py::arg("max_points_per_centroid"), py::arg("seed"), py::arg("init_method"),
+        py::arg("early_stop_threshold"), py::arg("progress") = py::none(),
+        py::arg("report") = py::none(),
+        "Centroids (k, d) float32 and (obj, time, time_search, imbalance_factor, nsplit) of each "
+        "iteration.");
+  c.def("assign", &assign, py::arg("x"), py::arg("centroids"), py::arg("metric"),
+        "Of each row of x (n, d) the distance to its nearest centroid, (n,) float32, and that "
+        "centroid's number, (n,) int64.");
+}
+
+}  // namespace shortlist

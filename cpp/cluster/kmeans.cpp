@@ -1,0 +1,323 @@
+#include "cluster/kmeans.h"
+
+#include <algorithm>
+#include <chrono>
+#include <cmath>
+#include <cstring>
+#include <numeric>
+#include <queue>
+
+#include "base/error.h"
+#include "base/log.h"
+#include "base/memory.h"
+#include "base/random.h"
+#include "cluster/assign.h"
+#include "cluster/init.h"
+#include "kernels/floats.h"
+#include "kernels/kernels.h"
+
+namespace shortlist::cluster {
+namespace {
+
+using Clock = std::chrono::steady_clock;
+constexpr size_t kClusterGrain = 16;
+constexpr size_t kPollRows = 1024;
+constexpr size_t kLineBytes = 64;
+constexpr size_t kAhead = 3, kAheadBytes = 1024;  // rows of a cluster lie anywhere in memory
+
+double seconds_since(Clock::time_point start) {
+  return std::chrono::duration<double>(Clock::now() - start).count();
+}
+
+void check(const Rows& x, size_t k, const Options& options) {
+  if (k < 1) throw ArgumentError("k = 0 clusters were asked for; k must be at least 1");
+  if (x.n < k)
+    throw ArgumentError(text("there are ", x.n, " training points for k = ", k,
+                             " clusters; pass at least k points, or ask for fewer clusters"));
+  if (k >= kNoSlot)
+    throw ArgumentError(text("k = ", k, " clusters; at most 2^32 - 2 are possible"));
+  if (options.nredo < 1) throw ArgumentError("nredo = 0; k-means must run at least once");
+  if (options.max_points_per_centroid < 1)
+    throw ArgumentError("max_points_per_centroid = 0 leaves no training points; use at least 1");
+  if (options.initial.rows > k)
+    throw ArgumentError(text("there are ", options.initial.rows, " initial centroids for k = ", k,
+                             " clusters; pass at most k"));
+  if (options.initial.rows && options.initial.cols != x.d)
+    throw DimensionError(text("the initial centroids have ", options.initial.cols,
+                              " dimensions but the vectors have ", x.d));
+  check_finite(x, "cluster");
+  check_finite(as_rows(options.initial), "start from");
+  double total = 0;
+  for (size_t i = 0; options.weights && i < x.n; ++i) {
+    const float w = options.weights[i];
+    if (!(w >= 0) || !std::isfinite(w))
+      throw ArgumentError(
+          text("weight ", i, " is ", w, "; weights must be finite and not negative"));
+    total += w;
+  }
+  if (options.weights && !(total > 0))
+    throw ArgumentError("all weights are 0; at least one point must count");
+}
+
+// What is clustered: the rows, or a sample of them, with their weights.
+struct Points {
+  Rows x;
+  const float* weights;
+  Array<std::byte> own_rows;
+  std::vector<float> own_weights;
+
+  Points(const Rows& all, size_t most, const Options& options) : x(all), weights(options.weights) {
+    if (all.n <= most) return;
+    const size_t size = all.d * size_of(all.dtype);
+    own_rows.reserve(most * size);
+    for (size_t i : sample(all.n, most, options.seed)) {
+      own_rows.append(all.row(i), size);
+      if (weights) own_weights.push_back(weights[i]);
+    }
+    x = {own_rows.data(), most, all.d, all.dtype};
+    if (weights) weights = own_weights.data();
+  }
+  float weight(size_t i) const { return weights ? weights[i] : 1.f; }
+};
+
+class Lloyd {
+ public:
+  Lloyd(const Points& points, size_t k, const Options& options)
+      : points_(points),
+        x_(points.x),
+        k_(k),
+        frozen_(options.frozen ? options.initial.rows : 0),
+        options_(options),
+        nearest_(x_.n),
+        order_(x_.n),
+        distances_(x_.n),
+        begin_(k + 1),
+        weight_(k) {}
+
+  Clusters run(size_t redo) {
+    Clusters out;
+    out.centroids.resize(k_ * x_.d);
+    centroids_ = {out.centroids.data(), k_, x_.d};
+    initialise(mix64(options_.seed ^ mix64(redo + 1)));
+    const auto start = Clock::now();
+    double searching = 0;
+    for (size_t i = 0; i < options_.niter; ++i) {
+      const auto before = Clock::now();
+      const Nearest centroids({centroids_.data, k_, x_.d}, options_.metric);
+      centroids.assign(x_, nearest_.data(), distances_.data());
+      searching += seconds_since(before);
+      group();
+      Iteration now;
+      now.objective = objective();
+      now.imbalance = imbalance();
+      average();
+      now.splits = split();
+      finish(frozen_);
+      now.seconds = seconds_since(start);
+      now.seconds_search = searching;
+      out.iterations.push_back(now);
+      if (options_.report) options_.report(now);
+      if (options_.progress)
+        options_.progress(redo * options_.niter + i + 1, options_.nredo * options_.niter);
+      if (i > 0 && converged(out.iterations[i - 1].objective, now.objective)) break;
+    }
+    return out;
+  }
+
+ private:
+  void initialise(uint64_t seed) {
+    const auto& initial = options_.initial;
+    std::copy_n(initial.data, initial.rows * x_.d, centroids_.data);
+    if (options_.init == Init::kmeans_plus_plus) {
+      kmeans_plus_plus(x_, points_.weights, seed, initial.rows, centroids_);
+    } else {
+      std::vector<float> scratch;
+      float* next = centroids_.row(initial.rows);
+      for (size_t i : sample(x_.n, k_ - initial.rows, seed)) {
+        std::copy_n(as_floats(x_.slice(i, i + 1), scratch), x_.d, next);
+        next += x_.d;
+      }
+    }
+    finish(0);
+    std::fill(nearest_.begin(), nearest_.end(), kNoSlot);
+  }
+
+  // The rows of each cluster, in order.
+  void group() {
+    std::fill(begin_.begin(), begin_.end(), 0);
+    for (slot_t c : nearest_) ++begin_[c + 1];
+    std::partial_sum(begin_.begin(), begin_.end(), begin_.begin());
+    std::vector<size_t> next(begin_.begin(), begin_.end() - 1);
+    for (size_t i = 0; i < x_.n; ++i) order_[next[nearest_[i]]++] = i;
+  }
+
+  double objective() const {
+    double sum = 0;
+    for (size_t i = 0; i < x_.n; ++i) sum += double{points_.weight(i)} * distances_[i];
+    return options_.metric == Metric::l2 ? sum : -sum;
+  }
+
+  double imbalance() const {
+    double sum = 0;
+    for (size_t c = 0; c < k_; ++c) {
+      const auto share = static_cast<double>(begin_[c + 1] - begin_[c]) / static_cast<double>(x_.n);
+      sum += share * share;
+    }
+    return sum * static_cast<double>(k_);
+  }
+
+  bool converged(double before, double now) const {
+    return std::fabs(before - now) <= options_.early_stop_threshold * std::fabs(before);
+  }
+
+  // Calls body(cluster, scratch) for each cluster that may move.
+  template <class Body>
+  void each_cluster(const Body& body) {
+    parallel_for(k_ - frozen_, {.grain = kClusterGrain}, [&](size_t begin, size_t end, size_t) {
+      std::vector<float> scratch;
+      for (size_t c = begin; c < end; ++c) body(frozen_ + c, scratch);
+    });
+  }
+
+  void fetch(size_t member) const {
+    if (member >= x_.n) return;
+    const std::byte* row = x_.row(order_[member]);
+    const size_t bytes = std::min(kAheadBytes, x_.d * size_of(x_.dtype));
+    for (size_t at = 0; at < bytes; at += kLineBytes) prefetch(row + at);
+  }
+
+  void average() {
+    each_cluster([&](size_t c, std::vector<float>& scratch) {
+      std::vector<double> sums(x_.d);
+      double weight = 0;
+      for (size_t m = begin_[c]; m < begin_[c + 1]; ++m) {
+        const size_t i = order_[m];
+        if (m % kPollRows == 0) poll_interrupt();
+        fetch(m + kAhead);
+        const float* row = as_floats(x_.slice(i, i + 1), scratch);
+        const double w = points_.weight(i);
+        weight += w;
+        for (size_t t = 0; t < x_.d; ++t) sums[t] += w * row[t];
+      }
+      weight_[c] = weight;
+      if (!(weight > 0)) return;
+      for (size_t t = 0; t < x_.d; ++t) centroids_.row(c)[t] = static_cast<float>(sums[t] / weight);
+    });
+  }
+
+  // An empty cluster takes half of the one whose points are farthest from it, all told: both become
+  // copies of that centroid, moved a little apart. Returns how many did; the others stay.
+  size_t split() {
+    std::vector<size_t> empty;
+    for (size_t c = frozen_; c < k_; ++c)
+      if (!(weight_[c] > 0)) empty.push_back(c);
+    if (empty.empty()) return 0;
+
+    std::vector<double> spread(k_);
+    each_cluster([&](size_t c, std::vector<float>& scratch) {
+      for (size_t m = begin_[c]; m < begin_[c + 1]; ++m) {
+        if (m % kPollRows == 0) poll_interrupt();
+        const size_t i = order_[m];
+        const float* row = as_floats(x_.slice(i, i + 1), scratch);
+        float distance;
+        kernels::active().rows[kernels::l2_f32](centroids_.row(c),
+                                                reinterpret_cast<const std::byte*>(row), 0, nullptr,
+                                                1, x_.d, &distance);
+        spread[c] += double{points_.weight(i)} * distance;
+      }
+    });
+    struct Part {
+      double spread;
+      size_t points, cluster;
+      bool operator<(const Part& o) const {
+        return spread != o.spread ? spread < o.spread : cluster > o.cluster;
+      }
+    };
+    std::priority_queue<Part> parts;
+    const auto offer = [&](const Part& part) {
+      if (part.points > 1 && part.spread > 0) parts.push(part);
+    };
+    for (size_t c = frozen_; c < k_; ++c) offer({spread[c], begin_[c + 1] - begin_[c], c});
+    size_t splits = 0;
+    for (; splits < empty.size() && !parts.empty(); ++splits) {
+      const Part whole = parts.top();
+      parts.pop();
+      const size_t c = whole.cluster, e = empty[splits];
+      move_apart(centroids_.row(c), centroids_.row(e), spread[c] / weight_[c], e);
+      const Part half{whole.spread / 2, whole.points / 2, c};
+      spread[e] = spread[c], weight_[e] = weight_[c];
+      offer(half);
+      offer({half.spread, half.points, e});
+    }
+    return splits;
+  }
+
+  // Puts b beside a, each as far from where a was, in a direction drawn for cluster e.
+  void move_apart(float* a, float* b, double variance, size_t e) const {
+    constexpr double kStep = 1. / 16;  // at most, of the standard deviation along one dimension
+    const double step = kStep * std::sqrt(variance / static_cast<double>(x_.d));
+    for (size_t t = 0; t < x_.d; ++t) {
+      const auto by = static_cast<float>(step * (2 * uniform(options_.seed + e, t) - 1));
+      b[t] = a[t] - by;
+      a[t] += by;
+    }
+  }
+
+  // What centroids must be besides means.
+  void finish(size_t first) {
+    for (size_t c = first; c < k_; ++c) {
+      float* centroid = centroids_.row(c);
+      if (options_.spherical) {
+        const double length =
+            std::sqrt(std::inner_product(centroid, centroid + x_.d, centroid, 0.));
+        for (size_t t = 0; length > 0 && t < x_.d; ++t)
+          centroid[t] = static_cast<float>(centroid[t] / length);
+      }
+      if (options_.int_centroids)
+        for (size_t t = 0; t < x_.d; ++t) centroid[t] = std::round(centroid[t]);
+    }
+  }
+
+  const Points& points_;
+  const Rows& x_;
+  const size_t k_, frozen_;
+  const Options& options_;
+  Matrix<float> centroids_{};
+  std::vector<slot_t> nearest_;
+  std::vector<size_t> order_;
+  std::vector<float> distances_;
+  std::vector<size_t> begin_;
+  std::vector<double> weight_;
+};
+
+bool better(const Clusters& a, const Clusters& b, Metric metric) {
+  if (a.iterations.empty() || b.iterations.empty()) return false;
+  const double x = a.iterations.back().objective, y = b.iterations.back().objective;
+  return metric == Metric::l2 ? x < y : x > y;
+}
+
+}  // namespace
+
+Clusters kmeans(const Rows& x, size_t k, const Options& options) {
+  check(x, k, options);
+  const auto points_for = [&](size_t each) { return each > SIZE_MAX / k ? SIZE_MAX : each * k; };
+  const Points points(x, points_for(options.max_points_per_centroid), options);
+  if (points.x.n == k) {  // each is its own cluster
+    std::vector<float> scratch;
+    const float* rows = as_floats(points.x, scratch);
+    return {{rows, rows + k * x.d}, {Iteration{}}};
+  }
+  if (points.x.n < points_for(options.min_points_per_centroid))
+    warn(text("clustering ", x.n, " points into ", k, " clusters; ",
+              points_for(options.min_points_per_centroid),
+              " or more make good centroids: pass more points, or ask for fewer clusters"));
+  Lloyd lloyd(points, k, options);
+  Clusters best = lloyd.run(0);
+  for (size_t redo = 1; redo < options.nredo; ++redo) {
+    Clusters next = lloyd.run(redo);
+    if (better(next, best, options.metric)) best = std::move(next);
+  }
+  return best;
+}
+
+}  // namespace shortlist::cluster

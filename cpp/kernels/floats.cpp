@@ -1,0 +1,67 @@
+#include "kernels/floats.h"
+
+#include <algorithm>
+#include <cmath>
+#include <cstring>
+
+#include "base/error.h"
+#include "base/threads.h"
+#include "kernels/kernels.h"
+
+namespace shortlist {
+namespace {
+
+void to_floats(const Rows& rows, float* out) {
+  const size_t n = rows.n * rows.d;
+  switch (rows.dtype) {
+    case DType::f32:
+      std::memcpy(out, rows.data, n * sizeof(float));
+      break;
+    case DType::f16:
+      kernels::active().widen_f16(static_cast<const uint16_t*>(rows.data), n, out);
+      break;
+    case DType::u8:
+      std::copy_n(static_cast<const uint8_t*>(rows.data), n, out);
+      break;
+    case DType::i8:
+      std::copy_n(static_cast<const int8_t*>(rows.data), n, out);
+      break;
+  }
+}
+
+}  // namespace
+
+const float* as_floats(const Rows& rows, std::vector<float>& scratch) {
+  if (rows.dtype == DType::f32) return static_cast<const float*>(rows.data);
+  scratch.resize(rows.n * rows.d);
+  to_floats(rows, scratch.data());
+  return scratch.data();
+}
+
+bool finite(const float* x, size_t n) {
+  constexpr size_t kLanes = 16;  // sums that need not wait for one another
+  float zeros[kLanes] = {};
+  size_t i = 0;
+  for (; i + kLanes <= n; i += kLanes)
+    for (size_t l = 0; l < kLanes; ++l) zeros[l] += x[i + l] * 0.f;
+  for (; i < n; ++i) zeros[0] += x[i] * 0.f;
+  return std::all_of(zeros, zeros + kLanes, [](float zero) { return zero == 0.f; });
+}
+
+void check_finite(const Rows& x, const char* verb) {
+  if (x.dtype == DType::u8 || x.dtype == DType::i8) return;
+  constexpr size_t kGrain = 1024;
+  parallel_for(x.n, {.grain = kGrain}, [&](size_t begin, size_t end, size_t) {
+    std::vector<float> scratch;
+    const Rows part = x.slice(begin, end);
+    const float* values = as_floats(part, scratch);
+    if (finite(values, part.n * part.d)) return;
+    size_t bad = 0;
+    while (std::isfinite(values[bad])) ++bad;
+    throw ArgumentError(text("cannot ", verb, " vectors with NaN or Inf: row ", begin + bad / x.d,
+                             ", column ", bad % x.d, " is ", values[bad],
+                             "; drop or clean such rows first"));
+  });
+}
+
+}  // namespace shortlist

@@ -1,0 +1,42 @@
+"""
+What Kmeans and Clustering are made of.
+"""
+
+from __future__ import annotations
+
+import collections.abc
+import typing
+
+import numpy
+import numpy.typing
+
+def assign(
+    x: numpy.typing.ArrayLike, centroids: numpy.typing.ArrayLike, metric: typing.SupportsIndex
+) -> tuple[numpy.typing.NDArray[numpy.float32], numpy.typing.NDArray[numpy.int64]]:
+    """
+    Of each row of x (n, d) the distance to its nearest centroid, (n,) float32, and that centroid's number, (n,) int64.
+    """
+
+def kmeans(
+    x: numpy.typing.ArrayLike,
+    k: typing.SupportsIndex,
+    *,
+    weights: typing.Annotated[numpy.typing.ArrayLike, numpy.float32] | None = None,
+    initial: numpy.typing.ArrayLike | None = None,
+    metric: typing.SupportsIndex,
+    niter: typing.SupportsIndex,
+    nredo: typing.SupportsIndex,
+    spherical: bool,
+    int_centroids: bool,
+    frozen_centroids: bool,
+    min_points_per_centroid: typing.SupportsIndex,
+    max_points_per_centroid: typing.SupportsIndex,
+    seed: typing.SupportsIndex,
+    init_method: typing.SupportsIndex,
+    early_stop_threshold: float,
+    progress: collections.abc.Callable[[int, int], object] | None = None,
+    report: collections.abc.Callable[[tuple[float, float, float, float, int]], None] | None = None,
+) -> tuple[numpy.typing.NDArray[numpy.float32], list[tuple[float, float, float, float, int]]]:
+    """
+    Centroids (k, d) float32 and (obj, time, time_search, imbalance_factor, nsplit) of each iteration.
+    """
