@@ -8,6 +8,7 @@ import pickle
 import numpy as np
 import pytest
 import shortlist
+from native_file import join, split
 from shortlist._knobs import graph_of
 
 DTYPES = ("float32", "float16", "uint8", "int8")
@@ -198,8 +199,21 @@ def test_saved_and_copied(rng, tmp_path, way):
     assert (np.diff(D, axis=1) >= 0).all()
     if way != "faiss":
         assert (I >= 100).all()
-    same = np.mean(index.search(q, 10)[0] == D)
-    assert same > 0.95
+        np.testing.assert_array_equal(index.search(q, 10), (D, I))
+    assert np.mean(index.search(q, 10)[0] == D) > 0.95
+
+
+@pytest.mark.parametrize("bad", [1500, 2**32 - 2])
+def test_a_file_whose_blocks_lead_nowhere(rng, tmp_path, bad):
+    build(vectors(rng, 1500, 32, "uint8")).save(tmp_path / "i")
+    sections = split((tmp_path / "i").read_bytes())
+    at = next(i for i, (name, _) in enumerate(sections) if name.endswith("/block_links"))
+    links = np.frombuffer(sections[at][1], np.uint32).copy()
+    links[12345] = bad
+    sections[at] = (sections[at][0], links.tobytes())
+    (tmp_path / "i").write_bytes(join(sections))
+    with pytest.raises(shortlist.CorruptIndexError, match="neighbour block links to"):
+        shortlist.open(tmp_path / "i")
 
 
 @pytest.mark.parametrize("text", ["QG", "Flat,QG", "SQ8,QG", "QG,HNSW32"])

@@ -88,7 +88,8 @@ struct NeighborBlocks::Packer {
   std::vector<uint8_t> bits;
 };
 
-void NeighborBlocks::pack(const Vectors& base, const Hnsw& graph, std::span<const slot_t> nodes) {
+void NeighborBlocks::pack(const Vectors& base, const Hnsw& graph, std::span<const slot_t> nodes,
+                          std::span<const slot_t> known) {
   const size_t size = graph.size() * row_size_;
   if (rows_.size() < size) rows_.grow(size - rows_.size());
   constexpr size_t kGrain = 64;
@@ -97,7 +98,8 @@ void NeighborBlocks::pack(const Vectors& base, const Hnsw& graph, std::span<cons
     Packer packer(base, graph, *this);
     for (size_t i = begin; i < end; ++i) {
       const slot_t s = nodes[i];
-      const std::vector<slot_t>& slots = packer.neighbors(s, width());
+      const std::span<const slot_t> slots =
+          known.empty() ? packer.neighbors(s, width()) : known.subspan(s * width(), width());
       std::byte* const out = row(s);
       auto* links = reinterpret_cast<slot_t*>(out + links_at_);
       std::fill(std::copy(slots.begin(), slots.end(), links), links + width(), kNoSlot);

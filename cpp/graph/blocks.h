@@ -32,8 +32,10 @@ class NeighborBlocks {
   static constexpr size_t kMostAhead = 3;
   size_t ahead() const { return std::clamp<size_t>(3072 / row_size_, 1, kMostAhead); }
 
-  // Writes the rows of `nodes` from the graph as it is, in parallel.
-  void pack(const Vectors& base, const Hnsw& graph, std::span<const slot_t> nodes);
+  // Writes the rows of `nodes` from the graph as it is, in parallel; all nodes' from `known` links,
+  // width() of each, where there are any.
+  void pack(const Vectors& base, const Hnsw& graph, std::span<const slot_t> nodes,
+            std::span<const slot_t> known = {});
 
   // A query made ready for estimates.
   struct Query {

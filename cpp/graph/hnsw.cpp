@@ -3,6 +3,7 @@
 
 #include <algorithm>
 #include <cmath>
+#include <numeric>
 
 #include "base/error.h"
 #include "base/random.h"
@@ -114,6 +115,23 @@ void Hnsw::use_blocks(const Vectors& base, bool wanted) {
     stale_.release();
   }
   repack(base);
+}
+
+void Hnsw::restore_blocks(const Vectors& base, std::span<const slot_t> links) {
+  auto blocks = std::make_unique<NeighborBlocks>(base, max_links(0));
+  if (links.size() != size() * blocks->width())
+    throw CorruptIndexError(text("there are ", links.size(), " links of neighbour blocks for ",
+                                 size(), " nodes; ", blocks->width(), " each are right"));
+  for (slot_t to : links)
+    if (to != kNoSlot && (to >= size() || state_[to] == State::free))
+      throw CorruptIndexError(text("a neighbour block links to ", to, ", which is not there"));
+  std::vector<slot_t> nodes(size());
+  std::iota(nodes.begin(), nodes.end(), slot_t{0});
+  blocks->pack(base, *this, nodes, links);
+  stale_.release();
+  stale_.resize(size(), 0);
+  blocks_ = std::move(blocks);
+  packed_ = true;
 }
 
 void Hnsw::renew_blocks(const Vectors& base) {

@@ -45,6 +45,11 @@ class Hnsw {
   // short, by an interrupt or for want of memory, searches do without until it succeeds.
   bool has_blocks() const { return blocks_ != nullptr; }
   void use_blocks(const Vectors& base, bool wanted);
+  // Blocks that are ready to be searched; null where there are none.
+  const NeighborBlocks* blocks() const { return packed_ ? blocks_.get() : nullptr; }
+  // For readers: blocks made from the links they had, width() of each node. Throws
+  // CorruptIndexError on links that lead nowhere.
+  void restore_blocks(const Vectors& base, std::span<const slot_t> links);
   // The codes of `base` are others than before: blocks, if any, wait to be made from them.
   void renew_blocks(const Vectors& base);
 

@@ -89,6 +89,10 @@ void IndexHNSW::use_neighbor_blocks(bool wanted) {
   hnsw->use_blocks(walked(), wanted);
 }
 
+void IndexHNSW::restore_neighbor_blocks(std::span<const slot_t> links) {
+  hnsw->restore_blocks(walked(), links);
+}
+
 void IndexHNSW::use_int8_traversal(bool wanted) {
   const std::lock_guard hold(lock());
   const std::lock_guard hold_storage(storage->lock());

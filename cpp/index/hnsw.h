@@ -33,6 +33,7 @@ class IndexHNSW : public Index {
   // Whether searches go through neighbour blocks, see graph/blocks.h: faster, for more memory.
   bool neighbor_blocks() const { return hnsw->has_blocks(); }
   void use_neighbor_blocks(bool wanted);
+  void restore_neighbor_blocks(std::span<const slot_t> links);  // for readers, after restore
 
   // Whether float vectors are also kept as int8 codes that the graph is built and walked by, where
   // such codes tell neighbours apart; results come from the vectors.

@@ -91,7 +91,7 @@ class Saver {
     fields["next_id"] = text(names.next);
     if (index.int8_traversal() != IndexHNSW::codes_gain(*index.storage))
       fields["int8_traversal"] = text(index.int8_traversal());
-    if (graph.has_blocks()) fields["neighbor_blocks"] = "1";
+    if (graph.has_blocks()) fields["neighbor_blocks"] = graph.blocks() ? "2" : "1";
     io::write_fields(out_, at, fields);
     save(*index.storage, at + "/storage");
     save_links(graph, at);
@@ -99,6 +99,7 @@ class Saver {
     array(at + "/free", graph.free_slots().data(), graph.free_slots().size());
     array(at + "/erased", erased.data(), erased.size());
     array(at + "/ids", names.ids.data(), names.kept ? names.ids.size() : 0);
+    if (const NeighborBlocks* blocks = graph.blocks()) save_block_links(*blocks, graph.size(), at);
   }
 
   // Levels by slot; how many links each slot has, level by level; the links themselves.
@@ -121,6 +122,13 @@ class Saver {
     for (slot_t s = 0; s < graph.size(); ++s)
       for (int level = 0; level <= graph.level(s); ++level)
         out_.write(graph.links(s, level).data(), graph.links(s, level).size_bytes());
+    out_.end();
+  }
+
+  // Codes are made again from the vectors; to find the links takes a search for each.
+  void save_block_links(const NeighborBlocks& blocks, size_t n, const std::string& at) {
+    out_.begin(at + "/block_links", n * blocks.width() * sizeof(slot_t));
+    for (slot_t s = 0; s < n; ++s) out_.write(blocks.links(s).data(), blocks.links(s).size_bytes());
     out_.end();
   }
 
@@ -285,7 +293,12 @@ class Loader {
     index->restore(std::move(ids), record.number<id_t>("next_id", 0),
                    record.has("int8_traversal") ? record.number<int>("int8_traversal", 0, 1) == 1
                                                 : index->int8_traversal());
-    if (record.has("neighbor_blocks")) index->use_neighbor_blocks(true);  // made, not stored
+    if (record.has("neighbor_blocks")) {
+      if (record.number<int>("neighbor_blocks", 1, 2) == 2)
+        index->restore_neighbor_blocks(array<slot_t>(at + "/block_links"));
+      else  // were not ready
+        index->use_neighbor_blocks(true);
+    }
     return index;
   }
 

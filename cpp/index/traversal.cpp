@@ -13,7 +13,7 @@
 namespace shortlist {
 namespace {
 
-constexpr size_t kFewest = 1000;  // vectors; below, codes gain nothing
+constexpr size_t kFewest = 1000;       // vectors; below, codes gain nothing
 constexpr float kHeadroom = 1 / 16.f;  // of the range on either side, for vectors still to come
 constexpr size_t kRows = 256;          // decoded at a time
 
