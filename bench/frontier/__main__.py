@@ -18,7 +18,7 @@ from bench.frontier.commandline import (
     tell,
     words,
 )
-from bench.frontier.contenders import CONTENDERS
+from bench.frontier.contenders import CONTENDERS, Spec
 from bench.frontier.worker import Cache
 
 STORAGES = ("uint8", "float16", "float32")
@@ -41,8 +41,8 @@ def main() -> None:
     cache = out / "indexes"
     cache.mkdir(parents=True, exist_ok=True)
 
-    def cache_for(library: str) -> Cache:
-        keep = not library.startswith("ours") or args.keep_ours
+    def cache_for(spec: Spec) -> Cache:
+        keep = not spec.library.startswith("ours") or args.keep_ours
         return Cache(cache, read=keep and not args.rebuild, write=keep)
 
     start = time.perf_counter()

@@ -49,13 +49,13 @@ def _qps_table(curves: list[Curve], found: list[AtRecall], mode: str) -> str:
     cells = {(at.name, at.target): at for at in found if at.mode == mode}
     head = ["", *(f"recall {target:.2f}" for target in TARGETS)]
     rows = [
-        [curve.name, *(_qps_cell(cells[curve.name, target]) for target in TARGETS)]
+        [curve.name, *(qps_cell(cells[curve.name, target]) for target in TARGETS)]
         for curve in curves
     ]
     return table(head, rows)
 
 
-def _qps_cell(at: AtRecall) -> str:
+def qps_cell(at: AtRecall) -> str:
     if not at.qps:
         return "not reached"
     return f"{at.sign}{median(at.qps):,.0f} [{min(at.qps):,.0f}, {max(at.qps):,.0f}]"

@@ -84,17 +84,17 @@ def choose(settings: Settings, data: Dataset) -> list[Spec]:
 def run(
     data: Dataset,
     settings: Settings,
-    cache_for: Callable[[str], Cache],
+    cache_for: Callable[[Spec], Cache],
     tell: Callable[[str], None],
 ) -> list[Curve]:
-    """Measures all contenders; `cache_for` tells what a library may keep from run to run."""
+    """Measures all contenders; `cache_for` tells what a contender may keep from run to run."""
     return measure([(spec, data) for spec in choose(settings, data)], settings, cache_for, tell)
 
 
 def measure(
     entries: list[tuple[Spec, Dataset]],
     settings: Settings,
-    cache_for: Callable[[str], Cache],
+    cache_for: Callable[[Spec], Cache],
     tell: Callable[[str], None],
 ) -> list[Curve]:
     """Measures contenders, each on its own data, taking turns."""
@@ -109,7 +109,7 @@ def measure(
                 len(data.base),
                 data.fingerprint(),
                 settings.threads_build,
-                cache_for(spec.library),
+                cache_for(spec),
             )
             worker.take_queries(data.queries, settings.core)
             curves.append(Curve(spec.library, spec.storage, worker.name, built))

@@ -85,7 +85,7 @@ def summarise(curves: list[Curve]) -> Summary:
             reached = [here[name] for name in names if name not in mine and here[name].qps]
             peers = [*reached, *_fastest(reached)]
             for ours in (here[name] for name in mine if here[name].qps):
-                ratios += [_ratio(ours, peer) for peer in peers]
+                ratios += [ratio(ours, peer) for peer in peers]
     return Summary(lines, ratios)
 
 
@@ -98,7 +98,7 @@ def _fastest(peers: list[AtRecall]) -> list[AtRecall]:
     return [AtRecall(FASTEST_PEER, peers[0].mode, peers[0].target, sign, best)]
 
 
-def _ratio(ours: AtRecall, peer: AtRecall) -> Ratio:
+def ratio(ours: AtRecall, peer: AtRecall) -> Ratio:
     sign = {("", ""): "", ("≥", ""): "≥", ("", "≥"): "≤", ("≥", "≥"): "≈"}[ours.sign, peer.sign]
     rounds = [a / b for a, b in zip(ours.qps, peer.qps, strict=True)]
     return Ratio(

@@ -62,7 +62,7 @@ class Worker:
 
     def __init__(self, spec: Spec) -> None:
         self.spec = spec
-        self.name = f"{CONTENDERS[spec.library].title} {spec.storage}"
+        self.name = CONTENDERS[spec.library].name_of(spec)
         context = multiprocessing.get_context("spawn")
         self._connection, theirs = context.Pipe()
         inherited = dict(os.environ)

@@ -48,7 +48,7 @@ def main() -> None:
     cache.folder.mkdir(parents=True, exist_ok=True)
 
     entries = [(spec, part) for part in data for spec in runner.choose(settings, part)]
-    curves = runner.measure(entries, settings, lambda library: cache, tell)
+    curves = runner.measure(entries, settings, lambda spec: cache, tell)
     sizes = [
         _cost(spec, part, curve, cache.folder, args.recall)
         for (spec, part), curve in zip(entries, curves, strict=True)

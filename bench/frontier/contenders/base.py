@@ -45,6 +45,11 @@ class Contender(ABC):
     def storages(cls, metric: str) -> tuple[str, ...]:
         """The storage types it supports under `metric`, smallest first."""
 
+    @classmethod
+    def name_of(cls, spec: Spec) -> str:
+        """What tables call a line of the comparison."""
+        return f"{cls.title} {spec.storage}"
+
     def prepare(self, x: np.ndarray) -> np.ndarray:
         """`x` as a new array in the form build and search take; never timed."""
         return np.array(x, dtype=self.spec.storage, order="C")
