@@ -179,7 +179,7 @@ void bind_hnsw(py::module_& m) {
           "once and compares 32 neighbours at a time. More QPS at equal recall, for about "
           "32 d / 8 + 256 bytes and another copy of the code per 32 links of a vector. The same "
           "efSearch finds somewhat less than without, so tune again. Kept in step with add, "
-          "remove_ids and update_vectors; save keeps the setting, and opening makes the blocks "
+          "remove_ids and update_vectors; save keeps the links, and opening makes the codes "
           "anew; faiss's files do not have it.\n\n"
           "Source: SymphonyQG (arXiv 2411.12229), with RaBitQ codes (arXiv 2405.12497). Making "
           "them may raise MemoryError or be interrupted; searches then do without, until the next "

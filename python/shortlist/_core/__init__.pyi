@@ -544,7 +544,7 @@ class IndexHNSW(Index):
     @property
     def int8_traversal(self) -> bool:
         """
-        Whether the graph may be built and walked by int8 codes kept beside the vectors (bool; True for float32 vectors): a quarter of the memory traffic, for d bytes more per vector. The distances returned, and which of the vectors found are the nearest, come from the vectors. Codes are used from 256 vectors on, all finite, where a sample shows that they tell neighbours apart, and that is looked at again when the index has doubled; repr says whether they are in use. Set it before add: setting it later keeps the links. Saved with the index; faiss's files have no place for it.
+        Whether the graph may be built and walked by int8 codes kept beside the vectors (bool; True for float32 vectors): a quarter of the memory traffic, for d bytes more per vector. The distances returned, and which of the vectors found are the nearest, come from the vectors. Codes are used from 1,000 vectors on, all finite, where a sample shows that they tell neighbours apart, and that is looked at again when the index has doubled; repr says whether they are in use. Set it before add: setting it later keeps the links. Saved with the index; faiss's files have no place for it.
 
         Source: scalar quantisation with reordering, as in VSAG (arXiv 2503.17911) and glass.
         """
@@ -553,7 +553,7 @@ class IndexHNSW(Index):
     @property
     def neighbor_blocks(self) -> bool:
         """
-        Whether searches go through neighbour blocks (bool): each node's vector, links and one-bit codes of its neighbours in one row of memory, so that a step waits for memory once and compares 32 neighbours at a time. More QPS at equal recall, for about 32 d / 8 + 256 bytes and another copy of the code per 32 links of a vector. The same efSearch finds somewhat less than without, so tune again. Kept in step with add, remove_ids and update_vectors; save keeps the setting, and opening makes the blocks anew; faiss's files do not have it.
+        Whether searches go through neighbour blocks (bool): each node's vector, links and one-bit codes of its neighbours in one row of memory, so that a step waits for memory once and compares 32 neighbours at a time. More QPS at equal recall, for about 32 d / 8 + 256 bytes and another copy of the code per 32 links of a vector. The same efSearch finds somewhat less than without, so tune again. Kept in step with add, remove_ids and update_vectors; save keeps the links, and opening makes the codes anew; faiss's files do not have it.
 
         Source: SymphonyQG (arXiv 2411.12229), with RaBitQ codes (arXiv 2405.12497). Making them may raise MemoryError or be interrupted; searches then do without, until the next change of the index or setting this again makes them.
         """
