@@ -111,7 +111,7 @@ void overflowing_and_missing_values(Random& random) {
 void codes_follow_the_vectors(Random& random) {
   const size_t d = 9, n = 1500;
   std::vector<float> x = random_rows(random, n + 20, d);
-  for (size_t i = n * d; i < x.size(); ++i) x[i] *= 8;
+  for (size_t i = n * d; i < x.size(); ++i) x[i] *= 1.2f;
   const Rows rows = as_rows({x.data(), n + 20, d});
   for (const bool blocks : {false, true}) {
     set_num_threads(random.between(1, 3));
