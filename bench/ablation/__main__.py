@@ -12,8 +12,15 @@ from bench.ablation.builds import BuildError, Builds, PatchError
 from bench.ablation.steps import COLUMNS, STEPS
 from bench.ablation.variant import LIBRARY
 from bench.frontier import dataset
-from bench.frontier.commandline import chosen_core, environment, numbers, positive, tell, words
-from bench.frontier.runner import Settings
+from bench.frontier.commandline import (
+    add_common,
+    described,
+    environment,
+    positive,
+    settings,
+    tell,
+    words,
+)
 
 K = 10
 RESULTS = Path(__file__).parents[1] / "results"
@@ -33,22 +40,12 @@ def main() -> None:
     except (FileNotFoundError, ValueError) as error:
         parser.error(str(error))
     dtype = str(data.base.dtype)
-    settings = Settings(
-        libs=(LIBRARY,),
-        storages=tuple(dict.fromkeys([dtype, "float32"])),
-        M=args.M,
-        ef_construction=args.ef_construction,
-        efs=args.ef,
-        rounds=args.rounds,
-        threads_build=args.threads_build,
-        seconds_per_point=args.seconds_per_point,
-        core=chosen_core(parser, args.core),
-    )
+    chosen = settings(parser, args, (LIBRARY,), tuple(dict.fromkeys([dtype, "float32"])))
     out: Path = args.out or RESULTS / f"{data.name}-ablation"
     try:
         builds = Builds(args.builds, tell)
         variants = {
-            name: measure.variants(COLUMNS[name], args.steps, data, settings, builds)
+            name: measure.variants(COLUMNS[name], args.steps, data, chosen, builds)
             for name in args.columns
         }
     except (BuildError, PatchError) as error:
@@ -57,25 +54,17 @@ def main() -> None:
     curves = {}
     for name, specs in variants.items():
         tell(f"{COLUMNS[name].title}: {len(specs)} variants")
-        curves[name] = measure.curves(specs, data, settings, out / "indexes", tell)
+        curves[name] = measure.curves(specs, data, chosen, out / "indexes", tell)
     effects = [
         effect
         for name in args.columns
         for effect in measure.effects(name, args.steps, dtype, curves[name])
     ]
     about = {
-        "data": {
-            "name": data.name,
-            "rows": len(data.base),
-            "d": data.base.shape[1],
-            "dtype": dtype,
-            "metric": data.metric,
-            "queries": len(data.queries),
-            "k": data.k,
-        },
-        "settings": asdict(settings),
+        "data": described(data),
+        "settings": asdict(chosen),
         "environment": environment(
-            [c for some in curves.values() for c in some.values()], settings.core
+            [c for some in curves.values() for c in some.values()], chosen.core
         ),
     }
     results = {
@@ -98,8 +87,9 @@ def _parser() -> argparse.ArgumentParser:
         prog="python -m bench.ablation",
         description="What each step of shortlist's graph search is worth.",
     )
+    efs = "10,14,20,28,40,56,80,112,160,224,320,448,640,896"
+    add_common(parser, efs, "efSearch values between which to interpolate (default: %(default)s)")
     add = parser.add_argument
-    add("data", type=Path, help="folder with base.*.npy, query.*.npy, gt.i32.npy")
     add("--steps", type=words, default=tuple(STEPS), help=f"of {','.join(STEPS)} (default: all)")
     add(
         "--columns",
@@ -108,21 +98,6 @@ def _parser() -> argparse.ArgumentParser:
         help=f"of {','.join(COLUMNS)} (default: all)",
     )
     add("--limit", type=positive, metavar="N", default=200_000, help="default: 200,000 vectors")
-    add("--metric", choices=("l2", "ip"), help="default: ip if the vectors are of unit length")
-    add("--M", type=positive, default=16, help="default: 16")
-    add("--ef-construction", type=positive, default=200, metavar="EF", help="default: 200")
-    add(
-        "--ef",
-        type=numbers,
-        metavar="EF,EF...",
-        default="10,14,20,28,40,56,80,112,160,224,320,448,640,896",
-        help="efSearch values between which to interpolate (default: %(default)s)",
-    )
-    add("--queries", type=positive, metavar="N", default=2000, help="use at most N (default: 2000)")
-    add("--rounds", type=positive, metavar="N", default=5, help="default: 5")
-    add("--seconds-per-point", type=float, metavar="S", default=0.8, help="default: 0.8")
-    add("--threads-build", type=positive, metavar="N", default=2, help="default: 2")
-    add("--core", type=int, metavar="N", help="where to search (default: the last allowed core)")
     add("--out", type=Path, metavar="DIR", help="default: bench/results/NAME-ablation")
     add(
         "--builds",

@@ -11,10 +11,11 @@ from pathlib import Path
 
 from bench.frontier import dataset, report, runner, summary
 from bench.frontier.commandline import (
-    chosen_core,
+    add_common,
+    described,
     environment,
-    numbers,
     positive,
+    settings,
     tell,
     words,
 )
@@ -28,14 +29,14 @@ K = 10
 def main() -> None:
     parser = _parser()
     args = parser.parse_args()
-    settings = _settings(parser, args)
+    chosen = _chosen(parser, args)
     try:
         data = dataset.load(args.data, K, args.limit, args.queries, args.metric)
     except (FileNotFoundError, ValueError) as error:
         parser.error(str(error))
     if not args.storage:
         own = str(data.base.dtype)
-        settings = replace(settings, storages=tuple(dict.fromkeys([own, "float32"])))
+        chosen = replace(chosen, storages=tuple(dict.fromkeys([own, "float32"])))
     name = data.name if args.limit is None else f"{data.name}-{len(data.base)}"
     out: Path = args.out or Path(__file__).parents[1] / "results" / name
     cache = out / "indexes"
@@ -46,22 +47,14 @@ def main() -> None:
         return Cache(cache, read=keep and not args.rebuild, write=keep)
 
     start = time.perf_counter()
-    curves = runner.run(data, settings, cache_for, tell=tell)
+    curves = runner.run(data, chosen, cache_for, tell=tell)
     tell(f"took {time.perf_counter() - start:.0f} s in all")
 
     found = summary.summarise(curves)
     about = {
-        "data": {
-            "name": data.name,
-            "rows": len(data.base),
-            "d": data.base.shape[1],
-            "dtype": str(data.base.dtype),
-            "metric": data.metric,
-            "queries": len(data.queries),
-            "k": data.k,
-        },
-        "settings": asdict(settings),
-        "environment": environment(curves, settings.core),
+        "data": described(data),
+        "settings": asdict(chosen),
+        "environment": environment(curves, chosen.core),
     }
     results = {
         **about,
@@ -75,7 +68,7 @@ def main() -> None:
     if importlib.util.find_spec("matplotlib"):
         from bench.frontier.plot import plot
 
-        title = f"{data.name}: {len(data.base):,} x {data.base.shape[1]}, M {settings.M}"
+        title = f"{data.name}: {len(data.base):,} x {data.base.shape[1]}, M {chosen.M}"
         plot(curves, title, out / "frontier.png")
     else:
         tell("no plot: matplotlib is not installed (pip install matplotlib)")
@@ -87,8 +80,13 @@ def _parser() -> argparse.ArgumentParser:
         prog="python -m bench.frontier",
         description="Recall against QPS of indexes in memory: shortlist beside its peers.",
     )
+    add_common(
+        parser,
+        "10,14,20,28,40,56,80,112,160,224,320,448,640,896",
+        "efSearch values (default: %(default)s); a sweep stops early once its recall is "
+        f"beyond {runner.CEILING}",
+    )
     add = parser.add_argument
-    add("data", type=Path, help="folder with base.*.npy, query.*.npy, gt.i32.npy")
     add("--libs", type=words, help=f"of {','.join(CONTENDERS)} (default: those installed)")
     add(
         "--storage",
@@ -96,29 +94,7 @@ def _parser() -> argparse.ArgumentParser:
         help=f"of {','.join(STORAGES)} (default: the data's own and float32); "
         "a library with none of these takes part with what it has",
     )
-    add("--metric", choices=("l2", "ip"), help="default: ip if the vectors are of unit length")
-    add("--M", type=positive, default=16, help="default: 16")
-    add("--ef-construction", type=positive, default=200, metavar="EF", help="default: 200")
-    add(
-        "--ef",
-        type=numbers,
-        metavar="EF,EF...",
-        default="10,14,20,28,40,56,80,112,160,224,320,448,640,896",
-        help="efSearch values (default: %(default)s); a sweep stops early once its recall is "
-        f"beyond {runner.CEILING}",
-    )
     add("--limit", type=positive, metavar="N", help="use only the first N base vectors")
-    add("--queries", type=positive, metavar="N", default=2000, help="use at most N (default: 2000)")
-    add("--rounds", type=positive, metavar="N", default=5, help="default: 5")
-    add(
-        "--seconds-per-point",
-        type=float,
-        metavar="S",
-        default=0.8,
-        help="about the longest that one measurement may take (default: 0.8)",
-    )
-    add("--threads-build", type=positive, metavar="N", default=2, help="default: 2")
-    add("--core", type=int, metavar="N", help="where to search (default: the last allowed core)")
     add(
         "--out",
         type=Path,
@@ -130,7 +106,7 @@ def _parser() -> argparse.ArgumentParser:
     return parser
 
 
-def _settings(parser: argparse.ArgumentParser, args: argparse.Namespace) -> runner.Settings:
+def _chosen(parser: argparse.ArgumentParser, args: argparse.Namespace) -> runner.Settings:
     installed = tuple(name for name, contender in CONTENDERS.items() if contender.installed())
     libs = args.libs or installed
     for name in libs:
@@ -146,17 +122,7 @@ def _settings(parser: argparse.ArgumentParser, args: argparse.Namespace) -> runn
     for storage in args.storage or ():
         if storage not in STORAGES:
             parser.error(f"--storage {storage}: expected some of {','.join(STORAGES)}")
-    return runner.Settings(
-        libs=libs,
-        storages=args.storage or (),
-        M=args.M,
-        ef_construction=args.ef_construction,
-        efs=args.ef,
-        rounds=args.rounds,
-        threads_build=args.threads_build,
-        seconds_per_point=args.seconds_per_point,
-        core=chosen_core(parser, args.core),
-    )
+    return settings(parser, args, libs, args.storage or ())
 
 
 if __name__ == "__main__":

@@ -1,4 +1,4 @@
-"""What the command lines of the benchmarks share: kinds of arguments, and a word on the machine."""
+"""What the command lines of the benchmarks share: arguments, and a word on data and machine."""
 
 from __future__ import annotations
 
@@ -13,7 +13,8 @@ from typing import Any
 import numpy as np
 
 from bench.frontier.contenders import CONTENDERS
-from bench.frontier.runner import Curve
+from bench.frontier.dataset import Dataset
+from bench.frontier.runner import Curve, Settings
 
 
 def positive(text: str) -> int:
@@ -31,7 +32,59 @@ def numbers(text: str) -> tuple[int, ...]:
     return tuple(sorted({positive(word) for word in text.split(",")}))
 
 
-def chosen_core(parser: argparse.ArgumentParser, wanted: int | None) -> int:
+def add_common(parser: argparse.ArgumentParser, efs: str, about_efs: str) -> None:
+    """What every measurement of graphs asks for; `settings` takes it from there."""
+    add = parser.add_argument
+    add("data", type=Path, help="folder with base.*.npy, query.*.npy, gt.i32.npy")
+    add("--metric", choices=("l2", "ip"), help="default: ip if the vectors are of unit length")
+    add("--M", type=positive, default=16, help="default: 16")
+    add("--ef-construction", type=positive, default=200, metavar="EF", help="default: 200")
+    add("--ef", type=numbers, metavar="EF,EF...", default=efs, help=about_efs)
+    add("--queries", type=positive, metavar="N", default=2000, help="use at most N (default: 2000)")
+    add("--rounds", type=positive, metavar="N", default=5, help="default: 5")
+    add(
+        "--seconds-per-point",
+        type=float,
+        metavar="S",
+        default=0.8,
+        help="about the longest that one measurement may take (default: 0.8)",
+    )
+    add("--threads-build", type=positive, metavar="N", default=2, help="default: 2")
+    add("--core", type=int, metavar="N", help="where to search (default: the last allowed core)")
+
+
+def settings(
+    parser: argparse.ArgumentParser,
+    args: argparse.Namespace,
+    libs: tuple[str, ...],
+    storages: tuple[str, ...],
+) -> Settings:
+    return Settings(
+        libs=libs,
+        storages=storages,
+        M=args.M,
+        ef_construction=args.ef_construction,
+        efs=args.ef,
+        rounds=args.rounds,
+        threads_build=args.threads_build,
+        seconds_per_point=args.seconds_per_point,
+        core=_chosen_core(parser, args.core),
+    )
+
+
+def described(data: Dataset) -> dict[str, Any]:
+    return {
+        "name": data.name,
+        "rows": len(data.base),
+        "d": data.base.shape[1],
+        "dtype": str(data.base.dtype),
+        "metric": data.metric,
+        "queries": len(data.queries),
+        "k": data.k,
+    }
+
+
+def _chosen_core(parser: argparse.ArgumentParser, wanted: int | None) -> int:
     """The core to search on: the last allowed one unless another is wanted."""
     cores = os.sched_getaffinity(0)
     core = max(cores) if wanted is None else wanted

@@ -11,9 +11,16 @@ from pathlib import Path
 import numpy as np
 
 from bench.frontier import dataset, runner
-from bench.frontier.commandline import chosen_core, environment, numbers, positive, tell
+from bench.frontier.commandline import (
+    add_common,
+    described,
+    environment,
+    numbers,
+    settings,
+    tell,
+)
 from bench.frontier.contenders import CONTENDERS, Spec
-from bench.frontier.runner import Curve, Settings
+from bench.frontier.runner import Curve
 from bench.frontier.summary import at_recall, interpolate
 from bench.frontier.worker import Cache
 from bench.growth import report
@@ -32,41 +39,24 @@ def main() -> None:
         parser.error(str(error))
     if [len(part.base) for part in data] != list(args.sizes) or len(data) < 2:
         parser.error(f"--sizes: expected two or more of at most {len(data[-1].base):,}")
-    settings = Settings(
-        libs=("ours",),
-        storages=(str(data[0].base.dtype),),
-        M=args.M,
-        ef_construction=args.ef_construction,
-        efs=args.ef,
-        rounds=args.rounds,
-        threads_build=args.threads_build,
-        seconds_per_point=args.seconds_per_point,
-        core=chosen_core(parser, args.core),
-    )
+    chosen = settings(parser, args, ("ours",), (str(data[0].base.dtype),))
     out: Path = args.out or Path(__file__).parents[1] / "results" / f"{data[0].name}-growth"
     cache = Cache(out / "indexes", read=args.reuse, write=True)
     cache.folder.mkdir(parents=True, exist_ok=True)
 
-    entries = [(spec, part) for part in data for spec in runner.choose(settings, part)]
-    curves = runner.measure(entries, settings, lambda spec: cache, tell)
+    entries = [(spec, part) for part in data for spec in runner.choose(chosen, part)]
+    curves = runner.measure(entries, chosen, lambda spec: cache, tell)
     sizes = [
         _cost(spec, part, curve, cache.folder, args.recall)
         for (spec, part), curve in zip(entries, curves, strict=True)
     ]
     growth = report.growths(sizes)
     about = {
-        "data": {
-            "name": data[0].name,
-            "d": data[0].base.shape[1],
-            "dtype": str(data[0].base.dtype),
-            "metric": data[0].metric,
-            "queries": len(data[0].queries),
-            "k": K,
-        },
+        "data": described(data[-1]),
         "recall": args.recall,
         "counted": min(COUNTED, len(data[0].queries)),
-        "settings": asdict(settings),
-        "environment": environment(curves, settings.core),
+        "settings": asdict(chosen),
+        "environment": environment(curves, chosen.core),
     }
     results = {
         **about,
@@ -79,7 +69,7 @@ def main() -> None:
     (out / "growth.md").write_text(text)
     print(text)
     if importlib.util.find_spec("matplotlib"):
-        title = f"{data[0].name}, M {settings.M}, recall@{K} {args.recall}"
+        title = f"{data[0].name}, M {chosen.M}, recall@{K} {args.recall}"
         report.plot(title, sizes, growth, out / "growth.png")
     else:
         tell("no plot: matplotlib is not installed (pip install matplotlib)")
@@ -135,8 +125,9 @@ def _parser() -> argparse.ArgumentParser:
         prog="python -m bench.growth",
         description="How shortlist's HNSW grows: distances and time per query, time to build.",
     )
+    efs = "10,14,20,28,40,56,80,112,160,224,320"
+    add_common(parser, efs, "efSearch values between which to interpolate (default: %(default)s)")
     add = parser.add_argument
-    add("data", type=Path, help="folder with base.*.npy, query.*.npy, gt.i32.npy")
     add(
         "--sizes",
         type=numbers,
@@ -145,21 +136,6 @@ def _parser() -> argparse.ArgumentParser:
         help="numbers of vectors, the first of the base (default: %(default)s)",
     )
     add("--recall", type=float, default=0.95, help="of 10 (default: 0.95)")
-    add("--metric", choices=("l2", "ip"), help="default: ip if the vectors are of unit length")
-    add("--M", type=positive, default=16, help="default: 16")
-    add("--ef-construction", type=positive, default=200, metavar="EF", help="default: 200")
-    add(
-        "--ef",
-        type=numbers,
-        metavar="EF,EF...",
-        default="10,14,20,28,40,56,80,112,160,224,320",
-        help="efSearch values between which to interpolate (default: %(default)s)",
-    )
-    add("--queries", type=positive, metavar="N", default=2000, help="use at most N (default: 2000)")
-    add("--rounds", type=positive, metavar="N", default=5, help="default: 5")
-    add("--seconds-per-point", type=float, metavar="S", default=0.8, help="default: 0.8")
-    add("--threads-build", type=positive, metavar="N", default=2, help="default: 2")
-    add("--core", type=int, metavar="N", help="where to search (default: the last allowed core)")
     add("--out", type=Path, metavar="DIR", help="default: bench/results/NAME-growth")
     add("--reuse", action="store_true", help="take indexes that an earlier run built")
     return parser

@@ -178,6 +178,7 @@ void Hnsw::search_one(const float* query, const Computers& computers, size_t k, 
     const CandidatePool& pool = Walk::of_this_thread().pool;
     const auto take = [&] {
       hits.clear();
+      hits.reserve(pool.size());
       for (size_t i = 0; i < pool.size(); ++i)
         if (admitted[pool.slot(i)]) hits.push_back(make_hit(pool.distance(i), pool.slot(i)));
       if (hits.size() < want) return false;
@@ -208,8 +209,10 @@ void Hnsw::search(const Vectors& base, const Vectors& exact, const Rows& queries
     for (size_t i = begin; i < end; ++i) {
       if (!finite(floats.row(i), floats.cols)) continue;
       computers.set_query(floats.row(i));
-      compared.assign(floats.row(i), floats.row(i) + floats.cols);
-      base.codec.as_compared(compared.data());
+      if (blocks()) {
+        compared.assign(floats.row(i), floats.row(i) + floats.cols);
+        base.codec.as_compared(compared.data());
+      }
       search_one(compared.data(), computers, k, ef, admitted, hits[i]);
     }
   });
