@@ -47,6 +47,23 @@ def test_edits_of_all_steps_fit_together_and_those_of_none_change_nothing() -> N
     assert patched(files, edits_of(BLOCKS)) == files
 
 
+@pytest.mark.skipif(not shutil.which("c++"), reason="needs a C++ compiler")
+def test_the_plain_source_compiles(tmp_path: Path) -> None:
+    plain = patched(source(), edits_of(PLAIN))
+    for path, content in plain.items():
+        if path.startswith("cpp"):
+            file = tmp_path / path
+            file.parent.mkdir(parents=True, exist_ok=True)
+            file.write_bytes(content)
+    # walk.h and rows.h are compiled in these.
+    sources = {e.file for step in STEPS.values() for e in step.edits if e.file.endswith("cpp")}
+    flags = ["-std=c++20", "-fsyntax-only", "-march=native", f"-I{tmp_path / 'cpp'}"]
+    for path in sorted(sources | {"cpp/kernels/ip/reference.cpp"}):
+        command = ["c++", *flags, str(tmp_path / path)]
+        done = subprocess.run(command, capture_output=True, text=True, check=False)
+        assert done.returncode == 0, done.stderr
+
+
 @pytest.mark.parametrize("text", ["missing", "twice"])
 def test_text_that_is_not_there_exactly_once_is_an_error(text: str) -> None:
     with pytest.raises(PatchError, match=r"a\.cpp has this text [02] times"):

@@ -87,7 +87,7 @@ _TWO_HEAPS = (
       waiting.pop();
       for (slot_t to : links(from)) {
         fresh[n] = to;
-        n += !walk.visited.test_and_set(to);
+        n += !visited.test_and_set(to);
       }
     }
     computer.score(fresh, n, distances);
