@@ -105,6 +105,55 @@ def test_results_pass_the_filter_and_none_is_missing(searched, l2, rng, kind, sh
     assert lims[-1] == len(inside)
 
 
+@pytest.mark.parametrize("make", ["HNSW", "IDMap2,HNSW"])
+@pytest.mark.parametrize("kind", sorted(set(KINDS) - {"Callback"}))
+def test_a_selector_follows_the_indexes_it_is_used_with(rng, make, kind):
+    """Kept from call to call, it must see ids come, go and move, and not mix indexes up."""
+    x = rng.normal(size=(N, D)).astype(np.float32)
+    every = np.arange(4 * N)
+    chosen = np.arange(300, 3000) if kind == "Range" else rng.choice(every, 800, replace=False)
+    sel = KINDS[kind](np.sort(chosen))
+    params = shortlist.SearchParametersHNSW(sel=sel, efSearch=200)
+    first, second = (INDEXES[make](x) for _ in range(2))
+    second[0].remove_ids(second[1][::2])
+
+    def check(index, ids):
+        """All that pass are found, as k is large enough."""
+        wanted = np.intersect1d(ids, chosen)
+        _, found = index.search(x[:2], N, params=params)
+        for row in found:
+            np.testing.assert_array_equal(np.sort(row[row >= 0]), wanted)
+
+    index, ids = first
+    for _ in range(2):
+        check(index, ids)
+        check(second[0], second[1][1::2])
+    index.remove_ids(ids[:700])
+    check(index, ids[700:])
+    fresh = np.arange(3 * N, 3 * N + 700)
+    index.add_with_ids(x[:700], fresh)
+    ids = np.r_[ids[700:], fresh]
+    check(index, ids)
+    if make == "HNSW":
+        index.update_vectors(ids[::3], x[: len(ids[::3])])
+        check(index, ids)
+    index.reset()
+    check(index, [])
+
+
+def test_a_callback_is_asked_anew(rng):
+    x = rng.normal(size=(N, D)).astype(np.float32)
+    index, _ = INDEXES["HNSW"](x)
+    passing = {3, 4}
+    sel = shortlist.PyCallbackIDSelector(passing.__contains__)
+    for made in (sel, shortlist.IDSelectorAnd(sel, shortlist.IDSelectorAll())):
+        params = shortlist.SearchParameters(sel=made)
+        passing.add(7)
+        assert set(index.search(x[:1], 5, params=params)[1][0]) == {3, 4, 7, -1}
+        passing.remove(7)
+        assert set(index.search(x[:1], 5, params=params)[1][0]) == {3, 4, -1}
+
+
 def test_an_empty_selection_finds_nothing(searched):
     index, _, x = searched
     for sel in (

@@ -1,8 +1,10 @@
 // A set of slots as bits.
 #pragma once
 
+#include <algorithm>
 #include <bit>
 #include <cstdint>
+#include <span>
 #include <vector>
 
 #include "base/types.h"
@@ -13,6 +15,12 @@ class Bitmap {
  public:
   Bitmap() = default;
   explicit Bitmap(size_t n, bool value = false) { resize(n, value); }
+  // From bytes, least significant bit first; bits they lack are unset.
+  Bitmap(size_t n, std::span<const uint8_t> bytes) : Bitmap(n) {
+    for (size_t i = 0; i < std::min(bytes.size(), words_.size() * 8); ++i)
+      words_[i >> 3] |= uint64_t{bytes[i]} << (i & 7) * 8;
+    trim();
+  }
 
   size_t size() const { return n_; }
   bool operator[](size_t i) const { return words_[i >> 6] >> (i & 63) & 1; }
@@ -30,6 +38,14 @@ class Bitmap {
     size_t total = 0;
     for (uint64_t w : words_) total += static_cast<size_t>(std::popcount(w));
     return total;
+  }
+  // The first member that is i or more; size() if none is.
+  size_t next(size_t i) const {
+    if (i >= n_) return n_;
+    size_t w = i >> 6;
+    uint64_t bits = words_[w] >> (i & 63) << (i & 63);
+    while (!bits && ++w < words_.size()) bits = words_[w];
+    return bits ? w * 64 + static_cast<size_t>(std::countr_zero(bits)) : n_;
   }
   void invert() {
     for (uint64_t& w : words_) w = ~w;

@@ -78,15 +78,16 @@ class Array {
   void reserve(size_t n) {
     if (n > capacity()) block_.reallocate(n * sizeof(T), size_ * sizeof(T));
   }
+  // For n more elements; by half at least, as one at a time must not copy the others each time.
+  void make_room(size_t n) {
+    const size_t want = size_ + n, geometric = size_ + size_ / 2;
+    if (want > capacity()) reserve(want > geometric ? want : geometric);
+  }
   // New elements are left as the allocator gave them; the caller writes them.
   T* grow(size_t n) {
-    const size_t want = size_ + n;
-    if (want > capacity()) {
-      const size_t geometric = size_ + size_ / 2;
-      reserve(want > geometric ? want : geometric);
-    }
+    make_room(n);
     T* fresh = data() + size_;
-    size_ = want;
+    size_ += n;
     return fresh;
   }
   void resize(size_t n, T value = T{}) {

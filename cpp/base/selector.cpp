@@ -1,7 +1,9 @@
 #include "base/selector.h"
 
 #include <algorithm>
+#include <atomic>
 #include <bit>
+#include <mutex>
 
 #include "base/random.h"
 
@@ -26,12 +28,41 @@ slot_t IdMap::find(id_t id) const {
   return it == slot_of->end() ? kNoSlot : it->second;
 }
 
+uint64_t next_version() {
+  static std::atomic<uint64_t> last = 0;
+  return ++last;
+}
+
+std::shared_ptr<const SelectedSlots> Selector::among(const IdMap& map) const {
+  const bool keeps = constant() && (!map.ids || map.version);
+  if (keeps) {
+    const std::shared_lock hold(mutex_, std::try_to_lock);
+    if (hold && kept_ && kept_version_ == map.version && kept_->bits().size() == map.slots)
+      return kept_;
+  }
+  auto fresh = std::make_shared<const SelectedSlots>(slots(map));
+  if (!keeps) return fresh;
+  if (const std::unique_lock hold(mutex_, std::try_to_lock); hold) {
+    kept_ = fresh;
+    kept_version_ = map.version;
+  }
+  return fresh;
+}
+
 Bitmap Selector::slots(const IdMap& map) const {
   Bitmap out(map.slots);
   for (size_t s = 0; s < map.slots; ++s) {
     const id_t id = map.id(static_cast<slot_t>(s));
     if (id != kNoId && is_member(id)) out.set(s);
   }
+  return out;
+}
+
+Bitmap SelectorRange::slots(const IdMap& map) const {
+  if (map.ids) return Selector::slots(map);
+  Bitmap out(map.slots);
+  const auto end = std::min(imax, static_cast<id_t>(map.slots));
+  for (id_t id = std::max<id_t>(imin, 0); id < end; ++id) out.set(static_cast<size_t>(id));
   return out;
 }
 
@@ -58,8 +89,13 @@ bool SelectorBatch::is_member(id_t id) const {
 }
 Bitmap SelectorBatch::slots(const IdMap& map) const { return listed(set_, map, *this); }
 
+Bitmap SelectorBitmap::slots(const IdMap& map) const {
+  if (map.ids) return Selector::slots(map);
+  return Bitmap(map.slots, bits);
+}
+
 Bitmap SelectorNot::slots(const IdMap& map) const {
-  Bitmap out = sel->slots(map);
+  Bitmap out = sel->among(map)->bits();
   out.invert();
   if (map.ids)
     for (size_t s = 0; s < map.slots; ++s)
@@ -80,8 +116,9 @@ bool SelectorPair::is_member(id_t id) const {
   return false;
 }
 Bitmap SelectorPair::slots(const IdMap& map) const {
-  Bitmap out = lhs->slots(map);
-  const Bitmap other = rhs->slots(map);
+  Bitmap out = lhs->among(map)->bits();
+  const auto kept = rhs->among(map);
+  const Bitmap& other = kept->bits();
   switch (op) {
     case Op::both:
       out &= other;
@@ -94,6 +131,24 @@ Bitmap SelectorPair::slots(const IdMap& map) const {
       break;
   }
   return out;
+}
+
+SelectedSlots::SelectedSlots(Bitmap bits)
+    : bits_(std::move(bits)), count_(bits_.count()), listed_(count_ * 4 <= bits_.size()) {
+  if (listed_) {
+    list_.reserve(count_);
+    bits_.for_each([&](slot_t s) { list_.push_back(s); });
+  }
+  constexpr size_t kSpread = 16;
+  for (size_t i = 0; i < kSpread && count_; ++i)
+    if (const size_t s =
+            listed_ ? list_[i * count_ / kSpread] : bits_.next(i * bits_.size() / kSpread);
+        s < bits_.size())
+      spread_.push_back(static_cast<slot_t>(s));
+}
+std::shared_ptr<const SelectedSlots> SelectedSlots::among(const IdMap& map) const {
+  if (!map.ids && map.slots == bits_.size()) return shared_from_this();
+  return Selector::among(map);
 }
 
 }  // namespace shortlist

@@ -208,8 +208,9 @@ void bind_hnsw(py::module_& m) {
             self.update_vectors(v.rows, known.data());
           },
           py::arg("keys"), py::arg("x"),
-          "Replaces the vectors of ids `keys` (n,) by x (n, d). Raises IdError if one is not there "
-          "or given twice.");
+          "Replaces the vectors of ids `keys` (n,) by x (n, d), in parts as add does: a search in "
+          "another thread finds each id with its old vector or its new one. Raises IdError if one "
+          "is not there or given twice.");
   py::class_<IndexHNSWFlat, IndexHNSW, py::smart_holder>(
       m, "IndexHNSWFlat",
       "HNSW over vectors kept as they are: float32, float16, uint8 or int8 (dtype).\n\n"

@@ -133,13 +133,13 @@ void bind_changes(py::class_<Index, py::smart_holder>& c) {
           py::arg("x"), py::kw_only(), py::arg("allow_nan") = false,
           py::arg("progress") = py::none(),
           "Stores the rows of x (n, d) under the next ids.\n\n"
-          "float32, float16, uint8 and int8 arrays are read without conversion. progress(done, "
-          "total) is called "
-          "every now and then; Ctrl-C or an exception in it stops after the vectors stored so "
-          "far.\n\n"
+          "Rows are stored in parts of a few milliseconds. Searches in other threads get in "
+          "between two parts and see the rows before; other changes wait for the end. float32, "
+          "float16, uint8 and int8 arrays are read without conversion. progress(done, total) is "
+          "called every now and then; Ctrl-C or an exception in it stops after the vectors stored "
+          "so far.\n\n"
           "Raises DimensionError for another d, ArgumentError for NaN or Inf (unless allow_nan), "
-          "NotTrainedError "
-          "before train.")
+          "NotTrainedError before train.")
       .def(
           "add_with_ids",
           [](Index& self, const ArrayLike& x, const ArrayLike& xids, bool allow_nan,
@@ -199,8 +199,9 @@ void bind_reads(py::class_<Index, py::smart_holder>& c) {
        "Distances are squared L2, or inner products (largest first). Missing results are id -1 "
        "with distance "
        "+-3.4e38, which is also what a query with NaN gets. D and I may be given to be filled. "
-       "Other threads may "
-       "search at the same time; a call that changes the index waits for them.\n\n"
+       "params may name the ids to search among (sel). Other threads may search at the same "
+       "time; a call that changes the index waits for them, and add lets them in every few "
+       "milliseconds.\n\n"
        "Raises DimensionError for another d, ArgumentError for k < 1.")
       .def(
           "search_exact",

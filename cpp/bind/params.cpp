@@ -24,6 +24,7 @@ class SelectorCallback final : public Selector {
     const py::gil_scoped_acquire hold;
     return py::cast<bool>(py::bool_(callback_(id)));
   }
+  bool constant() const override { return false; }
   Bitmap slots(const IdMap& map) const override {
     const py::gil_scoped_acquire hold;
     return Selector::slots(map);
@@ -54,7 +55,10 @@ void bind_pair(py::module_& m, const char* name, const char* doc) {
 
 void bind_selectors(py::module_& m) {
   py::class_<Selector, py::smart_holder>(
-      m, "IDSelector", "A set of ids: which vectors a search may return or remove_ids takes.")
+      m, "IDSelector",
+      "A set of ids: which vectors a search may return or remove_ids takes.\n\n"
+      "A search turns it into a bitmap and the selector keeps that, so searches with the same "
+      "selector pay for it once, until the index's ids change.")
       .def("is_member", &Selector::is_member, py::arg("id"), "Whether `id` (int) is in the set.");
   py::class_<SelectorAll, Selector, py::smart_holder>(m, "IDSelectorAll", "Every id.")
       .def(py::init<>());
@@ -113,7 +117,12 @@ void bind_params(py::module_& m) {
           "IDSelector of the ids that may be returned, or None for all.");
   py::class_<SearchParametersHNSW, SearchParameters, py::smart_holder>(
       m, "SearchParametersHNSW",
-      "SearchParameters of the HNSW indexes; efSearch replaces index.hnsw.efSearch for one call.")
+      "SearchParameters of the HNSW indexes; efSearch replaces index.hnsw.efSearch for one "
+      "call.\n\n"
+      "With sel, a search goes over the selected vectors only, past the others' links (ACORN, "
+      "arXiv 2403.04871), or ignores the filter on the way where most vectors around the query "
+      "are selected, or scores all that are selected where they are few: recall is about that of "
+      "a search without sel at the same efSearch.")
       .def(py::init(
                [](SelectorPtr sel, int efSearch, bool check_relative_distance, bool bounded_queue) {
                  auto p = std::make_shared<SearchParametersHNSW>();

@@ -23,6 +23,7 @@ class CodeStore {
   const std::byte* row(size_t i) const { return bytes_.data() + i * code_size_; }
   std::byte* row(size_t i) { return bytes_.data() + i * code_size_; }
   std::byte* grow(size_t n) { return bytes_.grow(n * code_size_); }
+  void make_room(size_t n) { bytes_.make_room(n * code_size_); }
   void reserve(size_t n) { bytes_.reserve(n * code_size_); }
   void truncate(size_t n) { bytes_.resize(n * code_size_); }
   void clear() { bytes_.release(); }

@@ -144,7 +144,7 @@ class Writer {
     std::unique_ptr<Hnsw> routed;
     if (!index.hnsw->erased_slots().empty()) {
       routed = copy_of(*index.hnsw);
-      routed->consolidate(index.storage->vectors());
+      while (routed->consolidate(index.storage->vectors())) continue;
     }
     const Hnsw& graph = routed ? *routed : *index.hnsw;
     const std::vector<slot_t> rows = live_slots(graph);

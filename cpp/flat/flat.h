@@ -3,7 +3,7 @@
 
 #include <vector>
 
-#include "base/bitmap.h"
+#include "base/selector.h"
 #include "base/topk.h"
 #include "codec/codec.h"
 
@@ -23,14 +23,16 @@ namespace flat {
 
 // For each query the k nearest slots with their internal distances ("smaller is nearer"),
 // sorted by (distance, slot); fewer where `allowed` leaves fewer. A query with NaN has none.
-void search(const Vectors& base, const Rows& queries, size_t k, const Bitmap* allowed,
+void search(const Vectors& base, const Rows& queries, size_t k, const SelectedSlots* allowed,
             std::vector<hit_t>* hits);
 
 // For each query every slot with internal distance < radius, in slot order.
-void range_search(const Vectors& base, const Rows& queries, float radius, const Bitmap* allowed,
-                  std::vector<hit_t>* hits);
+void range_search(const Vectors& base, const Rows& queries, float radius,
+                  const SelectedSlots* allowed, std::vector<hit_t>* hits);
 
-// The k nearest of the listed slots only.
+// The nearest of n slots that `allowed` leaves, and of the listed slots only, for a query that
+// the computer has.
+void scan(DistanceComputer& computer, size_t n, const SelectedSlots* allowed, TopK& top);
 void scan(DistanceComputer& computer, const slot_t* slots, size_t n, TopK& top);
 
 }  // namespace flat

@@ -17,7 +17,7 @@ constexpr size_t kMinSplit = 4096;            // base rows worth a thread of the
 
 // Calls visit(slot, distance) for allowed slots of [begin, end), in order.
 template <class Visit>
-void scan_range(DistanceComputer& computer, size_t begin, size_t end, const Bitmap* allowed,
+void scan_range(DistanceComputer& computer, size_t begin, size_t end, const SelectedSlots* allowed,
                 const Visit& visit) {
   float distances[kScanRows];
   for (size_t at = begin; at < end; at += kScanRows) {
@@ -40,27 +40,14 @@ void scan_slots(DistanceComputer& computer, const slot_t* slots, size_t n, const
   }
 }
 
-// The allowed slots as a list where they are few, so that the others are not scored.
-struct Chosen {
-  explicit Chosen(const Bitmap* bitmap, size_t n) : bitmap(bitmap) {
-    if (!bitmap) return;
-    const size_t count = bitmap->count();
-    if (count * 4 > n) return;
-    listed = true;
-    slots.reserve(count);
-    bitmap->for_each([&](slot_t s) { slots.push_back(s); });
-  }
-  template <class Visit>
-  void scan(DistanceComputer& computer, size_t n, const Visit& visit) const {
-    if (listed)
-      scan_slots(computer, slots.data(), slots.size(), visit);
-    else
-      scan_range(computer, 0, n, bitmap, visit);
-  }
-  const Bitmap* bitmap;
-  bool listed = false;
-  std::vector<slot_t> slots;
-};
+template <class Visit>
+void scan_allowed(DistanceComputer& computer, size_t n, const SelectedSlots* allowed,
+                  const Visit& visit) {
+  if (allowed && allowed->listed())
+    scan_slots(computer, allowed->list().data(), allowed->count(), visit);
+  else
+    scan_range(computer, 0, n, allowed, visit);
+}
 
 // A group of queries against base rows [begin, end), block by block. Codes that are not integers
 // go through f32 dot products with a rounding margin, and what passes is scored again by the
@@ -81,7 +68,7 @@ class Group {
     }
   }
 
-  void scan(size_t begin, size_t end, const Bitmap* allowed) {
+  void scan(size_t begin, size_t end, const SelectedSlots* allowed) {
     for (size_t at = begin; at < end; at += block_) {
       poll_interrupt();
       const size_t n = std::min(block_, end - at);
@@ -126,7 +113,7 @@ class Group {
       kernels::active().dot_f32(x + i * d_, d_, 1, x + i * d_, d_, 1, d_, out + i, 1);
   }
 
-  void integers(size_t at, size_t n, const Bitmap* allowed) {
+  void integers(size_t at, size_t n, const SelectedSlots* allowed) {
     base_.codec.widen(base_.store.row(at), n, wide_rows_.data());
     kernels::active().dot_s16(wide_.data(), d_, queries_.rows, wide_rows_.data(), d_, n, d_,
                               int_dots_.data(), block_);
@@ -146,7 +133,7 @@ class Group {
     }
   }
 
-  void floats(size_t at, size_t n, const Bitmap* allowed) {
+  void floats(size_t at, size_t n, const SelectedSlots* allowed) {
     base_.codec.decode(base_.store.row(at), n, rows_.data());
     kernels::active().dot_f32(adapted_.data(), d_, queries_.rows, rows_.data(), d_, n, d_,
                               dots_.data(), block_);
@@ -181,15 +168,15 @@ class Group {
   std::vector<float> adapted_, rows_, dots_, norms_, row_norms_;
 };
 
-void search_each(const Vectors& base, Matrix<const float> queries, size_t k, const Chosen& chosen,
-                 std::vector<hit_t>* hits) {
+void search_each(const Vectors& base, Matrix<const float> queries, size_t k,
+                 const SelectedSlots* allowed, std::vector<hit_t>* hits) {
   parallel_for(queries.rows, {}, [&](size_t begin, size_t end, size_t) {
     const auto computer = base.computer();
     for (size_t i = begin; i < end; ++i) {
       TopK top(k);
       if (finite(queries.row(i), queries.cols)) {
         computer->set_query(queries.row(i));
-        chosen.scan(*computer, base.store.size(), [&](slot_t s, float x) { top.push(x, s); });
+        scan(*computer, base.store.size(), allowed, top);
       }
       hits[i] = top.finish();
     }
@@ -197,7 +184,7 @@ void search_each(const Vectors& base, Matrix<const float> queries, size_t k, con
 }
 
 void search_groups(const Vectors& base, Matrix<const float> queries, size_t k,
-                   const Bitmap* allowed, std::vector<hit_t>* hits) {
+                   const SelectedSlots* allowed, std::vector<hit_t>* hits) {
   const size_t n = base.store.size();
   const size_t groups = (queries.rows + kQueryGroup - 1) / kQueryGroup;
   const size_t splits =
@@ -221,31 +208,29 @@ void search_groups(const Vectors& base, Matrix<const float> queries, size_t k,
 
 }  // namespace
 
-void search(const Vectors& base, const Rows& queries, size_t k, const Bitmap* allowed,
+void search(const Vectors& base, const Rows& queries, size_t k, const SelectedSlots* allowed,
             std::vector<hit_t>* hits) {
   constexpr size_t kWorthGrouping = 4;
   std::vector<float> scratch;
   const Matrix<const float> floats{as_floats(queries, scratch), queries.n, queries.d};
   k = std::min(k, base.store.size());
   if (k == 0) return;
-  const Chosen chosen(allowed, base.store.size());
-  if (queries.n < kWorthGrouping || chosen.listed)
-    search_each(base, floats, k, chosen, hits);
+  if (queries.n < kWorthGrouping || (allowed && allowed->listed()))
+    search_each(base, floats, k, allowed, hits);
   else
     search_groups(base, floats, k, allowed, hits);
 }
 
-void range_search(const Vectors& base, const Rows& queries, float radius, const Bitmap* allowed,
-                  std::vector<hit_t>* hits) {
+void range_search(const Vectors& base, const Rows& queries, float radius,
+                  const SelectedSlots* allowed, std::vector<hit_t>* hits) {
   std::vector<float> scratch;
   const Matrix<const float> floats{as_floats(queries, scratch), queries.n, queries.d};
-  const Chosen chosen(allowed, base.store.size());
   parallel_for(floats.rows, {}, [&](size_t begin, size_t end, size_t) {
     const auto computer = base.computer();
     for (size_t i = begin; i < end; ++i) {
       if (!finite(floats.row(i), floats.cols)) continue;
       computer->set_query(floats.row(i));
-      chosen.scan(*computer, base.store.size(), [&](slot_t s, float x) {
+      scan_allowed(*computer, base.store.size(), allowed, [&](slot_t s, float x) {
         if (x < radius) hits[i].push_back(make_hit(x, s));
       });
     }
@@ -254,6 +239,10 @@ void range_search(const Vectors& base, const Rows& queries, float radius, const 
 
 void scan(DistanceComputer& computer, const slot_t* slots, size_t n, TopK& top) {
   scan_slots(computer, slots, n, [&](slot_t s, float x) { top.push(x, s); });
+}
+
+void scan(DistanceComputer& computer, size_t n, const SelectedSlots* allowed, TopK& top) {
+  scan_allowed(computer, n, allowed, [&](slot_t s, float x) { top.push(x, s); });
 }
 
 }  // namespace shortlist::flat

@@ -3,8 +3,10 @@
 #include <algorithm>
 #include <memory>
 
+#include "base/rwlock.h"
 #include "graph/hnsw.h"
 #include "graph/select.h"
+#include "graph/walk.h"
 
 namespace shortlist {
 
@@ -13,6 +15,7 @@ void Hnsw::erase(std::span<const slot_t> slots) {
     if (state_[s] != State::live) continue;
     set_state(s, State::erased);
     ++erased_count_;
+    routed_ = 0;
   }
 }
 
@@ -33,53 +36,64 @@ void Hnsw::free_slot(slot_t s) {
   free_.push_back(s);
 }
 
-void Hnsw::consolidate(const Vectors& base) {
-  const std::vector<slot_t> gone = erased_slots();
-  if (gone.empty()) return;
-  packed_ = false;
-  const auto erased = [&](slot_t s) { return state_[s] == State::erased; };
-  constexpr size_t kGrain = 256;
-  parallel_for(size(), {.grain = kGrain}, [&](size_t begin, size_t end, size_t) {
-    const auto computer = base.computer();
-    Selection selection;
-    std::vector<slot_t> around;
-    std::vector<Neighbor> candidates;
-    for (auto s = static_cast<slot_t>(begin); s < end; ++s) {
-      if (state_[s] != State::live) continue;
-      for (int level = 0; level <= levels_[s]; ++level) {
-        const auto mine = links(s, level);
-        if (std::none_of(mine.begin(), mine.end(), erased)) continue;
-        around.clear();
-        for (slot_t to : mine) {
-          if (!erased(to)) {
-            around.push_back(to);
-            continue;
-          }
-          // Rows of erased nodes do not change here, so reading them needs no lock.
-          for (slot_t next : links(to, level))
-            if (next != s && !erased(next)) around.push_back(next);
+// Fills walk.around with what s links to, with erased nodes replaced by what those link to, and by
+// what is behind them until there is some choice: the more were erased, the farther away.
+void Hnsw::route_around(slot_t s, int level, Walk& walk) const {
+  const Visited::Marks met = walk.passed.begin(size());
+  met.test_and_set(s);
+  walk.around.clear();
+  walk.others.clear();
+  const auto meet = [&](slot_t from) {
+    for (slot_t to : links(from, level))
+      if (!met.test_and_set(to))
+        (state_[to] == State::erased ? walk.others : walk.around).push_back(to);
+  };
+  meet(s);
+  const size_t own = walk.others.size(), enough = 4 * (max_links(level) + 4 * own);
+  // Rows of erased nodes do not change meanwhile, so reading them needs no lock.
+  for (size_t i = 0; i < walk.others.size() && (i < own || walk.around.size() < enough); ++i)
+    meet(walk.others[i]);
+}
+
+bool Hnsw::consolidate(const Vectors& base) {
+  if (erased_count_ == 0) return false;
+  const Turn turn;
+  const auto erased = [&](slot_t s) { return s != kNoSlot && state_[s] == State::erased; };
+  constexpr size_t kGrain = 16, kTogether = 256;  // slots between two looks at the clock
+  unpack();
+  for (; routed_ < size(); routed_ += kTogether) {
+    if (turn.over()) return true;
+    const size_t first = routed_, n = std::min(kTogether, size() - first);
+    parallel_for(n, {.grain = kGrain}, [&](size_t begin, size_t end, size_t) {
+      const auto computer = base.computer();
+      Selection selection;
+      Walk& walk = Walk::of_this_thread();
+      std::vector<Neighbor> candidates;
+      for (auto s = static_cast<slot_t>(first + begin); s < first + end; ++s) {
+        if (blocks_ && !stale_[s]) {  // its row also leads where links do not
+          const auto mine = blocks_->links(s);
+          if (std::any_of(mine.begin(), mine.end(), erased)) changed(s);
         }
-        std::sort(around.begin(), around.end());
-        around.erase(std::unique(around.begin(), around.end()), around.end());
-        selection.gather(*computer, s, around, candidates);
-        sort_for(s, candidates);
-        const size_t most = max_links(level);
-        const auto& kept = selection.select(*computer, candidates, most, true);
-        slot_t* to = row(s, level);
-        for (size_t i = 0; i < most; ++i) to[i] = i < kept.size() ? kept[i].slot : kNoSlot;
-        changed(s);
+        if (state_[s] != State::live) continue;
+        for (int level = 0; level <= levels_[s]; ++level) {
+          const auto mine = links(s, level);
+          if (std::none_of(mine.begin(), mine.end(), erased)) continue;
+          const size_t most = max_links(level);
+          route_around(s, level, walk);
+          selection.gather(*computer, s, walk.around, candidates);
+          sort_for(s, candidates);
+          const auto& kept = selection.select(*computer, candidates, most, true);
+          slot_t* to = row(s, level);
+          for (size_t i = 0; i < most; ++i) to[i] = i < kept.size() ? kept[i].slot : kNoSlot;
+          changed(s);
+        }
       }
-    }
-  });
-  for (slot_t s : gone) free_slot(s);
-  erased_count_ = 0;
+    });
+  }
+  for (slot_t s : erased_slots()) free_slot(s);
+  erased_count_ = routed_ = 0;
   if (entry_ != kNoSlot && state_[entry_] == State::free) choose_entry();
-  if (!blocks_) return;
-  for (slot_t s = 0; s < size(); ++s)  // rows also lead where links do not
-    if (!stale_[s])
-      for (slot_t to : blocks_->links(s))
-        if (to != kNoSlot && state_[to] == State::free) changed(s);
-  repack(base);
+  return false;
 }
 
 // Undoes an insertion that was cut short: nothing may link to the slots any more.

@@ -7,12 +7,14 @@
 
 #include "base/error.h"
 #include "base/random.h"
+#include "base/rwlock.h"
 
 namespace shortlist {
 namespace {
 
 constexpr uint64_t kLevelSeed = 12345;
 constexpr int kMaxLevel = 62;
+constexpr size_t kTogether = 256;              // rows packed between two looks at the clock
 constexpr size_t kMaxSlots = size_t{1} << 31;  // the search pool spends one bit of a slot
 
 }  // namespace
@@ -68,19 +70,24 @@ void Hnsw::set_state(slot_t s, State state) {
     live_.clear(s);
 }
 
-std::vector<slot_t> Hnsw::allocate(size_t n) {
-  const size_t reused = std::min(n, free_.size()), fresh = n - reused;
+void Hnsw::make_room(size_t n) {
+  const size_t fresh = n - std::min(n, free_.size());
   if (size() + fresh > kMaxSlots)
     throw ArgumentError(text("a graph holds at most ", kMaxSlots, " vectors; it has ", size(),
                              " and ", fresh,
                              " more were added: split the data over several indexes"));
-  // All memory first, so that running out of it changes nothing.
-  std::vector<slot_t> slots(free_.end() - static_cast<ptrdiff_t>(reused), free_.end());
-  slots.reserve(n);
   size_t upper = 0;
   for (size_t i = 0; i < fresh; ++i)
     upper += static_cast<size_t>(draw_level(static_cast<slot_t>(size() + i))) * M_;
   reserve(size() + fresh, upper_.size() + upper);
+}
+
+std::vector<slot_t> Hnsw::allocate(size_t n) {
+  const size_t reused = std::min(n, free_.size()), fresh = n - reused;
+  // All memory first, so that running out of it changes nothing.
+  std::vector<slot_t> slots(free_.end() - static_cast<ptrdiff_t>(reused), free_.end());
+  slots.reserve(n);
+  make_room(n);
   for (size_t i = 0; i < fresh; ++i) {
     const auto s = static_cast<slot_t>(size());
     add_slot(draw_level(s));
@@ -108,13 +115,12 @@ void Hnsw::use_blocks(const Vectors& base, bool wanted) {
     auto blocks = std::make_unique<NeighborBlocks>(base, max_links(0));
     stale_.resize(size(), 1);
     blocks_ = std::move(blocks);
-    packed_ = false;
+    unpack();
   }
   if (!wanted) {
     blocks_.reset();
     stale_.release();
   }
-  repack(base);
 }
 
 void Hnsw::restore_blocks(const Vectors& base, std::span<const slot_t> links) {
@@ -138,18 +144,29 @@ void Hnsw::renew_blocks(const Vectors& base) {
   if (!blocks_) return;
   blocks_ = std::make_unique<NeighborBlocks>(base, max_links(0));
   std::fill(stale_.begin(), stale_.end(), uint8_t{1});
-  packed_ = false;
+  unpack();
 }
 
-void Hnsw::repack(const Vectors& base) {
-  if (!blocks_) return;
+bool Hnsw::repack(const Vectors& base) {
+  const Turn turn;
   std::vector<slot_t> nodes;
-  for (size_t s = 0; s < size(); ++s)
-    if (stale_[s]) nodes.push_back(static_cast<slot_t>(s));
-  packed_ = false;
-  blocks_->pack(base, *this, nodes);
-  for (slot_t s : nodes) stale_[s] = 0;
+  while (fresh_to_ < size()) {
+    if (turn.over()) return true;
+    nodes.clear();
+    size_t next = fresh_to_;
+    for (; next < size() && nodes.size() < kTogether; ++next)
+      if (stale_[next]) nodes.push_back(static_cast<slot_t>(next));
+    blocks_->pack(base, *this, nodes);
+    for (slot_t s : nodes) stale_[s] = 0;
+    fresh_to_ = next;
+  }
   packed_ = true;
+  return false;
+}
+
+bool Hnsw::settle(const Vectors& base) {
+  if ((routed_ || erased_count_ * 5 > size() - free_.size()) && consolidate(base)) return true;
+  return blocks_ && !packed_ && repack(base);
 }
 
 void Hnsw::reset() {
@@ -163,7 +180,7 @@ void Hnsw::reset() {
   live_ = {};
   live_count_ = 0;
   free_.clear();
-  erased_count_ = 0;
+  erased_count_ = routed_ = 0;
   max_level_ = -1;
   entry_ = kNoSlot;
 }

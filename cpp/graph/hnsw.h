@@ -19,6 +19,8 @@ struct Neighbor {
   slot_t slot;
 };
 
+struct Walk;
+
 class Hnsw {
  public:
   // Throws ArgumentError unless 2 <= M <= 4096.
@@ -41,8 +43,8 @@ class Hnsw {
   std::span<const slot_t> links(slot_t s, int level) const;
   size_t memory() const;
 
-  // Whether searches go through neighbour blocks; `base` is needed to make them. Where that was cut
-  // short, by an interrupt or for want of memory, searches do without until it succeeds.
+  // Whether searches go through neighbour blocks. settle() makes them; until it has, searches do
+  // without.
   bool has_blocks() const { return blocks_ != nullptr; }
   void use_blocks(const Vectors& base, bool wanted);
   // Blocks that are ready to be searched; null where there are none.
@@ -53,6 +55,8 @@ class Hnsw {
   // The codes of `base` are others than before: blocks, if any, wait to be made from them.
   void renew_blocks(const Vectors& base);
 
+  // Memory for n more slots, in one piece.
+  void make_room(size_t n);
   // Slots for n new vectors: freed ones first, then fresh ones at the end. Nothing is linked yet.
   std::vector<slot_t> allocate(size_t n);
   // Takes back slots that were allocated and will not be inserted.
@@ -65,22 +69,25 @@ class Hnsw {
               size_t* completed);
   // Hides slots from results; they still carry the search until consolidate().
   void erase(std::span<const slot_t> slots);
+  // What changes leave to be done, for a turn: consolidates once a fifth is erased, and makes
+  // blocks. Returns whether some is left. Searches are right before, between and after.
+  bool settle(const Vectors& base);
+  // Routes around erased slots and frees them, for a turn; `insert` reuses them. Returns whether
+  // some is left.
+  bool consolidate(const Vectors& base);
   // Nodes of level 0 near the query that `computer` has, those of a walk with this ef.
   void near(DistanceComputer& computer, size_t ef, std::vector<Neighbor>& out) const;
-  // Routes around erased slots and frees them; `insert` reuses them.
-  void consolidate(const Vectors& base);
-  bool wants_consolidation() const { return erased_count_ * 5 > size() - free_.size(); }
   void reset();
 
   // The k nearest live slots per query that `allowed` admits, sorted by (distance, slot).
   // Internal distances; a query with NaN or Inf has none. ef is raised to k. The graph is walked
   // by `base`; distances, and which are the nearest of those found, come from `exact`.
   void search(const Vectors& base, const Vectors& exact, const Rows& queries, size_t k, size_t ef,
-              const Bitmap* allowed, std::vector<hit_t>* hits) const;
+              const SelectedSlots* allowed, std::vector<hit_t>* hits) const;
   // Live slots found with distance < radius: from the ef nearest, all that links within the
   // radius reach.
   void range_search(const Vectors& base, const Rows& queries, float radius, size_t ef,
-                    const Bitmap* allowed, std::vector<hit_t>* hits) const;
+                    const SelectedSlots* allowed, std::vector<hit_t>* hits) const;
 
   // For readers of saved graphs. `levels` are top levels; links follow by set_links. Throws
   // CorruptIndexError on values that do not make a graph.
@@ -105,16 +112,27 @@ class Hnsw {
   void set_state(slot_t s, State state);
   void free_slot(slot_t s);
   void unlink(std::span<const slot_t> slots);
+  void route_around(slot_t s, int level, Walk& walk) const;
   void choose_entry();
-  void walk(DistanceComputer& computer, size_t ef) const;
-  void walk_blocks(const float* query, DistanceComputer& computer, size_t ef) const;
-  slot_t descend(DistanceComputer& computer, float& distance) const;
-  // The level-0 links of s were written; its block is made again by the next repack(), and no
-  // block is used before.
+  struct Start {  // of a walk on level 0
+    slot_t slot;
+    float distance;
+  };
+  Start descend(DistanceComputer& computer) const;
+  void walk(DistanceComputer& computer, Start start, size_t ef) const;
+  void walk_admitted(DistanceComputer& computer, Start start, size_t ef,
+                     const Admitted& admitted) const;
+  void walk_blocks(const float* query, DistanceComputer& computer, Start start, size_t ef) const;
+  // The level-0 links of s were written; its block is made again by repack(), and no block is used
+  // before.
   void changed(slot_t s) {
     if (blocks_) stale_[s] = 1;
   }
-  void repack(const Vectors& base);
+  void unpack() {
+    packed_ = false;
+    fresh_to_ = 0;
+  }
+  bool repack(const Vectors& base);
   struct Computers;
   void search_one(const float* query, const Computers& computers, size_t k, size_t ef,
                   const Admitted& admitted, std::vector<hit_t>& hits) const;
@@ -132,9 +150,11 @@ class Hnsw {
   std::atomic<size_t> live_count_ = 0;
   std::vector<slot_t> free_;
   size_t erased_count_ = 0;
+  size_t routed_ = 0;  // slots below do not link to erased ones
   std::unique_ptr<NeighborBlocks> blocks_;
   Array<uint8_t> stale_;  // by slot, while there are blocks
   bool packed_ = false;   // no row is stale
+  size_t fresh_to_ = 0;   // no row below is stale
 };
 
 }  // namespace shortlist

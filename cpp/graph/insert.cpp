@@ -19,7 +19,7 @@ struct Hnsw::Inserter {
         base(base),
         shared(shared),
         ef(std::clamp<size_t>(static_cast<size_t>(graph.efConstruction.load()), 1, graph.size())) {
-    if (shared) locks = std::make_unique<std::atomic_flag[]>(graph.size());
+    if (shared) locks = std::make_unique<std::atomic_flag[]>(kLocks);
   }
 
   struct Worker {
@@ -35,7 +35,7 @@ struct Hnsw::Inserter {
   class Held {
    public:
     Held(const Inserter& inserter, slot_t s)
-        : flag_(inserter.shared ? &inserter.locks[s] : nullptr) {
+        : flag_(inserter.shared ? &inserter.locks[s % kLocks] : nullptr) {
       while (flag_ && flag_->test_and_set(std::memory_order_acquire)) std::this_thread::yield();
     }
     ~Held() {
@@ -120,7 +120,8 @@ struct Hnsw::Inserter {
       for (const Neighbor& n : w.chosen[static_cast<size_t>(l)]) link_back(n, s, l, w);
   }
 
-  // Adds s to the links of n; a full row is chosen anew among its links and s.
+  // Adds s to the links of n. In a full row it takes the place of an erased node; where there is
+  // none, the row is chosen anew among its links and s.
   void link_back(const Neighbor& n, slot_t s, int level, Worker& w) {
     const Held held(*this, n.slot);
     const auto links = graph.links(n.slot, level);
@@ -131,6 +132,11 @@ struct Hnsw::Inserter {
       row[links.size()] = s;
       return;
     }
+    const auto erased = [&](slot_t x) { return graph.state_[x] == State::erased; };
+    if (slot_t* const gone = std::find_if(row, row + most, erased); gone != row + most) {
+      *gone = s;
+      return;
+    }
     w.selection.gather(*w.computer, n.slot, links, w.candidates);
     w.candidates.push_back({n.distance, s});
     sort_for(n.slot, w.candidates);
@@ -139,6 +145,7 @@ struct Hnsw::Inserter {
   }
 
   static constexpr bool kKeepPruned = true;
+  static constexpr size_t kLocks = 65536;  // each for many nodes; nobody holds two
 
   Hnsw& graph;
   const Vectors& base;
@@ -152,7 +159,8 @@ void Hnsw::insert(const Vectors& base, std::span<const slot_t> slots, const Prog
                   size_t* completed) {
   // States are written before any thread can reach the slots.
   for (slot_t s : slots) set_state(s, State::live);
-  packed_ = false;
+  routed_ = 0;
+  unpack();
   const size_t threads = std::min(num_threads(), slots.size());
   Inserter inserter(*this, base, threads > 1);
   std::vector<std::unique_ptr<Inserter::Worker>> workers(std::max<size_t>(threads, 1));
@@ -167,10 +175,9 @@ void Hnsw::insert(const Vectors& base, std::span<const slot_t> slots, const Prog
   } catch (...) {
     *completed = done;
     unlink(slots.subspan(done));
-    throw;  // without repack, which would take its time
+    throw;
   }
   *completed = done;
-  repack(base);
 }
 
 }  // namespace shortlist

@@ -135,8 +135,8 @@ struct Walk {
   CandidatePool pool, estimated;
   SlotSet expanded;
   NeighborBlocks::Query query;
-  Visited visited;
-  std::vector<slot_t> fresh;
+  Visited visited, passed;
+  std::vector<slot_t> fresh, around, others;
   std::vector<float> distances;
   std::vector<uint32_t> below;
 

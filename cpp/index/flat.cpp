@@ -2,7 +2,6 @@
 
 #include <cfloat>
 #include <cstring>
-#include <optional>
 
 #include "base/error.h"
 
@@ -17,9 +16,8 @@ std::shared_ptr<Codec> codec_for(size_t d, DType dtype) {
 // Slots are 32 bits wide; ids here are row numbers.
 constexpr size_t kMaxRows = kNoSlot;
 
-std::optional<Bitmap> chosen(const SearchParameters* params, size_t n) {
-  if (!params || !params->sel) return std::nullopt;
-  return params->sel->slots({.slots = n});
+std::shared_ptr<const SelectedSlots> chosen(const SearchParameters* params, size_t n) {
+  return params && params->sel ? params->sel->among({.slots = n}) : nullptr;
 }
 
 }  // namespace
@@ -35,12 +33,16 @@ void IndexFlatCodes::do_train(const Rows& x) {
   codec_->train({as_floats(x, scratch), x.n, x.d});
 }
 
+void IndexFlatCodes::do_expect(const Rows& x, const id_t*) {
+  if (x.n > kMaxRows - store_.size())
+    throw ArgumentError(text("one index holds at most ", kMaxRows, " vectors; it has ",
+                             store_.size(), " and ", x.n,
+                             " more were added: split the data over several indexes"));
+  store_.make_room(x.n);
+}
+
 void IndexFlatCodes::do_add(const Rows& x, const AddOptions& options) {
   const size_t before = store_.size();
-  if (x.n > kMaxRows - before)
-    throw ArgumentError(text("one index holds at most ", kMaxRows, " vectors; it has ", before,
-                             " and ", x.n,
-                             " more were added: split the data over several indexes"));
   std::byte* fresh = store_.grow(x.n);
   try {
     encode_rows(*codec_, x, fresh, &options.progress);
@@ -54,7 +56,7 @@ void IndexFlatCodes::do_search(const Rows& x, size_t k, float* distances, id_t* 
                                const SearchParameters* params) const {
   const auto allowed = chosen(params, store_.size());
   std::vector<std::vector<hit_t>> hits(x.n);
-  flat::search(vectors(), x, k, allowed ? &*allowed : nullptr, hits.data());
+  flat::search(vectors(), x, k, allowed.get(), hits.data());
   for (size_t i = 0; i < x.n; ++i)
     write_hits(*this, hits[i], k, nullptr, distances + i * k, labels + i * k);
 }
@@ -68,7 +70,7 @@ RangeResult IndexFlatCodes::do_range_search(const Rows& x, float radius,
                                             const SearchParameters* params) const {
   const auto allowed = chosen(params, store_.size());
   std::vector<std::vector<hit_t>> hits(x.n);
-  flat::range_search(vectors(), x, outward(radius), allowed ? &*allowed : nullptr, hits.data());
+  flat::range_search(vectors(), x, outward(radius), allowed.get(), hits.data());
   return gather_ranges(*this, hits.data(), x.n, nullptr);
 }
 

@@ -29,6 +29,7 @@ class IndexFlatCodes : public Index {
 
  protected:
   void do_train(const Rows& x) override;
+  void do_expect(const Rows& x, const id_t* ids) override;
   void do_add(const Rows& x, const AddOptions& options) override;
   void do_search(const Rows& x, size_t k, float* distances, id_t* labels,
                  const SearchParameters* params) const override;

@@ -57,7 +57,10 @@ void IndexHNSW::check_storage() const {
 
 IdMap IndexHNSW::id_map() const {
   if (!names_.kept) return {.slots = hnsw->size()};
-  return {.slots = hnsw->size(), .ids = names_.ids.data(), .slot_of = &names_.slot_of};
+  return {.slots = hnsw->size(),
+          .ids = names_.ids.data(),
+          .slot_of = &names_.slot_of,
+          .version = names_.version};
 }
 
 void IndexHNSW::restore(std::vector<id_t> ids, id_t next, bool int8_traversal) {
@@ -67,6 +70,7 @@ void IndexHNSW::restore(std::vector<id_t> ids, id_t next, bool int8_traversal) {
   if (next < 0 || next > kMaxId + 1)
     throw CorruptIndexError(text("the next id ", next, " is out of range"));
   Names names{.kept = !ids.empty(), .ids = std::move(ids), .slot_of = {}, .next = next};
+  names.version = next_version();
   for (size_t s = 0; s < names.ids.size(); ++s) {
     const bool live = hnsw->is_live(static_cast<slot_t>(s));
     if (live != (names.ids[s] != kNoId))
@@ -84,9 +88,12 @@ void IndexHNSW::restore(std::vector<id_t> ids, id_t next, bool int8_traversal) {
 
 void IndexHNSW::use_neighbor_blocks(bool wanted) {
   const std::lock_guard hold(lock());
-  const std::lock_guard hold_storage(storage->lock());
-  check_storage();
-  hnsw->use_blocks(walked(), wanted);
+  {
+    const std::lock_guard hold_storage(storage->lock());
+    check_storage();
+    hnsw->use_blocks(walked(), wanted);
+  }
+  settle();
 }
 
 void IndexHNSW::restore_neighbor_blocks(std::span<const slot_t> links) {
@@ -95,14 +102,16 @@ void IndexHNSW::restore_neighbor_blocks(std::span<const slot_t> links) {
 
 void IndexHNSW::use_int8_traversal(bool wanted) {
   const std::lock_guard hold(lock());
-  const std::lock_guard hold_storage(storage->lock());
-  check_storage();
-  int8_traversal_ = wanted;
-  if (walks_codes() == wanted) return;
-  codes_.clear();
-  hnsw->renew_blocks(walked());
-  follow_all();
-  hnsw->use_blocks(walked(), hnsw->has_blocks());
+  {
+    const std::lock_guard hold_storage(storage->lock());
+    check_storage();
+    int8_traversal_ = wanted;
+    if (walks_codes() == wanted) return;
+    codes_.clear();
+    hnsw->renew_blocks(walked());
+    follow_all();
+  }
+  settle();
 }
 
 // Codes follow the slots written in the storage; blocks are made of them.
@@ -129,35 +138,74 @@ void IndexHNSW::do_train(const Rows& x) { storage->train(x); }
 void IndexHNSW::do_add(const Rows& x, const AddOptions& options) { insert(x, nullptr, options); }
 
 void IndexHNSW::do_add_with_ids(const Rows& x, const id_t* ids, const AddOptions& options) {
+  insert(x, ids, options);
+}
+
+void IndexHNSW::do_expect(const Rows& x, const id_t* ids) {
+  const std::lock_guard hold(storage->lock());
+  check_storage();
+  if (ids) {
+    check_ids(x.n, ids, false);
+  } else if (next_id() > kMaxId || static_cast<size_t>(kMaxId - next_id()) < x.n - 1) {
+    throw IdError(
+        text("the ids after ", next_id() - 1, " have run out; add_with_ids can use free ones"));
+  }
+  make_room(x);
+}
+
+void IndexHNSW::make_room(const Rows& x) {
+  CodeStore& store = storage->mutable_codes();
+  const size_t before = store.size(), fresh = x.n - std::min(x.n, hnsw->free_slots().size());
+  store.make_room(fresh);
+  hnsw->make_room(x.n);
+  if (!int8_traversal_ || !codes_.outgrown(before + fresh, x)) return;
+  // Decided by all rows together, not by those of a part, as when the index is opened again.
+  const auto back = [&] {
+    store.truncate(before);
+    codes_.truncate(before);
+  };
+  std::vector<slot_t> slots(x.n);
+  std::iota(slots.begin(), slots.end(), static_cast<slot_t>(before));
+  try {
+    encode_rows(storage->codec(), x, store.grow(x.n));
+    follow(slots);
+  } catch (...) {
+    back();
+    throw;
+  }
+  back();
+}
+
+// Throws IdError unless the ids are all there, or none is, and each is given once.
+void IndexHNSW::check_ids(size_t n, const id_t* ids, bool there) const {
   const IdMap map = id_map();
   std::unordered_map<id_t, size_t> seen;
-  for (size_t i = 0; i < x.n; ++i) {
-    if (ids[i] < 0 || ids[i] > kMaxId)
+  for (size_t i = 0; i < n; ++i) {
+    if (!there && (ids[i] < 0 || ids[i] > kMaxId))
       throw IdError(
           text("id ", ids[i], " at position ", i, " is out of range; ids are 0 to ", kMaxId));
-    if (map.find(ids[i]) != kNoSlot)
-      throw IdError(text("id ", ids[i], " is already in this ", class_name(),
-                         "; use update_vectors to replace it"));
+    if ((map.find(ids[i]) != kNoSlot) != there)
+      throw IdError(text("id ", ids[i], there ? " is not in this " : " is already in this ",
+                         class_name(),
+                         there ? "; use add or add_with_ids for new vectors"
+                               : "; use update_vectors to replace it"));
     if (const auto [it, fresh] = seen.emplace(ids[i], i); !fresh)
       throw IdError(text("id ", ids[i], " is given twice, at positions ", it->second, " and ", i));
   }
-  insert(x, ids, options);
 }
 
 void IndexHNSW::update_vectors(const Rows& x, const id_t* ids, const AddOptions& options) {
   check_dimension(x);
   check_finite(x, "store");
   const std::lock_guard hold(lock());
-  const IdMap map = id_map();
-  std::unordered_map<id_t, size_t> seen;
-  for (size_t i = 0; i < x.n; ++i) {
-    if (map.find(ids[i]) == kNoSlot)
-      throw IdError(text("id ", ids[i], " is not in this ", class_name(),
-                         "; use add or add_with_ids for new vectors"));
-    if (const auto [it, fresh] = seen.emplace(ids[i], i); !fresh)
-      throw IdError(text("id ", ids[i], " is given twice, at positions ", it->second, " and ", i));
+  {
+    const std::lock_guard hold_storage(storage->lock());
+    check_storage();
+    check_ids(x.n, ids, true);
+    make_room(x);
   }
-  if (x.n) insert(x, ids, options);
+  in_turns(x, options,
+           [&](const Rows& part, size_t at, const AddOptions& o) { insert(part, ids + at, o); });
 }
 
 void IndexHNSW::insert(const Rows& x, const id_t* ids, const AddOptions& options) {
@@ -166,9 +214,6 @@ void IndexHNSW::insert(const Rows& x, const id_t* ids, const AddOptions& options
   CodeStore& store = storage->mutable_codes();
   const Codec& codec = storage->codec();
   const size_t before = store.size();
-  if (!ids && (next_id() > kMaxId || static_cast<size_t>(kMaxId - next_id()) < x.n - 1))
-    throw IdError(
-        text("the ids after ", next_id() - 1, " have run out; add_with_ids can use free ones"));
   const size_t reused = std::min(x.n, hnsw->free_slots().size());
   if (ids || reused) keep_names(before);
 
@@ -216,6 +261,7 @@ void IndexHNSW::keep_names(size_t slots) {
 
 void IndexHNSW::name(std::span<const slot_t> slots, const id_t* ids) {
   if (!names_.kept) return;
+  names_.version = next_version();
   names_.ids.resize(hnsw->size(), kNoId);
   for (size_t i = 0; i < slots.size(); ++i) {
     const id_t id = ids ? ids[i] : names_.next;
@@ -228,7 +274,6 @@ void IndexHNSW::name(std::span<const slot_t> slots, const id_t* ids) {
     }
     names_.ids[slots[i]] = id;
   }
-  if (hnsw->wants_consolidation()) hnsw->consolidate(walked());
 }
 
 void IndexHNSW::do_search(const Rows& x, size_t k, float* distances, id_t* labels,
@@ -237,10 +282,9 @@ void IndexHNSW::do_search(const Rows& x, size_t k, float* distances, id_t* label
   const std::shared_lock hold(storage->lock());
   check_storage();
   const IdMap map = id_map();
-  std::optional<Bitmap> allowed;
-  if (params && params->sel) allowed = params->sel->slots(map);
+  const auto allowed = params && params->sel ? params->sel->among(map) : nullptr;
   std::vector<std::vector<hit_t>> hits(x.n);
-  hnsw->search(walked(), storage->vectors(), x, k, ef, allowed ? &*allowed : nullptr, hits.data());
+  hnsw->search(walked(), storage->vectors(), x, k, ef, allowed.get(), hits.data());
   for (size_t i = 0; i < x.n; ++i)
     write_hits(*this, hits[i], k, map.ids, distances + i * k, labels + i * k);
 }
@@ -249,8 +293,9 @@ void IndexHNSW::do_search_exact(const Rows& x, size_t k, float* distances, id_t*
   const std::shared_lock hold(storage->lock());
   check_storage();
   std::vector<std::vector<hit_t>> hits(x.n);
-  flat::search(storage->vectors(), x, k,
-               hnsw->live() < hnsw->size() ? &hnsw->live_slots() : nullptr, hits.data());
+  std::optional<SelectedSlots> live;
+  if (hnsw->live() < hnsw->size()) live.emplace(hnsw->live_slots());
+  flat::search(storage->vectors(), x, k, live ? &*live : nullptr, hits.data());
   const IdMap map = id_map();
   for (size_t i = 0; i < x.n; ++i)
     write_hits(*this, hits[i], k, map.ids, distances + i * k, labels + i * k);
@@ -262,11 +307,9 @@ RangeResult IndexHNSW::do_range_search(const Rows& x, float radius,
   const std::shared_lock hold(storage->lock());
   check_storage();
   const IdMap map = id_map();
-  std::optional<Bitmap> allowed;
-  if (params && params->sel) allowed = params->sel->slots(map);
+  const auto allowed = params && params->sel ? params->sel->among(map) : nullptr;
   std::vector<std::vector<hit_t>> hits(x.n);
-  hnsw->range_search(storage->vectors(), x, outward(radius), ef, allowed ? &*allowed : nullptr,
-                     hits.data());
+  hnsw->range_search(storage->vectors(), x, outward(radius), ef, allowed.get(), hits.data());
   return gather_ranges(*this, hits.data(), x.n, map.ids);
 }
 
@@ -280,13 +323,18 @@ size_t IndexHNSW::do_remove(const Selector& sel) {
   });
   if (gone.empty()) return 0;
   keep_names(hnsw->size());
+  names_.version = next_version();
   hnsw->erase(gone);
   for (slot_t s : gone) {
     names_.slot_of.erase(names_.ids[s]);
     names_.ids[s] = kNoId;
   }
-  if (hnsw->wants_consolidation()) hnsw->consolidate(walked());
   return gone.size();
+}
+
+bool IndexHNSW::do_settle() {
+  const std::lock_guard hold(storage->lock());
+  return hnsw->settle(walked());
 }
 
 void IndexHNSW::do_reset() {

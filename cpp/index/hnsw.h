@@ -52,6 +52,7 @@ class IndexHNSW : public Index {
     std::vector<id_t> ids;  // by slot; kNoId where no live vector is
     std::unordered_map<id_t, slot_t> slot_of;
     id_t next = 0;  // the next id to issue, while kept
+    uint64_t version = 0;
   };
   const Names& names() const { return names_; }
   // For readers of saved indexes; last.
@@ -59,6 +60,7 @@ class IndexHNSW : public Index {
 
  protected:
   void do_train(const Rows& x) override;
+  void do_expect(const Rows& x, const id_t* ids) override;
   void do_add(const Rows& x, const AddOptions& options) override;
   void do_add_with_ids(const Rows& x, const id_t* ids, const AddOptions& options) override;
   void do_search(const Rows& x, size_t k, float* distances, id_t* labels,
@@ -67,6 +69,8 @@ class IndexHNSW : public Index {
   RangeResult do_range_search(const Rows& x, float radius,
                               const SearchParameters* params) const override;
   size_t do_remove(const Selector& sel) override;
+  size_t rows_in_turn() const override { return 64 * num_threads(); }
+  bool do_settle() override;
   void do_reset() override;
   void do_reconstruct(id_t id, float* out) const override;
   void do_merge(Index& other, id_t add_id) override;
@@ -80,6 +84,8 @@ class IndexHNSW : public Index {
   void name(std::span<const slot_t> slots, const id_t* ids);
   void keep_names(size_t slots);
   void check_storage() const;
+  void make_room(const Rows& x);
+  void check_ids(size_t n, const id_t* ids, bool there) const;
   IdMap id_map() const;
   // What the graph is built and walked by.
   Vectors walked() const { return codes_.of(storage->vectors()); }

@@ -1,5 +1,6 @@
 #include "index/index.h"
 
+#include <algorithm>
 #include <cmath>
 #include <mutex>
 #include <shared_mutex>
@@ -48,7 +49,9 @@ void Index::add(const Rows& x, const AddOptions& options) {
   if (!options.allow_nan) check_finite(x, "add");
   const std::lock_guard hold(lock_);
   check_trained("add vectors");
-  if (x.n) do_add(x, options);
+  if (!x.n) return;
+  do_expect(x, nullptr);
+  in_turns(x, options, [&](const Rows& part, size_t, const AddOptions& o) { do_add(part, o); });
 }
 
 void Index::add_with_ids(const Rows& x, const id_t* ids, const AddOptions& options) {
@@ -56,7 +59,27 @@ void Index::add_with_ids(const Rows& x, const id_t* ids, const AddOptions& optio
   if (!options.allow_nan) check_finite(x, "add");
   const std::lock_guard hold(lock_);
   check_trained("add vectors");
-  if (x.n) do_add_with_ids(x, ids, options);
+  if (!x.n) return;
+  do_expect(x, ids);
+  in_turns(x, options, [&](const Rows& part, size_t at, const AddOptions& o) {
+    do_add_with_ids(part, ids + at, o);
+  });
+}
+
+void Index::in_turns(const Rows& x, const AddOptions& options, const Store& store) {
+  size_t at = 0;
+  AddOptions within = options;
+  if (options.progress)
+    within.progress = [&](size_t done, size_t) { options.progress(at + done, x.n); };
+  for (const size_t rows = rows_in_turn(); at < x.n; at += rows) {
+    if (at) lock_.pause();
+    store(x.slice(at, std::min(x.n, at + rows)), at, within);
+  }
+  settle();
+}
+
+void Index::settle() {
+  while (do_settle()) lock_.pause();
 }
 
 void Index::check_search(const Rows& x, size_t k) const {
@@ -89,7 +112,9 @@ RangeResult Index::range_search(const Rows& x, float radius, const SearchParamet
 
 size_t Index::remove_ids(const Selector& sel) {
   const std::lock_guard hold(lock_);
-  return do_remove(sel);
+  const size_t removed = do_remove(sel);
+  settle();
+  return removed;
 }
 
 void Index::reset() {
@@ -123,6 +148,7 @@ void Index::merge_from(Index& other, id_t add_id) {
   const std::lock_guard hold_first(first);
   const std::lock_guard hold_second(second);
   do_merge(other, add_id);
+  settle();
 }
 
 size_t Index::sa_code_size() const {

@@ -1,8 +1,8 @@
 // Index: a structure times a codec, under a metric, in faiss's words.
 //
 // The public functions check their arguments, take the lock and call the do_* function of the
-// class. Searching is safe from many threads; changing an index waits for its readers and keeps
-// others out until it is done.
+// class. Searching is safe from many threads; changing an index waits for its readers. What takes
+// long is done in turns of some milliseconds, between which readers get in.
 #pragma once
 
 #include <functional>
@@ -120,6 +120,9 @@ class Index {
   friend class IndexRefine;
 
   virtual void do_train(const Rows&) {}
+  // Before any of the rows is stored (under `ids`, unless null): throws where that cannot be, and
+  // takes the memory in one piece.
+  virtual void do_expect(const Rows&, const id_t* /*ids*/) {}
   virtual void do_add(const Rows& x, const AddOptions& options) = 0;
   virtual void do_add_with_ids(const Rows& x, const id_t* ids, const AddOptions& options);
   virtual void do_search(const Rows& x, size_t k, float* distances, id_t* labels,
@@ -128,11 +131,21 @@ class Index {
   virtual RangeResult do_range_search(const Rows& x, float radius,
                                       const SearchParameters* params) const;
   virtual size_t do_remove(const Selector& sel);
+  // What changes leave to be done, for a turn; returns whether some is left.
+  virtual bool do_settle() { return false; }
   virtual void do_reset() = 0;
   virtual void do_reconstruct(id_t id, float* out) const = 0;
   virtual void do_merge(Index& other, id_t add_id);
   virtual void do_sa_encode(const Rows& x, std::byte* codes) const;
   virtual void do_sa_decode(const std::byte* codes, size_t n, float* x) const;
+
+  // How many rows are added before searches get in: a number, not a time, so that the same input
+  // makes the same index.
+  virtual size_t rows_in_turn() const { return 4096; }
+  // Stores x in such parts; store(part, at, options) stores the rows from `at` on.
+  using Store = std::function<void(const Rows& part, size_t at, const AddOptions& options)>;
+  void in_turns(const Rows& x, const AddOptions& options, const Store& store);
+  void settle();
 
   void check_dimension(const Rows& x) const;
   void check_search(const Rows& x, size_t k) const;

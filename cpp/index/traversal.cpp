@@ -13,7 +13,6 @@
 namespace shortlist {
 namespace {
 
-constexpr size_t kFewest = 1000;       // vectors; below, codes gain nothing
 constexpr float kHeadroom = 1 / 16.f;  // of the range on either side, for vectors still to come
 constexpr size_t kRows = 256;          // decoded at a time
 
@@ -121,11 +120,27 @@ void TraversalCodes::without(size_t n) {
   decided_at_ = n;
 }
 
+bool TraversalCodes::outgrown(size_t n, const Rows& x) const {
+  if (doubled(n)) return true;
+  std::atomic<bool> held = true;
+  const size_t rows = in_use() ? x.n : 0;
+  parallel_for(rows, {.grain = kRows}, [&](size_t begin, size_t end, size_t) {
+    std::vector<float> scratch;
+    const Rows part = x.slice(begin, end);
+    if (!codec_->holds({as_floats(part, scratch), part.n, part.d})) held = false;
+  });
+  return !held;
+}
+
+void TraversalCodes::truncate(size_t n) {
+  if (store_.size() > n) store_.truncate(n);
+}
+
 bool TraversalCodes::follow(const Vectors& stored, std::span<const slot_t> written) {
   const bool before = in_use();
   const size_t n = stored.store.size();
   try {
-    if (n >= kFewest && n >= 2 * decided_at_) {
+    if (doubled(n)) {
       decide(stored);
       return before || in_use();
     }

@@ -23,9 +23,15 @@ class TraversalCodes {
   // anew when the vectors have doubled, or when some do not fit the grid; then the codes of others
   // change too, and the result is true. Goes without codes where it throws, or memory is short.
   bool follow(const Vectors& stored, std::span<const slot_t> written);
+  // Whether follow will decide anew once x is stored too, and n vectors in all.
+  bool outgrown(size_t n, const Rows& x) const;
+  void truncate(size_t n);  // to the codes of the first n
   void clear() { *this = TraversalCodes(); }
 
  private:
+  static constexpr size_t kFewest = 1000;  // vectors; below, codes gain nothing
+
+  bool doubled(size_t n) const { return n >= kFewest && n >= 2 * decided_at_; }
   void decide(const Vectors& stored);
   void without(size_t n);
   bool encode(const Vectors& stored, std::span<const slot_t> slots);

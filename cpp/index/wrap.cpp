@@ -25,20 +25,34 @@ size_t IndexIDMap::memory() const { return index->memory() + id_map_.capacity() 
 
 void IndexIDMap::do_train(const Rows& x) { index->train(x); }
 
+void IndexIDMap::do_expect(const Rows& x, const id_t*) {
+  check_rows();
+  if (const size_t want = id_map_.size() + x.n; want > id_map_.capacity())
+    id_map_.reserve(std::max(want, id_map_.size() * 3 / 2));
+  const std::lock_guard hold(index->lock());
+  index->do_expect(x, nullptr);
+}
+
+bool IndexIDMap::do_settle() {
+  const std::lock_guard hold(index->lock());
+  return index->do_settle();
+}
+
 void IndexIDMap::do_add(const Rows&, const AddOptions&) {
   throw UnsupportedError(
       text(class_name(), " needs an id for each vector; call add_with_ids(x, ids)"));
 }
 
 void IndexIDMap::do_add_with_ids(const Rows& x, const id_t* ids, const AddOptions& options) {
+  const std::lock_guard hold(index->lock());
   check_rows();
   const auto name = [&] {
     const auto fresh = static_cast<size_t>(index->next_id()) - id_map_.size();
     id_map_.insert(id_map_.end(), ids, ids + fresh);
-    forget_positions();
+    renamed();
   };
   try {
-    index->add(x, options);
+    index->do_add(x, options);
   } catch (...) {
     name();  // what an interrupted add has stored
     throw;
@@ -46,16 +60,14 @@ void IndexIDMap::do_add_with_ids(const Rows& x, const id_t* ids, const AddOption
   name();
 }
 
-Bitmap IndexIDMap::rows_of(const Selector& sel) const {
-  return sel.slots({.slots = id_map_.size(), .ids = id_map_.data()});
+std::shared_ptr<const SelectedSlots> IndexIDMap::rows_of(const Selector& sel) const {
+  return sel.among({.slots = id_map_.size(), .ids = id_map_.data(), .version = version_});
 }
 
 // The inner search's parameters, whose selectors see rows instead of the user's ids.
 std::shared_ptr<SearchParameters> IndexIDMap::inward(const SearchParameters* params) const {
   if (!params) return nullptr;
-  return params->copy([&](const SearchParameters::SelectorPtr& sel) {
-    return std::make_shared<SelectorSlots>(rows_of(*sel));
-  });
+  return params->copy([&](const SearchParameters::SelectorPtr& sel) { return rows_of(*sel); });
 }
 
 // The inner index can be reached, and changed, from outside.
@@ -100,24 +112,25 @@ void IndexIDMap::name_results(id_t* labels, size_t n) const {
 
 size_t IndexIDMap::do_remove(const Selector& sel) {
   check_rows();
-  const Bitmap gone = rows_of(sel);  // asked once: a callback may change its mind
-  const size_t removed = index->remove_ids(SelectorSlots(gone));
+  const auto gone = rows_of(sel);  // asked once: a callback may change its mind
+  const std::lock_guard hold(index->lock());
+  const size_t removed = index->do_remove(*gone);
   if (index->keeps_ids_on_remove()) {
-    gone.for_each([&](slot_t row) { id_map_[row] = kNoId; });
+    gone->bits().for_each([&](slot_t row) { id_map_[row] = kNoId; });
   } else {
     size_t kept = 0;
     for (size_t row = 0; row < id_map_.size(); ++row)
-      if (!gone[row]) id_map_[kept++] = id_map_[row];
+      if (!(*gone)[row]) id_map_[kept++] = id_map_[row];
     id_map_.resize(kept);
   }
-  forget_positions();
+  renamed();
   return removed;
 }
 
 void IndexIDMap::do_reset() {
   index->reset();
   id_map_.clear();
-  forget_positions();
+  renamed();
 }
 
 void IndexIDMap::do_reconstruct(id_t, float*) const {
@@ -138,8 +151,8 @@ void IndexIDMap::do_merge(Index& other, id_t add_id) {
   index->merge_from(*from.index, 0);
   for (id_t id : from.id_map_) id_map_.push_back(id + add_id);
   from.id_map_.clear();
-  from.forget_positions();
-  forget_positions();
+  from.renamed();
+  renamed();
 }
 
 void IndexIDMap::do_sa_encode(const Rows& x, std::byte* codes) const { index->sa_encode(x, codes); }
@@ -160,7 +173,8 @@ std::shared_ptr<const IndexIDMap2::Positions> IndexIDMap2::positions() const {
   return positions_;
 }
 
-void IndexIDMap2::forget_positions() {
+void IndexIDMap2::renamed() {
+  IndexIDMap::renamed();
   const std::lock_guard hold(positions_lock_);
   positions_ = nullptr;
 }
@@ -199,12 +213,30 @@ void IndexRefine::do_train(const Rows& x) {
   refine_index->train(x);
 }
 
+void IndexRefine::do_expect(const Rows& x, const id_t*) {
+  check_rows();
+  for (Index* part : {static_cast<Index*>(refine_index.get()), base_index.get()}) {
+    const std::lock_guard hold(part->lock());
+    part->do_expect(x, nullptr);
+  }
+}
+
+bool IndexRefine::do_settle() {
+  const std::lock_guard hold(base_index->lock());
+  return base_index->do_settle();
+}
+
 void IndexRefine::do_add(const Rows& x, const AddOptions& options) {
   check_rows();
   const size_t before = refine_index->ntotal();
-  refine_index->add(x, {.allow_nan = options.allow_nan, .progress = {}});
+  {
+    Index& refine = *refine_index;
+    const std::lock_guard hold(refine.lock());
+    refine.do_add(x, {.allow_nan = options.allow_nan, .progress = {}});
+  }
   try {
-    base_index->add(x, options);
+    const std::lock_guard hold(base_index->lock());
+    base_index->do_add(x, options);
   } catch (...) {
     // Keep what an interrupted add has stored in the base, and no more.
     refine_index->remove_ids(SelectorRange(base_index->next_id(), static_cast<id_t>(before + x.n)));

@@ -29,7 +29,10 @@ class IndexIDMap : public Index {
 
  protected:
   void do_train(const Rows& x) override;
+  void do_expect(const Rows& x, const id_t* ids) override;
   void do_add(const Rows& x, const AddOptions& options) override;
+  bool do_settle() override;
+  size_t rows_in_turn() const override { return index->rows_in_turn(); }
   void do_add_with_ids(const Rows& x, const id_t* ids, const AddOptions& options) override;
   void do_search(const Rows& x, size_t k, float* distances, id_t* labels,
                  const SearchParameters* params) const override;
@@ -42,13 +45,14 @@ class IndexIDMap : public Index {
   void do_merge(Index& other, id_t add_id) override;
   void do_sa_encode(const Rows& x, std::byte* codes) const override;
   void do_sa_decode(const std::byte* codes, size_t n, float* x) const override;
-  virtual void forget_positions() {}
+  virtual void renamed() { version_ = next_version(); }  // id_map_ changed
   void name_results(id_t* labels, size_t n) const;
   void check_rows() const;
-  Bitmap rows_of(const Selector& sel) const;
+  std::shared_ptr<const SelectedSlots> rows_of(const Selector& sel) const;
   std::shared_ptr<SearchParameters> inward(const SearchParameters* params) const;
 
   std::vector<id_t> id_map_;
+  uint64_t version_ = next_version();
 };
 
 // IndexIDMap that also finds a vector by its id.
@@ -59,7 +63,7 @@ class IndexIDMap2 final : public IndexIDMap {
 
  protected:
   void do_reconstruct(id_t id, float* out) const override;
-  void forget_positions() override;
+  void renamed() override;
 
  private:
   using Positions = std::unordered_map<id_t, id_t>;
@@ -93,7 +97,10 @@ class IndexRefine : public Index {
 
  protected:
   void do_train(const Rows& x) override;
+  void do_expect(const Rows& x, const id_t* ids) override;
   void do_add(const Rows& x, const AddOptions& options) override;
+  bool do_settle() override;
+  size_t rows_in_turn() const override { return base_index->rows_in_turn(); }
   void do_search(const Rows& x, size_t k, float* distances, id_t* labels,
                  const SearchParameters* params) const override;
   void do_search_exact(const Rows& x, size_t k, float* distances, id_t* labels) const override;

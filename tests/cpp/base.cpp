@@ -160,7 +160,11 @@ void bitmap_against_bools(Random& random) {
     std::vector<bool> listed(theirs.size());
     ours.for_each([&](slot_t s) { listed[s] = true; });
     CHECK(listed == theirs);
-    for (size_t i = 0; i < theirs.size(); ++i) CHECK_EQ(ours[i], static_cast<bool>(theirs[i]));
+    for (size_t i = 0; i < theirs.size(); ++i) {
+      CHECK_EQ(ours[i], static_cast<bool>(theirs[i]));
+      const auto next = std::find(theirs.begin() + static_cast<ptrdiff_t>(i), theirs.end(), true);
+      CHECK_EQ(ours.next(i), static_cast<size_t>(next - theirs.begin()));
+    }
   }
 }
 
@@ -236,14 +240,32 @@ void selectors_against_predicates(Random& random) {
     const size_t kind = random.below(3);
     if (kind > 0) map.ids = ids.data();
     if (kind > 1) map.slot_of = &slot_of;
+    if (kind > 0 && random.chance(0.7)) map.version = next_version();
     const Selection s = random_selector(random, top, 3);
-    const Bitmap chosen = s.selector->slots(map);
-    CHECK_EQ(chosen.size(), slots);
-    for (size_t i = 0; i < slots; ++i) {
-      const id_t id = map.id(static_cast<slot_t>(i));
-      CHECK_EQ(static_cast<bool>(chosen[i]), id != kNoId && s.holds(id));
-      CHECK_EQ(s.selector->is_member(id), s.holds(id));
-    }
+    const auto check = [&] {
+      const auto chosen = s.selector->among(map);
+      CHECK_EQ(chosen->bits().size(), slots);
+      std::vector<slot_t> list;
+      for (size_t i = 0; i < slots; ++i) {
+        const id_t id = map.id(static_cast<slot_t>(i));
+        CHECK_EQ(static_cast<bool>((*chosen)[i]), id != kNoId && s.holds(id));
+        CHECK_EQ(s.selector->is_member(id), s.holds(id));
+        if ((*chosen)[i]) list.push_back(static_cast<slot_t>(i));
+      }
+      CHECK_EQ(chosen->count(), list.size());
+      if (chosen->listed()) CHECK(chosen->list() == list);
+      CHECK_EQ(chosen->spread().empty(), list.empty());
+      for (slot_t at : chosen->spread()) CHECK((*chosen)[at]);
+      return chosen;
+    };
+    const auto first = check();
+    CHECK_EQ(check() == first, !map.ids || map.version);
+    if (!map.ids || slots == 0) continue;
+    const size_t changed = random.below(slots);  // one id goes
+    slot_of.erase(ids[changed]);
+    ids[changed] = kNoId;
+    if (map.version) map.version = next_version();
+    check();
   }
 }
 

@@ -1,4 +1,5 @@
 // Many threads read one index while one changes it: every answer must be true at some moment.
+#include <algorithm>
 #include <atomic>
 #include <cmath>
 #include <set>
@@ -150,6 +151,56 @@ void readers_beside_a_writer(const std::shared_ptr<Index>& index, bool named, bo
   all.check();
 }
 
+// While one call adds or updates many vectors, searches find what a prefix of its rows would make.
+void searches_during_long_changes(const std::shared_ptr<Index>& index, bool named) {
+  constexpr size_t kRows = 1000, kBefore = 100;
+  std::vector<id_t> ids(kBefore + kRows);
+  for (size_t i = 0; i < ids.size(); ++i) ids[i] = static_cast<id_t>(i);
+  const std::vector<float> x = vectors_of(ids);
+  const Rows all_rows = as_rows({x.data(), ids.size(), kDim});
+  const auto add = [&](size_t begin, size_t end, const AddOptions& options) {
+    const Rows rows = all_rows.slice(begin, end);
+    named ? index->add_with_ids(rows, ids.data() + begin, options) : index->add(rows, options);
+  };
+  add(0, kBefore, {});
+  Failures all;
+  std::atomic<int> asking{0};
+  std::set<size_t> sizes;  // of the prefixes seen
+  std::mutex seen;
+  std::vector<std::thread> threads;
+  for (int t = 0; t < 2; ++t)
+    threads.push_back(all.run([&] {
+      std::vector<float> distances(ids.size());
+      std::vector<id_t> labels(ids.size());
+      while (!all.stop) {
+        ++asking;
+        index->search_exact(all_rows.slice(0, 1), ids.size(), distances.data(), labels.data());
+        --asking;
+        std::sort(labels.begin(), labels.end());
+        const auto first = std::upper_bound(labels.begin(), labels.end(), kNoId);
+        const auto found = static_cast<size_t>(labels.end() - first);
+        CHECK(found >= kBefore);
+        for (size_t i = 0; i < found; ++i) CHECK_EQ(first[static_cast<ptrdiff_t>(i)], ids[i]);
+        const std::lock_guard hold(seen);
+        sizes.insert(found);
+      }
+    }));
+  threads.push_back(all.run([&] {
+    const AddOptions options{.progress = [&](size_t, size_t) {
+      while (!asking && !all.stop) std::this_thread::yield();
+    }};
+    add(kBefore, ids.size(), options);
+    if (auto* graph = dynamic_cast<IndexHNSW*>(index.get()))  // finds every id once, all the time
+      graph->update_vectors(all_rows, ids.data(), options);
+    all.stop = true;
+  }));
+  for (auto& t : threads) t.join();
+  all.check();
+  sizes.erase(kBefore);
+  sizes.erase(ids.size());
+  CHECK(!sizes.empty());
+}
+
 // Merges in both directions at once must not wait for each other.
 void merges_across() {
   Failures all;
@@ -209,6 +260,16 @@ void concurrency(uint64_t seed) {
   readers_beside_a_writer(std::make_shared<IndexRefineFlat>(
                               std::make_shared<IndexHNSWFlat>(kDim, 8, Metric::l2, DType::u8)),
                           false, false, seed);
+  for (const bool blocks : {false, true}) {
+    const auto graph = std::make_shared<IndexHNSWFlat>(kDim, 8);
+    graph->use_neighbor_blocks(blocks);
+    searches_during_long_changes(graph, false);
+  }
+  searches_during_long_changes(
+      std::make_shared<IndexIDMap2>(std::make_shared<IndexHNSWFlat>(kDim, 8)), true);
+  searches_during_long_changes(std::make_shared<IndexRefineFlat>(
+                                   std::make_shared<IndexHNSWFlat>(kDim, 8, Metric::l2, DType::u8)),
+                               false);
   merges_across();
   parallel_builds_find_themselves(seed);
   set_num_threads(before);

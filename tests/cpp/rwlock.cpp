@@ -59,6 +59,52 @@ void writers_are_not_starved() {
   for (auto& t : readers) t.join();
 }
 
+// At every pause the writers' numbers are equal, and only the writer that pauses changes them.
+void a_pause_is_for_readers_only() {
+  RwLock lock;
+  long a = 0, b = 0;
+  std::atomic<int> wrong{0}, writing{2};
+  std::vector<std::thread> all;
+  for (int t = 0; t < 3; ++t)
+    all.emplace_back([&] {
+      while (writing) {
+        const std::shared_lock hold(lock);
+        const std::shared_lock again(lock);
+        if (a != b) ++wrong;
+      }
+    });
+  for (int t = 0; t < 2; ++t)
+    all.emplace_back([&] {
+      for (int i = 0; i < 200; ++i) {
+        const std::lock_guard hold(lock);
+        for (long next = a + 1, end = a + 10; next <= end; ++next) {
+          ++a;
+          ++b;
+          lock.pause();
+          if (a != next) ++wrong;
+        }
+      }
+      --writing;
+    });
+  for (auto& t : all) t.join();
+  CHECK_EQ(wrong.load(), 0);
+  CHECK_EQ(a, 4000L);
+}
+
+void a_reader_that_waits_gets_in_at_a_pause() {
+  RwLock lock;
+  std::atomic<bool> read{false};
+  lock.lock();
+  std::thread reader([&] {
+    const std::shared_lock hold(lock);
+    read = true;
+  });
+  while (!read) lock.pause();
+  CHECK_THROWS(BusyError, lock.lock_shared());  // it is this thread's again
+  lock.unlock();
+  reader.join();
+}
+
 // Waiting for itself would never end.
 void neither_use_turns_into_a_change() {
   RwLock lock;
@@ -86,6 +132,33 @@ int in_child(const Body& body) {
   int status = 0;
   CHECK_EQ(waitpid(child, &status, 0), child);
   return WIFEXITED(status) ? WEXITSTATUS(status) : -1;
+}
+
+// What is written between two pauses is whole.
+void a_child_made_during_a_pause_goes_on() {
+  RwLock lock;
+  std::atomic<bool> reading{false}, stop{false};
+  std::thread writer([&] {
+    const std::lock_guard hold(lock);
+    while (!stop) lock.pause();
+  });
+  std::thread reader([&] {
+    const std::shared_lock hold(lock);
+    reading = true;
+    while (!stop) std::this_thread::sleep_for(std::chrono::milliseconds(1));
+  });
+  while (!reading) std::this_thread::yield();
+  const int status = in_child([&] {
+    {
+      const std::shared_lock ours(lock);
+    }
+    const std::lock_guard ours(lock);
+    lock.pause();  // those who waited are not here
+  });
+  stop = true;
+  writer.join();
+  reader.join();
+  CHECK_EQ(status, 0);
 }
 
 void a_child_forgets_readers_and_refuses_half_written() {
@@ -141,9 +214,12 @@ void rwlock(uint64_t) {
   set_num_threads(3);
   writers_exclude_everybody();
   writers_are_not_starved();
+  a_pause_is_for_readers_only();
+  a_reader_that_waits_gets_in_at_a_pause();
   neither_use_turns_into_a_change();
 #if !defined(__SANITIZE_THREAD__)
   a_child_forgets_readers_and_refuses_half_written();
+  a_child_made_during_a_pause_goes_on();
 #endif
   set_num_threads(before);
 }

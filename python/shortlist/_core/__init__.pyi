@@ -23,6 +23,8 @@ class IdError(ArgumentError, IndexError): ...
 class IDSelector:
     """
     A set of ids: which vectors a search may return or remove_ids takes.
+
+    A search turns it into a bitmap and the selector keeps that, so searches with the same selector pay for it once, until the index's ids change.
     """
     def is_member(self, id: typing.SupportsIndex) -> bool:
         """
@@ -113,6 +115,8 @@ class SearchParameters:
 class SearchParametersHNSW(SearchParameters):
     """
     SearchParameters of the HNSW indexes; efSearch replaces index.hnsw.efSearch for one call.
+
+    With sel, a search goes over the selected vectors only, past the others' links (ACORN, arXiv 2403.04871), or ignores the filter on the way where most vectors around the query are selected, or scores all that are selected where they are few: recall is about that of a search without sel at the same efSearch.
     """
     def __init__(
         self,
@@ -220,7 +224,7 @@ class Index:
         """
         Stores the rows of x (n, d) under the next ids.
 
-        float32, float16, uint8 and int8 arrays are read without conversion. progress(done, total) is called every now and then; Ctrl-C or an exception in it stops after the vectors stored so far.
+        Rows are stored in parts of a few milliseconds. Searches in other threads get in between two parts and see the rows before; other changes wait for the end. float32, float16, uint8 and int8 arrays are read without conversion. progress(done, total) is called every now and then; Ctrl-C or an exception in it stops after the vectors stored so far.
 
         Raises DimensionError for another d, ArgumentError for NaN or Inf (unless allow_nan), NotTrainedError before train.
         """
@@ -321,7 +325,7 @@ class Index:
         """
         The k nearest vectors of each row of x (n, d): distances (n, k) float32 and ids (n, k) int64, nearest first.
 
-        Distances are squared L2, or inner products (largest first). Missing results are id -1 with distance +-3.4e38, which is also what a query with NaN gets. D and I may be given to be filled. Other threads may search at the same time; a call that changes the index waits for them.
+        Distances are squared L2, or inner products (largest first). Missing results are id -1 with distance +-3.4e38, which is also what a query with NaN gets. D and I may be given to be filled. params may name the ids to search among (sel). Other threads may search at the same time; a call that changes the index waits for them, and add lets them in every few milliseconds.
 
         Raises DimensionError for another d, ArgumentError for k < 1.
         """
@@ -534,7 +538,7 @@ class IndexHNSW(Index):
     def __init__(self, storage: IndexFlatCodes, M: typing.SupportsIndex = 32) -> None: ...
     def update_vectors(self, keys: numpy.typing.ArrayLike, x: numpy.typing.ArrayLike) -> None:
         """
-        Replaces the vectors of ids `keys` (n,) by x (n, d). Raises IdError if one is not there or given twice.
+        Replaces the vectors of ids `keys` (n,) by x (n, d), in parts as add does: a search in another thread finds each id with its old vector or its new one. Raises IdError if one is not there or given twice.
         """
     @property
     def hnsw(self) -> HNSW:
