@@ -21,7 +21,7 @@ using namespace kernels;
 
 constexpr std::array<const char*, kRowsOps> kOpNames = {
     "l2_f32", "l2_f16", "l2_u8", "l2_i8", "l2_f32u8", "l2_f32i8", "l2_scaled",
-    "ip_f32", "ip_f16", "ip_u8", "ip_i8", "ip_f32u8", "ip_f32i8"};
+    "ip_f32", "ip_f16", "ip_u8", "ip_i8", "ip_f32u8", "ip_f32i8", "hamming_bits"};
 
 std::vector<std::string> names(const std::vector<Isa>& levels) {
   std::vector<std::string> out;
@@ -65,7 +65,7 @@ py::array_t<float> call_rows(const std::string& isa, const std::string& op, cons
   const RowsFn kernel = rows_fn(isa, op);
   const std::byte* data = rows_of(base);
   const auto count = static_cast<size_t>(base.shape(0)), d = static_cast<size_t>(base.shape(1));
-  const bool integers = op.ends_with("_u8") || op.ends_with("_i8");
+  const bool integers = op.ends_with("_u8") || op.ends_with("_i8") || op == "hamming_bits";
   const bool halves = op.ends_with("_f16"), floats = op.ends_with("_f32");
   require(base.itemsize() == (floats ? 4 : halves ? 2 : 1), "base has the wrong item size");
   require(query.ndim() == 1 && query.itemsize() == (integers ? 1 : 4) &&
@@ -247,6 +247,23 @@ py::array_t<uint64_t> call_filter_f32(const std::string& isa, const py::array_t<
   return out;
 }
 
+// base as (n, bytes); the words of the answer.
+py::array_t<uint64_t> call_near_bits(const std::string& isa, const Contiguous<uint8_t>& query,
+                                     const Contiguous<uint8_t>& base, uint32_t limit,
+                                     size_t repeat) {
+  const NearBitsFn kernel = table_of(isa).near_bits;
+  require(base.ndim() == 2 && query.ndim() == 1 && query.size() == base.shape(1),
+          "base must be 2-D and query as long as a row of it");
+  const auto n = static_cast<size_t>(base.shape(0)), bytes = static_cast<size_t>(base.shape(1));
+  py::array_t<uint64_t> out(static_cast<py::ssize_t>((n + 63) / 64));
+  const auto* q = reinterpret_cast<const std::byte*>(query.data());
+  const auto* rows = reinterpret_cast<const std::byte*>(base.data());
+  uint64_t* bits = out.mutable_data();
+  py::gil_scoped_release release;
+  for (size_t r = 0; r < repeat; ++r) kernel(q, rows, n, bytes, limit, bits);
+  return out;
+}
+
 }  // namespace
 
 void bind_kernels(py::module_& m) {
@@ -306,6 +323,8 @@ void bind_kernels(py::module_& m) {
         py::arg("repeat") = 1);
   k.def("filter_f32", &call_filter_f32, py::arg("isa"), py::arg("a").noconvert(), py::arg("limits"),
         py::arg("b"), py::arg("bias"), py::arg("repeat") = 1);
+  k.def("near_bits", &call_near_bits, py::arg("isa"), py::arg("query"), py::arg("base"),
+        py::arg("limit"), py::arg("repeat") = 1);
 }
 
 }  // namespace shortlist

@@ -38,6 +38,11 @@ bool machine_runs(Isa isa) {
   return false;
 }
 
+#if defined(SHORTLIST_ISA_AVX512)
+// Beyond the level: processors have VNNI without it.
+bool counts_bits() { return __builtin_cpu_supports("avx512vpopcntdq"); }
+#endif
+
 // A level is the one below with some kernels replaced.
 Table make(Isa isa) {
   Table t{};
@@ -50,6 +55,7 @@ Table make(Isa isa) {
   hadamard::add_reference(t);
   estimate::add_reference(t);
   filter::add_reference(t);
+  hamming::add_reference(t);
 #if defined(SHORTLIST_ISA_AVX2)
   if (isa == Isa::avx2 || isa == Isa::avx512) {
     l2::add_avx2(t);
@@ -61,6 +67,7 @@ Table make(Isa isa) {
     hadamard::add_avx2(t);
     estimate::add_avx2(t);
     filter::add_avx2(t);
+    hamming::add_avx2(t);
   }
 #endif
 #if defined(SHORTLIST_ISA_AVX512)
@@ -72,6 +79,7 @@ Table make(Isa isa) {
     oddint::add_avx512(t);
     hadamard::add_avx512(t);
     filter::add_avx512(t);
+    if (counts_bits()) hamming::add_avx512(t);
   }
 #endif
 #if defined(SHORTLIST_ISA_NEON)

@@ -20,6 +20,7 @@ using RowsFn = void (*)(const void* query, const std::byte* base, size_t stride,
 //   <family>_u8, _i8       query and rows of that type; exact in integers for any d
 //   <family>_f32u8, _f32i8 f32 query, integer rows widened to f32
 //   l2_scaled              f32 query[2 * d] = (a, s): sum over i of (a_i - s_i * row_i)^2, u8 rows
+//   hamming_bits           bits in which d bytes differ; exact up to 2^24
 // f32 sums are accumulated in f32, in an order each ISA chooses: relative error at most about
 // d * 2^-24 of the sum of absolute terms. Inf and NaN follow IEEE.
 enum RowsOp {
@@ -36,6 +37,7 @@ enum RowsOp {
   ip_i8,
   ip_f32u8,
   ip_f32i8,
+  hamming_bits,
   kRowsOps
 };
 
@@ -110,6 +112,11 @@ using FilterFn = void (*)(const int8_t* a, size_t lda, const FilterRow* rows, si
 using FilterF32Fn = void (*)(const float* a, size_t lda, const float* limits, size_t n,
                              const float* b, const float* bias, size_t d, uint64_t* out);
 
+// Which of n rows of `bytes` bytes, back to back, differ from the query in fewer than `limit` bits:
+// bit j of out[i] says it of row 64 * i + j, and is 0 past n. Exact.
+using NearBitsFn = void (*)(const std::byte* query, const std::byte* base, size_t n, size_t bytes,
+                            uint32_t limit, uint64_t* out);
+
 struct Table {
   RowsFn rows[kRowsOps];
   DotF32Fn dot_f32;
@@ -124,6 +131,7 @@ struct Table {
   QuantizeFn quantize;
   FilterFn filter;
   FilterF32Fn filter_f32;
+  NearBitsFn near_bits;
 };
 
 // What each ISA's files offer; an absent function is taken from the level below.
@@ -178,6 +186,11 @@ void add_reference(Table&);
 void add_avx2(Table&);
 void add_avx512(Table&);
 }  // namespace filter
+namespace hamming {
+void add_reference(Table&);
+void add_avx2(Table&);
+void add_avx512(Table&);
+}  // namespace hamming
 
 // The table in use, chosen once: the best level this machine runs, or SHORTLIST_ISA.
 const Table& active();
