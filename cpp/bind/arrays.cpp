@@ -103,6 +103,18 @@ Vectors2D vectors(const ArrayLike& x, const char* name) {
   return {a, {a.data(), static_cast<size_t>(a.shape(0)), static_cast<size_t>(a.shape(1)), *dtype}};
 }
 
+Vectors2D bits(const ArrayLike& x, size_t d, const std::string& owner, const char* name) {
+  const py::array a = to_numpy(x, name);
+  if (a.dtype().kind() != 'u' || a.itemsize() != 1)
+    throw py::type_error(text(name, " has dtype ", std::string(py::str(a.dtype())),
+                              "; expected uint8, 8 bits in a ", "byte: np.packbits(", name,
+                              " > 0, axis=1) makes them of signs"));
+  if (a.ndim() != 2 || static_cast<size_t>(a.shape(1)) != d / 8)
+    throw DimensionError(text(name, " has shape ", shape_of(a), " but this ", owner, " has d = ", d,
+                              " bits; pass uint8 of shape (n, ", d / 8, ")"));
+  return vectors(py::reinterpret_borrow<ArrayLike>(a), name);
+}
+
 std::vector<id_t> ids(const ArrayLike& x, py::ssize_t n, const char* name) {
   py::array a = to_numpy(x, name);
   const char kind = a.dtype().kind();
@@ -134,6 +146,10 @@ py::array_t<T> output(const py::object& wanted, std::vector<py::ssize_t> shape, 
   return py::reinterpret_borrow<py::array_t<T>>(wanted);
 }
 template py::array_t<float> output<float>(const py::object&, std::vector<py::ssize_t>, const char*);
+template py::array_t<int32_t> output<int32_t>(const py::object&, std::vector<py::ssize_t>,
+                                              const char*);
+template py::array_t<uint8_t> output<uint8_t>(const py::object&, std::vector<py::ssize_t>,
+                                              const char*);
 template py::array_t<id_t> output<id_t>(const py::object&, std::vector<py::ssize_t>, const char*);
 
 py::object in_kind(const ArrayLike& like, py::array out) {

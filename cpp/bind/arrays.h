@@ -4,6 +4,7 @@
 #include <pybind11/numpy.h>
 #include <pybind11/pybind11.h>
 
+#include <string>
 #include <vector>
 
 #include "base/threads.h"
@@ -29,6 +30,10 @@ struct Vectors2D {
 // which is logged once. Tensors of torch and cupy are read too. Throws TypeError for other dtypes
 // and DimensionError for other shapes.
 Vectors2D vectors(const ArrayLike& x, const char* name = "x");
+
+// (n, d / 8) of uint8, bits packed as bytes; `owner` is the class that takes them. Throws TypeError
+// for other dtypes and DimensionError for other shapes.
+Vectors2D bits(const ArrayLike& x, size_t d, const std::string& owner, const char* name = "x");
 
 // 1-D integers of any width as int64. `n` is the length wanted, or -1.
 std::vector<id_t> ids(const ArrayLike& x, py::ssize_t n, const char* name = "ids");

@@ -5,58 +5,56 @@
 
 #include <cmath>
 
-#include "base/error.h"
-#include "bind/arrays.h"
 #include "bind/bind.h"
+#include "bind/calls.h"
 
 namespace shortlist {
+
+Ranges found_within(const Index& index, const Vectors2D& x, float radius, const Params& given) {
+  const Params params = frozen(given);
+  RangeResult r;
+  {
+    const Unlocked unlocked;
+    r = index.range_search(x.rows, radius, params.get());
+  }
+  return py::make_tuple(py::array_t<uint64_t>(signed_size(r.lims.size()), r.lims.data()),
+                        py::array_t<float>(signed_size(r.distances.size()), r.distances.data()),
+                        py::array_t<id_t>(signed_size(r.labels.size()), r.labels.data()));
+}
+
+std::vector<id_t> ids_from(const Index& index, id_t n0, py::ssize_t ni) {
+  const auto total = static_cast<id_t>(index.ntotal());
+  const id_t n = ni < 0 ? total - n0 : ni;
+  if (n0 < 0 || n < 0 || n > total)
+    throw IdError(text("ids ", n0, " to ", n0 + n, " are not all there; ntotal is ", total));
+  std::vector<id_t> keys(static_cast<size_t>(n));
+  for (size_t i = 0; i < keys.size(); ++i) keys[i] = n0 + static_cast<id_t>(i);
+  return keys;
+}
+
+size_t remove_ids(Index& index, const py::object& x) {
+  if (py::isinstance<Selector>(x)) {
+    const auto sel = x.cast<std::shared_ptr<Selector>>();
+    const Unlocked unlocked;
+    return index.remove_ids(*sel);
+  }
+  const SelectorBatch sel(ids(py::reinterpret_borrow<ArrayLike>(x), -1, "x"));
+  const Unlocked unlocked;
+  return index.remove_ids(sel);
+}
+
 namespace {
 
-using Params = std::shared_ptr<const SearchParameters>;
-
-// Searches see their parameters as they were on entry, whatever other threads do to them.
-Params frozen(const Params& params) {
-  return params ? params->copy([](const auto& sel) { return sel; }) : nullptr;
-}
 using Pair = py::typing::Tuple<py::array_t<float>, py::array_t<id_t>>;
 using Triple = py::typing::Tuple<py::array_t<float>, py::array_t<id_t>, py::array_t<float>>;
-using Ranges = py::typing::Tuple<py::array_t<uint64_t>, py::array_t<float>, py::array_t<id_t>>;
 
-py::ssize_t signed_size(size_t n) { return static_cast<py::ssize_t>(n); }
-
-size_t positive_k(py::ssize_t k) {
-  if (k < 1)
-    throw ArgumentError(text("k = ", k, " neighbours were asked for; k must be at least 1"));
-  return static_cast<size_t>(k);
-}
-
-struct Found {
-  py::array_t<float> distances;
-  py::array_t<id_t> labels;
-};
-
-// run(width, distances, labels) searches without the GIL.
-template <class Run>
-Found found_by(const Run& run, const Vectors2D& x, py::ssize_t k, const py::object& D,
-               const py::object& I) {
-  const size_t width = positive_k(k), n = x.rows.n;
-  check_result_size(12. * static_cast<double>(n) * static_cast<double>(width),
-                    "the result of search");
-  Found out{output<float>(D, {signed_size(n), k}, "D"), output<id_t>(I, {signed_size(n), k}, "I")};
-  float* distances = out.distances.mutable_data();
-  id_t* labels = out.labels.mutable_data();
-  const Unlocked unlocked;
-  run(width, distances, labels);
-  return out;
-}
-
-Found search(const Index& index, const Vectors2D& x, py::ssize_t k, const Params& given,
-             const py::object& D, const py::object& I) {
+Found<float> search(const Index& index, const Vectors2D& x, py::ssize_t k, const Params& given,
+                    const py::object& D, const py::object& I) {
   const Params params = frozen(given);
   const auto run = [&](size_t width, float* distances, id_t* labels) {
     index.search(x.rows, width, distances, labels, params.get());
   };
-  return found_by(run, x, k, D, I);
+  return found_by<float>(run, x, k, D, I);
 }
 
 py::array_t<float> reconstruct_rows(const Index& index, const std::vector<id_t>& keys,
@@ -87,17 +85,6 @@ py::array_t<float> reconstruct_found(const Index& index, const py::array_t<id_t>
       index.reconstruct_batch(ids + i, 1, row);
   }
   return rows;
-}
-
-size_t remove(Index& index, const py::object& x) {
-  if (py::isinstance<Selector>(x)) {
-    const auto sel = x.cast<std::shared_ptr<Selector>>();
-    const Unlocked unlocked;
-    return index.remove_ids(*sel);
-  }
-  const SelectorBatch sel(ids(py::reinterpret_borrow<ArrayLike>(x), -1, "x"));
-  const Unlocked unlocked;
-  return index.remove_ids(sel);
 }
 
 std::string describe(const Index& index) {
@@ -155,7 +142,7 @@ void bind_changes(py::class_<Index, py::smart_holder>& c) {
           "Stores the rows of x (n, d) under ids (n,), any integers.\n\n"
           "IndexIDMap, IndexIDMap2 and the HNSW indexes offer it; others raise UnsupportedError. "
           "Otherwise as add.")
-      .def("remove_ids", &remove, py::arg("x"),
+      .def("remove_ids", &remove_ids, py::arg("x"),
            "Removes the ids in x, an IDSelector or an integer array; returns how many were "
            "there.\n\n"
            "In IndexFlat and IndexScalarQuantizer the rows behind move up and take smaller ids, as "
@@ -188,7 +175,7 @@ void bind_reads(py::class_<Index, py::smart_holder>& c) {
        [](const Index& self, const ArrayLike& x, py::ssize_t k, const Params& params,
           const py::object& D, const py::object& I) -> Pair {
          const Vectors2D v = vectors(x);
-         Found found = search(self, v, k, params, D, I);
+         Found<float> found = search(self, v, k, params, D, I);
          return py::make_tuple(in_kind(x, std::move(found.distances)),
                                in_kind(x, std::move(found.labels)));
        },
@@ -210,7 +197,7 @@ void bind_reads(py::class_<Index, py::smart_holder>& c) {
             const auto run = [&](size_t width, float* distances, id_t* labels) {
               self.search_exact(v.rows, width, distances, labels);
             };
-            Found found = found_by(run, v, k, py::none(), py::none());
+            Found<float> found = found_by<float>(run, v, k, py::none(), py::none());
             return py::make_tuple(in_kind(x, std::move(found.distances)),
                                   in_kind(x, std::move(found.labels)));
           },
@@ -221,18 +208,8 @@ void bind_reads(py::class_<Index, py::smart_holder>& c) {
           "Raises as search does.")
       .def(
           "range_search",
-          [](const Index& self, const ArrayLike& x, float thresh, const Params& given) -> Ranges {
-            const Params params = frozen(given);
-            const Vectors2D v = vectors(x);
-            RangeResult r;
-            {
-              const Unlocked unlocked;
-              r = self.range_search(v.rows, thresh, params.get());
-            }
-            return py::make_tuple(
-                py::array_t<uint64_t>(signed_size(r.lims.size()), r.lims.data()),
-                py::array_t<float>(signed_size(r.distances.size()), r.distances.data()),
-                py::array_t<id_t>(signed_size(r.labels.size()), r.labels.data()));
+          [](const Index& self, const ArrayLike& x, float thresh, const Params& params) -> Ranges {
+            return found_within(self, vectors(x), thresh, params);
           },
           py::arg("x"), py::arg("thresh"), py::kw_only(), py::arg("params") = nullptr,
           "All vectors nearer than thresh: squared L2 below it, or inner product above it.\n\n"
@@ -254,14 +231,7 @@ void bind_reads(py::class_<Index, py::smart_holder>& c) {
       .def(
           "reconstruct_n",
           [](const Index& self, id_t n0, py::ssize_t ni, const py::object& x) {
-            const auto total = static_cast<id_t>(self.ntotal());
-            const id_t n = ni < 0 ? total - n0 : ni;
-            if (n0 < 0 || n < 0 || n > total)
-              throw IdError(
-                  text("ids ", n0, " to ", n0 + n, " are not all there; ntotal is ", total));
-            std::vector<id_t> keys(static_cast<size_t>(n));
-            for (size_t i = 0; i < keys.size(); ++i) keys[i] = n0 + static_cast<id_t>(i);
-            return reconstruct_rows(self, keys, x);
+            return reconstruct_rows(self, ids_from(self, n0, ni), x);
           },
           py::arg("n0") = 0, py::arg("ni") = -1, py::arg("x") = py::none(),
           "The vectors (ni, d) of ids n0 to n0 + ni - 1; ni = -1 means up to ntotal.")
@@ -276,7 +246,7 @@ void bind_reads(py::class_<Index, py::smart_holder>& c) {
           [](const Index& self, const ArrayLike& x, py::ssize_t k, const Params& params,
              const py::object& D, const py::object& I, const py::object& R) -> Triple {
             const Vectors2D v = vectors(x);
-            Found found = search(self, v, k, params, D, I);
+            Found<float> found = search(self, v, k, params, D, I);
             py::array rows = reconstruct_found(self, found.labels, R);
             return py::make_tuple(in_kind(x, std::move(found.distances)),
                                   in_kind(x, std::move(found.labels)), in_kind(x, std::move(rows)));

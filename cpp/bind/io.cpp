@@ -389,6 +389,9 @@ py::dict as_dict(const Metadata& metadata) {
 
 std::shared_ptr<Index> load_index(io::Source& source) { return load(source); }
 
+const Index& plain(const Index& index) { return index; }
+const Index& plain(const IndexBinary& index) { return index.of_bytes(); }
+
 // reader(buffer, size, nitems), as faiss's readers are called.
 size_t read_items(IOReader& reader, const py::object& into, size_t size, size_t nitems) {
   const Bytes bytes(into, PyBUF_WRITABLE);
@@ -461,46 +464,44 @@ void bind_readers(py::module_& m) {
                     "The bytes to read: bytes or uint8 (n,).");
 }
 
-void bind_faiss_files(py::module_& m) {
+// The functions of Any, which is Index or IndexBinary; `kind` is its name in theirs.
+template <class Any, class Read>
+void bind_faiss_files(py::module_& m, const std::string& kind, const Read& read) {
+  m.def(("write_" + kind).c_str(),
+        [](const Any& index, const py::object& target, int io_flags) {
+          check_write_flags(io_flags);
+          write_to(target, [&](io::Sink& sink) { write_faiss(plain(index), sink); });
+        },
+        py::arg("index"), py::arg("f"), py::arg("io_flags") = 0,
+        "Writes an index as faiss does, for faiss and other tools; Index.save keeps more.\n\n"
+        "f is a path (the file is replaced whole or not at all), an IOWriter or an object with "
+        "write.\n"
+        "Raises OSError for file trouble, UnsupportedError for what faiss's format cannot hold.");
+  m.def(("read_" + kind).c_str(),
+        [read](const py::object& from, int io_flags) {
+          check_flags(io_flags);
+          return read_from(from, read);
+        },
+        py::arg("f"), py::arg("io_flags") = 0,
+        "Reads an index that faiss or write_index wrote, as the class it was.\n\n"
+        "f is a path, an IOReader or an object with read. Flags are accepted; files are read into "
+        "memory.\n"
+        "Raises OSError for file trouble, CorruptIndexError for damaged or foreign data,\n"
+        "UnsupportedError for faiss classes that are not built in.");
+  m.def(("serialize_" + kind).c_str(),
+        [](const Any& index, int io_flags) {
+          check_write_flags(io_flags);
+          return as_array(to_memory([&](io::Sink& sink) { write_faiss(plain(index), sink); }));
+        },
+        py::arg("index"), py::arg("io_flags") = 0, "The bytes of write_index: uint8 (n,).");
   m.def(
-      "write_index",
-      [](const Index& index, const py::object& target, int io_flags) {
-        check_write_flags(io_flags);
-        write_to(target, [&](io::Sink& sink) { write_faiss(index, sink); });
-      },
-      py::arg("index"), py::arg("f"), py::arg("io_flags") = 0,
-      "Writes an index as faiss does, for faiss and other tools; Index.save keeps more.\n\n"
-      "f is a path (the file is replaced whole or not at all), an IOWriter or an object with "
-      "write.\n"
-      "Raises OSError for file trouble, UnsupportedError for what faiss's format cannot hold.");
-  m.def(
-      "read_index",
-      [](const py::object& from, int io_flags) {
+      ("deserialize_" + kind).c_str(),
+      [read](const py::object& data, int io_flags) {
         check_flags(io_flags);
-        return read_from(from, read_faiss);
-      },
-      py::arg("f"), py::arg("io_flags") = 0,
-      "Reads an index that faiss or write_index wrote, as the class it was.\n\n"
-      "f is a path, an IOReader or an object with read. Flags are accepted; files are read into "
-      "memory.\n"
-      "Raises OSError for file trouble, CorruptIndexError for damaged or foreign data,\n"
-      "UnsupportedError for faiss classes that are not built in.");
-  m.def(
-      "serialize_index",
-      [](const Index& index, int io_flags) {
-        check_write_flags(io_flags);
-        return as_array(to_memory([&](io::Sink& sink) { write_faiss(index, sink); }));
-      },
-      py::arg("index"), py::arg("io_flags") = 0, "The bytes of write_index: uint8 (n,).");
-  m.def(
-      "deserialize_index",
-      [](const py::object& data, int io_flags) {
-        check_flags(io_flags);
-        return read_bytes(data, read_faiss);
+        return read_bytes(data, read);
       },
       py::arg("data"), py::arg("io_flags") = 0,
       "The index in the bytes of serialize_index: bytes or uint8 (n,). Raises as read_index does.");
-  for (const auto& [name, value] : kFlags) m.attr(name) = value;
 }
 
 void bind_native_files(py::module_& m) {
@@ -521,6 +522,12 @@ void bind_native_files(py::module_& m) {
   m.def("clone_index", &clone_index, py::call_guard<Unlocked>(), py::arg("index"),
         "A copy of an index that shares nothing with it; same class, same answers.");
   m.def(
+      "clone_binary_index",
+      [](const IndexBinary& index) {
+        return std::dynamic_pointer_cast<IndexBinary>(clone_index(index.of_bytes()));
+      },
+      py::call_guard<Unlocked>(), py::arg("index"), "clone_index of a binary index.");
+  m.def(
       "_fail_io",
       [](const std::string& call, size_t after, int error) {
         const bool fired = io::restore_calls();
@@ -535,14 +542,15 @@ void bind_native_files(py::module_& m) {
       "whether a call had been made to fail before.");
 }
 
-void bind_index_methods(py::module_& m) {
+template <class Any>
+void bind_index_methods(py::module_& m, const char* name) {
   const py::object from_bytes = m.attr("_from_bytes");
-  py::reinterpret_borrow<py::class_<Index, py::smart_holder>>(m.attr("Index"))
+  py::reinterpret_borrow<py::class_<Any, py::smart_holder>>(m.attr(name))
       .def(
           "save",
-          [](const Index& index, const py::object& target, const py::object& metadata) {
+          [](const Any& index, const py::object& target, const py::object& metadata) {
             const Metadata own = metadata_from(metadata);
-            write_to(target, [&](io::Sink& sink) { save(index, sink, own); });
+            write_to(target, [&](io::Sink& sink) { save(plain(index), sink, own); });
           },
           py::arg("path"), py::arg("metadata") = py::none(),
           "Saves the index with checksums, for shortlist.open; write_index makes files for "
@@ -550,8 +558,8 @@ void bind_index_methods(py::module_& m) {
           "path is a path (the file is replaced whole or not at all) or an object with write; "
           "metadata {str: str}\n"
           "is kept beside the index. Raises OSError for file trouble.")
-      .def("__reduce__", [from_bytes](const Index& index) {
-        const auto bytes = to_memory([&](io::Sink& sink) { save(index, sink); });
+      .def("__reduce__", [from_bytes](const Any& index) {
+        const auto bytes = to_memory([&](io::Sink& sink) { save(plain(index), sink); });
         return py::make_tuple(
             from_bytes,
             py::make_tuple(py::bytes(reinterpret_cast<const char*>(bytes.data()), bytes.size())));
@@ -563,9 +571,12 @@ void bind_index_methods(py::module_& m) {
 void bind_io(py::module_& m) {
   bind_writers(m);
   bind_readers(m);
-  bind_faiss_files(m);
+  bind_faiss_files<Index>(m, "index", read_faiss);
+  bind_faiss_files<IndexBinary>(m, "index_binary", read_faiss_binary);
+  for (const auto& [name, value] : kFlags) m.attr(name) = value;
   bind_native_files(m);
-  bind_index_methods(m);
+  bind_index_methods<Index>(m, "Index");
+  bind_index_methods<IndexBinary>(m, "IndexBinary");
 }
 
 }  // namespace shortlist

@@ -87,6 +87,9 @@ class Codec {
   virtual void widen(const std::byte*, size_t /*n*/, int16_t*) const {}
   virtual bool widen(Matrix<const float>, int16_t*) const { return false; }
 
+  // Codes that are bits, whose distance is how many of them differ.
+  virtual bool is_bits() const { return false; }
+
   // Turns n codes in place between our form and the bytes faiss stores; its own inverse.
   virtual void swap_faiss_form(std::byte*, size_t /*n*/) const {}
 

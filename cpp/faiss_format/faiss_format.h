@@ -7,7 +7,7 @@
 #include <string>
 #include <string_view>
 
-#include "index/index.h"
+#include "index/binary.h"
 #include "io/stream.h"
 
 namespace shortlist {
@@ -20,6 +20,7 @@ void write_faiss(const Index& index, io::Sink& sink);
 // The class faiss would give. Throws CorruptIndexError for damaged and foreign data,
 // UnsupportedError for classes and metrics that are not built in.
 std::shared_ptr<Index> read_faiss(io::Source& source);
+std::shared_ptr<IndexBinary> read_faiss_binary(io::Source& source);
 
 namespace faiss_format {
 

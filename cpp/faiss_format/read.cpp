@@ -8,6 +8,7 @@
 #include "base/error.h"
 #include "base/memory.h"
 #include "faiss_format/faiss_format.h"
+#include "index/binary.h"
 #include "index/hnsw.h"
 #include "index/wrap.h"
 #include "io/container.h"
@@ -54,12 +55,17 @@ struct StoredGraph {
 
 class Reader {
  public:
-  explicit Reader(io::Source& in) : in_(in) {}
+  Reader(io::Source& in, bool binary) : in_(in), binary_(binary) {}
 
   std::shared_ptr<Index> read(int depth = 0) {
     if (depth > kMaxDepth) corrupt("indexes are nested too deeply");
     if (depth == 0 && in_.remaining() < sizeof(uint32_t)) refuse_foreign({});
     const auto h = get<uint32_t>();
+    check_kind(h, depth);
+    if (h == fourcc("IBxF")) return read_bits();
+    if (h == fourcc("IBHf")) return read_graph<IndexBinaryHNSW>(depth);
+    if (h == fourcc("IBMp")) return read_id_map<IndexBinaryIDMap>(depth);
+    if (h == fourcc("IBM2")) return read_id_map<IndexBinaryIDMap2>(depth);
     if (h == fourcc("IxF2") || h == fourcc("IxFI") || h == fourcc("IxFl")) return read_flat(h);
     if (h == fourcc("IxSQ")) return read_quantizer();
     if (h == fourcc("IHNf")) return read_graph<IndexHNSWFlat>(depth);
@@ -126,11 +132,25 @@ class Reader {
                                  "', which names no index; read_index takes files of write_index"));
   }
 
+  // Binary indexes hold such only, and others none.
+  void check_kind(uint32_t name, int depth) const {
+    const bool binary = letters(name).starts_with("IB");
+    if (binary == binary_) return;
+    if (depth > 0) corrupt("binary indexes and others are nested");
+    if (binary) throw UnsupportedError("it holds a binary index; read it with read_index_binary");
+    if (letters(name).starts_with("I"))
+      throw UnsupportedError("it holds no binary index; read it with read_index");
+  }
+
+  // Of a binary index d is that of its bytes.
   Header get_header() {
     const auto d = get<int32_t>();
+    const auto code_size = binary_ ? get<int32_t>() : 0;
     const auto n = get<int64_t>();
-    get<int64_t>();  // two fields faiss no longer uses
-    get<int64_t>();
+    if (!binary_) {  // two fields faiss no longer uses
+      get<int64_t>();
+      get<int64_t>();
+    }
     const bool is_trained = get_bool("is_trained");
     const auto metric = get<int32_t>();
     if (d < 1 || static_cast<size_t>(d) > kMaxDimension)
@@ -142,7 +162,9 @@ class Reader {
                                   "; only L2 (1) and inner "
                                   "product (0) are supported"));
     if (metric < 0 || metric > 1) corrupt(text("metric ", metric, " does not exist"));
-    return {static_cast<size_t>(d), static_cast<size_t>(n), is_trained,
+    if (binary_ && (d % 8 || d / 8 != code_size || metric != static_cast<int>(Metric::l2)))
+      corrupt(text(d, " bits in ", code_size, " bytes with metric ", metric, " cannot be"));
+    return {static_cast<size_t>(binary_ ? code_size : d), static_cast<size_t>(n), is_trained,
             static_cast<Metric>(metric)};
   }
 
@@ -166,6 +188,13 @@ class Reader {
     else
       index = std::make_shared<IndexFlatIP>(h.d);
     read_codes(*index, get_count(sizeof(float), "the vectors"), sizeof(float), h);
+    return index;
+  }
+
+  std::shared_ptr<Index> read_bits() {
+    const Header h = get_header();
+    auto index = std::make_shared<IndexBinaryFlat>(8 * h.d);
+    read_codes(*index, get_count(1, "the vectors"), 1, h);
     return index;
   }
 
@@ -309,12 +338,18 @@ class Reader {
   }
 
   io::Source& in_;
+  const bool binary_;  // all indexes in it
 };
 
 }  // namespace
 
 std::shared_ptr<Index> read_faiss(io::Source& source) {
-  return io::reading(source, [&] { return Reader(source).read(); });
+  return io::reading(source, [&] { return Reader(source, false).read(); });
+}
+
+std::shared_ptr<IndexBinary> read_faiss_binary(io::Source& source) {
+  return io::reading(
+      source, [&] { return std::dynamic_pointer_cast<IndexBinary>(Reader(source, true).read()); });
 }
 
 }  // namespace shortlist

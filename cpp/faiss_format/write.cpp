@@ -6,6 +6,7 @@
 
 #include "base/error.h"
 #include "faiss_format/faiss_format.h"
+#include "index/binary.h"
 #include "index/hnsw.h"
 #include "index/save.h"
 #include "index/wrap.h"
@@ -18,6 +19,8 @@ using faiss_format::fourcc;
 const ScalarQuantizer* quantizer_of(const IndexFlatCodes& index) {
   return dynamic_cast<const ScalarQuantizer*>(&index.codec());
 }
+
+bool is_binary(const Index& index) { return dynamic_cast<const IndexBinary*>(&index) != nullptr; }
 
 // The same graph, to be changed without touching the user's.
 std::unique_ptr<Hnsw> copy_of(const Hnsw& graph) {
@@ -64,7 +67,7 @@ class Writer {
   void write(const Index& index) {
     const auto ids = row_ids(index);
     if (!ids) return write_rows(index);
-    header("IxM2", index);
+    header(is_binary(index) ? "IBM2" : "IxM2", index);
     write_rows(index);
     array(ids->data(), ids->size());
   }
@@ -83,10 +86,13 @@ class Writer {
   void header(std::string_view name, const Index& index) { header(name, index, index.ntotal()); }
   void header(std::string_view name, const Index& index, size_t n) {
     put(fourcc(name));
+    if (is_binary(index)) put(static_cast<int32_t>(8 * index.d));
     put(static_cast<int32_t>(index.d));
     put(static_cast<int64_t>(n));
-    put(int64_t{1} << 20);  // two fields faiss no longer uses
-    put(int64_t{1} << 20);
+    if (!is_binary(index)) {
+      put(int64_t{1} << 20);  // two fields faiss no longer uses
+      put(int64_t{1} << 20);
+    }
     put(static_cast<uint8_t>(index.is_trained()));
     put(static_cast<int32_t>(index.metric_type));
   }
@@ -117,6 +123,9 @@ class Writer {
       put(uint64_t{sq->d});
       put(uint64_t{size});
       array(sq->trained.data(), sq->trained.size());
+      put(uint64_t{n * size});
+    } else if (is_binary(index)) {
+      header("IBxF", index, n);
       put(uint64_t{n * size});
     } else {
       header(index.metric_type == Metric::l2 ? "IxF2" : "IxFI", index, n);
@@ -158,6 +167,7 @@ class Writer {
 
   // faiss's IndexHNSWFlat stands on float32 codes; on others it is an IndexHNSWSQ.
   static std::string_view name_of(const IndexHNSW& index) {
+    if (is_binary(index)) return "IBHf";
     if (dynamic_cast<const IndexHNSWSQ*>(&index)) return "IHNs";
     if (dynamic_cast<const IndexHNSWFlat*>(&index))
       return quantizer_of(*index.storage) ? "IHNs" : "IHNf";
@@ -236,7 +246,8 @@ class Writer {
         ids.resize(index.ntotal());  // the last ones are gone
     }
     if (ids.size() != index.ntotal()) refuse(index);
-    header(dynamic_cast<const IndexIDMap2*>(&index) ? "IxM2" : "IxMp", index);
+    const bool finds = dynamic_cast<const IndexIDMap2*>(&index) != nullptr;
+    header(is_binary(index) ? (finds ? "IBM2" : "IBMp") : (finds ? "IxM2" : "IxMp"), index);
     write_rows(*index.index);
     array(ids.data(), ids.size());
   }

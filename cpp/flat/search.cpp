@@ -4,12 +4,14 @@
 #include <memory>
 
 #include "base/threads.h"
+#include "flat/bits.h"
 #include "flat/flat.h"
 
 namespace shortlist::flat {
 namespace {
 
 constexpr size_t kScanRows = 1024;            // rows scored at a time for one query
+constexpr size_t kWorthGrouping = 4;          // queries
 constexpr size_t kQueryGroup = 36;            // queries that share a pass over the base
 constexpr size_t kBlockBytes = 32 << 10;      // a block of base rows stays near L1
 constexpr size_t kMaxExactDimension = 33025;  // d * 255^2 < 2^31
@@ -183,12 +185,14 @@ void search_each(const Vectors& base, Matrix<const float> queries, size_t k,
   });
 }
 
+template <class Group>
 void search_groups(const Vectors& base, Matrix<const float> queries, size_t k,
                    const SelectedSlots* allowed, std::vector<hit_t>* hits) {
   const size_t n = base.store.size();
   const size_t groups = (queries.rows + kQueryGroup - 1) / kQueryGroup;
-  const size_t splits =
-      groups >= num_threads() ? 1 : std::clamp<size_t>(n / kMinSplit, 1, num_threads());
+  const size_t splits = queries.rows < kWorthGrouping || groups >= num_threads()
+                            ? 1
+                            : std::clamp<size_t>(n / kMinSplit, 1, num_threads());
   std::vector<std::vector<TopK>> parts(groups * splits);
   parallel_for(groups * splits, {}, [&](size_t begin, size_t end, size_t) {
     for (size_t unit = begin; unit < end; ++unit) {
@@ -210,15 +214,18 @@ void search_groups(const Vectors& base, Matrix<const float> queries, size_t k,
 
 void search(const Vectors& base, const Rows& queries, size_t k, const SelectedSlots* allowed,
             std::vector<hit_t>* hits) {
-  constexpr size_t kWorthGrouping = 4;
   std::vector<float> scratch;
   const Matrix<const float> floats{as_floats(queries, scratch), queries.n, queries.d};
   k = std::min(k, base.store.size());
   if (k == 0) return;
-  if (queries.n < kWorthGrouping || (allowed && allowed->listed()))
+  if (allowed && allowed->listed())
+    search_each(base, floats, k, allowed, hits);
+  else if (base.codec.is_bits())
+    search_groups<BitGroup>(base, floats, k, allowed, hits);
+  else if (queries.n < kWorthGrouping)
     search_each(base, floats, k, allowed, hits);
   else
-    search_groups(base, floats, k, allowed, hits);
+    search_groups<Group>(base, floats, k, allowed, hits);
 }
 
 void range_search(const Vectors& base, const Rows& queries, float radius,

@@ -6,6 +6,7 @@
 #include <limits>
 
 #include "base/error.h"
+#include "index/binary.h"
 #include "index/hnsw.h"
 #include "index/wrap.h"
 
@@ -190,6 +191,9 @@ class Loader {
   std::shared_ptr<Index> load(const std::string& at, int depth = 0) {
     if (depth > kMaxDepth) throw CorruptIndexError("the index is nested too deeply");
     const Record record(in_, at);
+    const bool binary = record.word("class").starts_with("IndexBinary");
+    if (depth == 0) binary_ = binary;
+    if (binary != binary_) throw CorruptIndexError("binary indexes and others are nested");
     std::shared_ptr<Index> index = of_class(record.word("class"), record, at, depth);
     if (index->d != record.number<size_t>("d") || index->metric_type != record.metric())
       throw CorruptIndexError(text("'", at, "' and its parts disagree on d or metric"));
@@ -200,13 +204,17 @@ class Loader {
  private:
   std::shared_ptr<Index> of_class(const std::string& name, const Record& record,
                                   const std::string& at, int depth) {
-    if (name.starts_with("IndexFlat") || name == "IndexScalarQuantizer")
+    if (name.starts_with("IndexFlat") || name == "IndexScalarQuantizer" ||
+        name == "IndexBinaryFlat")
       return load_codes(name, record, at);
     if (name == "IndexHNSW") return load_graph<IndexHNSW>(record, at, depth);
     if (name == "IndexHNSWFlat") return load_graph<IndexHNSWFlat>(record, at, depth);
     if (name == "IndexHNSWSQ") return load_graph<IndexHNSWSQ>(record, at, depth);
     if (name == "IndexIDMap") return load_id_map<IndexIDMap>(at, depth);
     if (name == "IndexIDMap2") return load_id_map<IndexIDMap2>(at, depth);
+    if (name == "IndexBinaryHNSW") return load_graph<IndexBinaryHNSW>(record, at, depth);
+    if (name == "IndexBinaryIDMap") return load_id_map<IndexBinaryIDMap>(at, depth);
+    if (name == "IndexBinaryIDMap2") return load_id_map<IndexBinaryIDMap2>(at, depth);
     if (name == "IndexRefine") return load_refine<IndexRefine>(record, at, depth);
     if (name == "IndexRefineFlat") return load_refine<IndexRefineFlat>(record, at, depth);
     unknown(name);
@@ -236,6 +244,8 @@ class Loader {
     if (name == "IndexScalarQuantizer") {
       const auto qtype = static_cast<QuantizerType>(record.number<int>("qtype"));
       index = std::make_shared<IndexScalarQuantizer>(d, qtype, metric);
+    } else if (name == "IndexBinaryFlat") {
+      index = std::make_shared<IndexBinaryFlat>(8 * std::min(d, kNoSlot + size_t{1}));
     } else {
       const DType dtype = dtype_named(record.word("dtype"));
       if (name == "IndexFlat")
@@ -350,6 +360,7 @@ class Loader {
   }
 
   ContainerReader& in_;
+  bool binary_ = false;  // all indexes in it
 };
 
 }  // namespace

@@ -134,7 +134,8 @@ void IndexIDMap::do_reset() {
 }
 
 void IndexIDMap::do_reconstruct(id_t, float*) const {
-  unsupported("reconstruct", "use IndexIDMap2, which can find a vector by its id");
+  unsupported("reconstruct",
+              text("use ", class_name(), "2, which can find a vector by its id").c_str());
 }
 
 void IndexIDMap::check_compatible_for_merge(const Index& other) const {

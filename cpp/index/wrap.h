@@ -56,7 +56,7 @@ class IndexIDMap : public Index {
 };
 
 // IndexIDMap that also finds a vector by its id.
-class IndexIDMap2 final : public IndexIDMap {
+class IndexIDMap2 : public IndexIDMap {
  public:
   using IndexIDMap::IndexIDMap;
   std::string class_name() const override { return "IndexIDMap2"; }

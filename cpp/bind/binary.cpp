@@ -1,0 +1,290 @@
+// The binary indexes under faiss's names.
+#include "index/binary.h"
+
+#include <pybind11/stl.h>
+
+#include <shared_mutex>
+
+#include "bind/bind.h"
+#include "bind/calls.h"
+
+namespace shortlist {
+namespace {
+
+using BinaryClass = py::class_<IndexBinary, py::smart_holder>;
+using Pair = py::typing::Tuple<py::array_t<int32_t>, py::array_t<id_t>>;
+
+size_t size_arg(py::ssize_t value, const char* name) {
+  if (value < 1) throw ArgumentError(text(name, " = ", value, "; it must be at least 1"));
+  return static_cast<size_t>(value);
+}
+
+Vectors2D rows_for(const IndexBinary& index, const ArrayLike& x) {
+  return bits(x, index.bits(), index.of_bytes().class_name());
+}
+
+py::array_t<uint8_t> reconstruct_rows(const IndexBinary& index, const std::vector<id_t>& keys,
+                                      const py::object& out) {
+  auto rows = output<uint8_t>(out, {signed_size(keys.size()), signed_size(index.code_size())}, "x");
+  uint8_t* data = rows.mutable_data();
+  const Unlocked unlocked;
+  index.reconstruct_batch(keys.data(), keys.size(), data);
+  return rows;
+}
+
+std::string describe(const IndexBinary& index) {
+  const Index& own = index.of_bytes();
+  std::ostringstream out;
+  out.precision(1);
+  out << std::fixed << own.class_name() << "(d=" << index.bits() << ", ntotal=" << own.ntotal() << ", "
+      << own.summary() << ", " << static_cast<double>(own.memory()) / 1e6 << " MB)";
+  return out.str();
+}
+
+void bind_changes(BinaryClass& c) {
+  c.def(
+       "train", [](IndexBinary& self, const ArrayLike& x) { rows_for(self, x); }, py::arg("x"),
+       "Checks x; there is nothing to learn.")
+      .def(
+          "add",
+          [](IndexBinary& self, const ArrayLike& x, const py::object& progress) {
+            const Vectors2D v = rows_for(self, x);
+            const AddOptions options{.allow_nan = false, .progress = progress_from(progress)};
+            const Unlocked unlocked;
+            self.of_bytes().add(v.rows, options);
+          },
+          py::arg("x"), py::kw_only(), py::arg("progress") = py::none(),
+          "Stores the rows of x (n, d / 8) uint8 under the next ids.\n\n"
+          "Searches in other threads, progress and Ctrl-C are as in Index.add. Raises TypeError "
+          "for "
+          "another dtype, DimensionError for another d.")
+      .def(
+          "add_with_ids",
+          [](IndexBinary& self, const ArrayLike& x, const ArrayLike& xids,
+             const py::object& progress) {
+            const Vectors2D v = rows_for(self, x);
+            const auto keys = ids(xids, signed_size(v.rows.n));
+            const AddOptions options{.allow_nan = false, .progress = progress_from(progress)};
+            const Unlocked unlocked;
+            self.of_bytes().add_with_ids(v.rows, keys.data(), options);
+          },
+          py::arg("x"), py::arg("ids"), py::kw_only(), py::arg("progress") = py::none(),
+          "Stores the rows of x (n, d / 8) uint8 under ids (n,), any integers.\n\n"
+          "IndexBinaryIDMap, IndexBinaryIDMap2 and IndexBinaryHNSW offer it; IndexBinaryFlat "
+          "raises UnsupportedError. Otherwise as add.")
+      .def(
+          "remove_ids",
+          [](IndexBinary& self, const py::object& x) { return remove_ids(self.of_bytes(), x); },
+          py::arg("x"),
+          "Removes the ids in x, an IDSelector or an integer array; returns how many were "
+          "there.\n\n"
+          "In IndexBinaryFlat the rows behind move up and take smaller ids, as in faiss; the "
+          "others keep all other ids.")
+      .def(
+          "reset",
+          [](IndexBinary& self) {
+            const Unlocked unlocked;
+            self.of_bytes().reset();
+          },
+          "Removes every vector.")
+      .def(
+          "merge_from",
+          [](IndexBinary& self, IndexBinary& other, id_t add_id) {
+            const Unlocked unlocked;
+            self.of_bytes().merge_from(other.of_bytes(), add_id);
+          },
+          py::arg("otherIndex"), py::arg("add_id") = 0,
+          "Moves the vectors of another index of the same class behind ours and leaves it empty. "
+          "Where ids are kept they grow by add_id.")
+      .def(
+          "check_compatible_for_merge",
+          [](const IndexBinary& self, const IndexBinary& other) {
+            self.of_bytes().check_compatible_for_merge(other.of_bytes());
+          },
+          py::arg("otherIndex"),
+          "Raises ArgumentError unless merge_from could take the other one.");
+}
+
+void bind_reads(BinaryClass& c) {
+  c.def(
+       "search",
+       [](const IndexBinary& self, const ArrayLike& x, py::ssize_t k, const Params& given,
+          const py::object& D, const py::object& I) -> Pair {
+         const Params params = frozen(given);
+         const Vectors2D v = rows_for(self, x);
+         const auto run = [&](size_t width, int32_t* distances, id_t* labels) {
+           self.search(v.rows, width, distances, labels, params.get());
+         };
+         auto found = found_by<int32_t>(run, v, k, D, I);
+         return py::make_tuple(in_kind(x, std::move(found.distances)),
+                               in_kind(x, std::move(found.labels)));
+       },
+       py::arg("x"), py::arg("k").noconvert(), py::kw_only(), py::arg("params") = nullptr,
+       py::arg("D") = py::none(), py::arg("I") = py::none(),
+       "The k nearest vectors of each row of x (n, d / 8) uint8: Hamming distances (n, k) int32 "
+       "and "
+       "ids (n, k) int64, nearest first.\n\n"
+       "Of equally near vectors the one with the smaller id comes first. Missing results are id -1 "
+       "with distance 2147483647. D and I may be given to be filled. params may name the ids to "
+       "search among (sel). Other threads may search at the same time.\n\n"
+       "Raises TypeError for another dtype, DimensionError for another d, ArgumentError for k < 1.")
+      .def(
+          "search_exact",
+          [](const IndexBinary& self, const ArrayLike& x, py::ssize_t k) -> Pair {
+            const Vectors2D v = rows_for(self, x);
+            const auto run = [&](size_t width, int32_t* distances, id_t* labels) {
+              self.search_exact(v.rows, width, distances, labels);
+            };
+            auto found = found_by<int32_t>(run, v, k, py::none(), py::none());
+            return py::make_tuple(in_kind(x, std::move(found.distances)),
+                                  in_kind(x, std::move(found.labels)));
+          },
+          py::arg("x"), py::arg("k").noconvert(),
+          "As search, but over every vector whatever the structure.")
+      .def(
+          "assign",
+          [](const IndexBinary& self, const ArrayLike& x, py::ssize_t k, const py::object& labels) {
+            const Vectors2D v = rows_for(self, x);
+            const auto run = [&](size_t width, int32_t* distances, id_t* ids) {
+              self.search(v.rows, width, distances, ids);
+            };
+            return found_by<int32_t>(run, v, k, py::none(), labels).labels;
+          },
+          py::arg("x"), py::arg("k").noconvert(), py::arg("labels") = py::none(),
+          "The ids of search, without the distances.")
+      .def(
+          "range_search",
+          [](const IndexBinary& self, const ArrayLike& x, float thresh, const Params& params)
+              -> Ranges { return found_within(self.of_bytes(), rows_for(self, x), thresh, params); },
+          py::arg("x"), py::arg("thresh"), py::kw_only(), py::arg("params") = nullptr,
+          "All vectors that differ in fewer than thresh bits.\n\n"
+          "Returns lims (n + 1,) uint64, D float32 (as faiss does) and I: the results of query i "
+          "are D[lims[i]:lims[i + 1]]. IndexBinaryHNSW finds most of them, not surely all.")
+      .def(
+          "reconstruct",
+          [](const IndexBinary& self, id_t key, const py::object& x) {
+            auto out = output<uint8_t>(x, {signed_size(self.code_size())}, "x");
+            uint8_t* data = out.mutable_data();
+            const Unlocked unlocked;
+            self.reconstruct_batch(&key, 1, data);
+            return out;
+          },
+          py::arg("key"), py::arg("x") = py::none(),
+          "The stored vector (d / 8,) uint8 of id `key`. Raises IdError if it is not there.")
+      .def(
+          "reconstruct_n",
+          [](const IndexBinary& self, id_t n0, py::ssize_t ni, const py::object& x) {
+            return reconstruct_rows(self, ids_from(self.of_bytes(), n0, ni), x);
+          },
+          py::arg("n0") = 0, py::arg("ni") = -1, py::arg("x") = py::none(),
+          "The vectors (ni, d / 8) of ids n0 to n0 + ni - 1; ni = -1 means up to ntotal.")
+      .def(
+          "reconstruct_batch",
+          [](const IndexBinary& self, const ArrayLike& key, const py::object& x) {
+            return reconstruct_rows(self, ids(key, -1, "key"), x);
+          },
+          py::arg("key"), py::arg("x") = py::none(),
+          "The vectors (n, d / 8) of an array of n ids.");
+}
+
+void bind_base(py::module_& m) {
+  BinaryClass c(m, "IndexBinary",
+                "A collection of binary vectors, d bits each, that finds those which differ least "
+                "from a query.\n\n"
+                "The base of the binary indexes. Vectors are rows of d / 8 bytes (uint8), as "
+                "np.packbits makes them; distances are Hamming distances.");
+  c.def_property_readonly("d", &IndexBinary::bits, "Bits of a vector.")
+      .def_property_readonly("code_size", &IndexBinary::code_size, "Bytes of a vector.")
+      .def_property_readonly(
+          "ntotal", [](const IndexBinary& self) { return self.of_bytes().ntotal(); },
+          "How many vectors a search can return.")
+      .def_property_readonly(
+          "is_trained", [](const IndexBinary& self) { return self.of_bytes().is_trained(); },
+          "True: there is nothing to train.")
+      .def_property_readonly(
+          "metric_type",
+          [](const IndexBinary& self) { return static_cast<int>(self.of_bytes().metric_type); },
+          "METRIC_L2, as in faiss; the distance is Hamming's.")
+      .def_property(
+          "verbose", [](const IndexBinary& self) { return self.of_bytes().verbose; },
+          [](IndexBinary& self, bool verbose) { self.of_bytes().verbose = verbose; },
+          "Kept for faiss programs; nothing is printed.")
+      .def("__len__", [](const IndexBinary& self) { return self.of_bytes().ntotal(); })
+      .def("__repr__", &describe);
+  bind_changes(c);
+  bind_reads(c);
+}
+
+std::shared_ptr<Index> inner(const std::shared_ptr<IndexBinary>& index) {
+  return std::dynamic_pointer_cast<Index>(index);
+}
+
+template <class Map>
+void bind_map(py::module_& m, const char* name, const char* doc) {
+  py::class_<Map, IndexBinary, py::smart_holder>(m, name, doc, py::multiple_inheritance())
+      .def(py::init([](const std::shared_ptr<IndexBinary>& index) {
+             return std::make_shared<Map>(inner(index));
+           }),
+           py::arg("index").none(false))
+      .def_property_readonly(
+          "index",
+          [](const Map& self) { return std::dynamic_pointer_cast<IndexBinary>(self.index); },
+          "The wrapped index.")
+      .def_property_readonly(
+          "id_map",
+          [](const Map& self) {
+            std::vector<id_t> copy;
+            {
+              const Unlocked unlocked;
+              const std::shared_lock hold(self.lock());
+              copy = self.id_map();
+            }
+            return py::array_t<id_t>(signed_size(copy.size()), copy.data());
+          },
+          "A copy of the ids by inner row; -1 where a wrapped graph dropped the row.");
+}
+
+}  // namespace
+
+void bind_binary(py::module_& m) {
+  bind_base(m);
+  py::class_<IndexBinaryFlat, IndexBinary, py::smart_holder>(
+      m, "IndexBinaryFlat", "Exact search by Hamming distance: every vector is compared.",
+      py::multiple_inheritance())
+      .def(py::init(
+               [](py::ssize_t d) { return std::make_shared<IndexBinaryFlat>(size_arg(d, "d")); }),
+           py::arg("d"));
+  py::class_<IndexBinaryHNSW, IndexBinary, py::smart_holder>(
+      m, "IndexBinaryHNSW",
+      "Approximate search by Hamming distance, by walking a graph of near neighbours.\n\n"
+      "As IndexHNSWFlat: index.hnsw.efSearch trades speed for recall, and vectors can be removed "
+      "and added at any time.",
+      py::multiple_inheritance())
+      .def(py::init([](py::ssize_t d, py::ssize_t M) {
+             return std::make_shared<IndexBinaryHNSW>(size_arg(d, "d"), size_arg(M, "M"));
+           }),
+           py::arg("d"), py::arg("M") = 32)
+      .def(py::init([](std::shared_ptr<IndexBinaryFlat> storage, py::ssize_t M) {
+             if (storage->ntotal())
+               throw ArgumentError(text("the storage already holds ", storage->ntotal(),
+                                        " vectors that no graph links; pass an empty one"));
+             return std::make_shared<IndexBinaryHNSW>(std::move(storage), size_arg(M, "M"));
+           }),
+           py::arg("storage").none(false), py::arg("M") = 32)
+      .def_property_readonly(
+          "hnsw", [](const IndexBinaryHNSW& self) { return self.hnsw; },
+          "The graph and its parameters; a live alias that may outlive the index.")
+      .def_property_readonly(
+          "storage",
+          [](const IndexBinaryHNSW& self) {
+            return std::dynamic_pointer_cast<IndexBinaryFlat>(self.storage);
+          },
+          "The index that holds the vectors; a live alias that may outlive this one.");
+  bind_map<IndexBinaryIDMap>(m, "IndexBinaryIDMap",
+                             "Gives a binary index ids of your own: add_with_ids(x, ids). An id "
+                             "may name several vectors.");
+  bind_map<IndexBinaryIDMap2>(m, "IndexBinaryIDMap2",
+                              "IndexBinaryIDMap that can also reconstruct a vector from its id.");
+}
+
+}  // namespace shortlist

@@ -1,0 +1,59 @@
+#include "index/binary.h"
+
+#include <algorithm>
+#include <cfloat>
+#include <limits>
+
+#include "base/error.h"
+
+namespace shortlist {
+namespace {
+
+constexpr size_t kMaxBits = size_t{1} << 20;  // faiss's readers accept no more
+
+size_t bytes_of(size_t bits) {
+  if (bits < 8 || bits % 8 || bits > kMaxBits)
+    throw DimensionError(text("d = ", bits, " bits; binary vectors need a multiple of 8 from 8 to ",
+                              kMaxBits, ": pad them with zeros"));
+  return bits / 8;
+}
+
+// search(out) writes the distances as floats.
+template <class Search>
+void whole(const Search& search, size_t n, int32_t* distances) {
+  std::vector<float> found(n);
+  search(found.data());
+  std::transform(found.begin(), found.end(), distances, [](float x) {
+    return x == FLT_MAX ? std::numeric_limits<int32_t>::max() : static_cast<int32_t>(x);
+  });
+}
+
+}  // namespace
+
+void IndexBinary::search(const Rows& x, size_t k, int32_t* distances, id_t* labels,
+                         const SearchParameters* params) const {
+  whole([&](float* out) { of_bytes().search(x, k, out, labels, params); }, x.n * k, distances);
+}
+
+void IndexBinary::search_exact(const Rows& x, size_t k, int32_t* distances, id_t* labels) const {
+  whole([&](float* out) { of_bytes().search_exact(x, k, out, labels); }, x.n * k, distances);
+}
+
+void IndexBinary::reconstruct_batch(const id_t* ids, size_t n, uint8_t* out) const {
+  std::vector<float> values(n * code_size());
+  of_bytes().reconstruct_batch(ids, n, values.data());
+  std::transform(values.begin(), values.end(), out,
+                 [](float v) { return static_cast<uint8_t>(v); });
+}
+
+IndexBinaryFlat::IndexBinaryFlat(size_t bits)
+    : IndexFlatCodes(std::make_shared<BitCodec>(bytes_of(bits)), Metric::l2) {}
+
+void IndexBinaryFlat::do_add_with_ids(const Rows&, const id_t*, const AddOptions&) {
+  unsupported("add_with_ids", "wrap it: IndexBinaryIDMap2(index)");
+}
+
+IndexBinaryHNSW::IndexBinaryHNSW(size_t bits, size_t M)
+    : IndexHNSW(std::make_shared<IndexBinaryFlat>(bits), M) {}
+
+}  // namespace shortlist

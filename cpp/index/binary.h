@@ -1,0 +1,58 @@
+// faiss's binary indexes: the structures of the other indexes over bits.
+#pragma once
+
+#include "codec/bits.h"
+#include "index/hnsw.h"
+#include "index/wrap.h"
+
+namespace shortlist {
+
+// What is asked of them in their own words: vectors of d bits come as rows of d / 8 bytes, and
+// distances are whole numbers. Each is also an Index of these bytes, which does the work; that
+// one's d is the number of bytes.
+class IndexBinary {
+ public:
+  virtual ~IndexBinary() = default;
+
+  const Index& of_bytes() const { return dynamic_cast<const Index&>(*this); }
+  Index& of_bytes() { return dynamic_cast<Index&>(*this); }
+  size_t bits() const { return 8 * code_size(); }
+  size_t code_size() const { return of_bytes().d; }
+
+  // Missing results are (kNoId, INT32_MAX).
+  void search(const Rows& x, size_t k, int32_t* distances, id_t* labels,
+              const SearchParameters* params = nullptr) const;
+  void search_exact(const Rows& x, size_t k, int32_t* distances, id_t* labels) const;
+  void reconstruct_batch(const id_t* ids, size_t n, uint8_t* out) const;
+};
+
+class IndexBinaryFlat final : public IndexFlatCodes, public IndexBinary {
+ public:
+  explicit IndexBinaryFlat(size_t bits);  // throws DimensionError unless a multiple of 8
+  std::string class_name() const override { return "IndexBinaryFlat"; }
+
+ protected:
+  void do_add_with_ids(const Rows& x, const id_t* ids, const AddOptions& options) override;
+};
+
+class IndexBinaryHNSW final : public IndexHNSW, public IndexBinary {
+ public:
+  IndexBinaryHNSW(size_t bits, size_t M);
+  IndexBinaryHNSW(std::shared_ptr<IndexFlatCodes> storage, size_t M)
+      : IndexHNSW(std::move(storage), M) {}
+  std::string class_name() const override { return "IndexBinaryHNSW"; }
+};
+
+class IndexBinaryIDMap final : public IndexIDMap, public IndexBinary {
+ public:
+  using IndexIDMap::IndexIDMap;
+  std::string class_name() const override { return "IndexBinaryIDMap"; }
+};
+
+class IndexBinaryIDMap2 final : public IndexIDMap2, public IndexBinary {
+ public:
+  using IndexIDMap2::IndexIDMap2;
+  std::string class_name() const override { return "IndexBinaryIDMap2"; }
+};
+
+}  // namespace shortlist
