@@ -16,6 +16,8 @@ from shortlist import _core
 
 TARGET = Path(__file__).parents[1] / "python/shortlist/_core"
 FLOATS = "numpy.typing.NDArray[numpy.float32]"
+COUNTS = "numpy.typing.NDArray[numpy.int32]"
+BYTES = "numpy.typing.NDArray[numpy.uint8]"
 IDS = "numpy.typing.NDArray[numpy.int64]"
 
 # Each must apply, so that none outlives what it was for.
@@ -36,8 +38,10 @@ REPLACEMENTS = [
         "progress: collections.abc.Callable[[int, int], object] | None = None",
     ),
     (r"collections\.abc\.Callable\)", "collections.abc.Callable[[int], object])"),
+    (rf"\bD: typing\.Any = None(?=.*-> tuple\[{re.escape(COUNTS)})", f"D: {COUNTS} | None = None"),
+    (rf"\bx: typing\.Any = None(?=.*-> {re.escape(BYTES)})", f"x: {BYTES} | None = None"),
     (r"\b(D|R|x): typing\.Any = None", rf"\1: {FLOATS} | None = None"),
-    (r"\bI: typing\.Any = None", f"I: {IDS} | None = None"),
+    (r"\b(I|labels): typing\.Any = None", rf"\1: {IDS} | None = None"),
     (r"dtype: typing\.Any = 'float32'", "dtype: numpy.typing.DTypeLike = 'float32'"),
     (r"(def knn\(.*\)) -> tuple:", rf"\1 -> tuple[{FLOATS}, {IDS}]:"),
     (r"(def read_metadata\(.*\)) -> dict:", r"\1 -> dict[str, str]:"),

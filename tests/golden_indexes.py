@@ -51,11 +51,19 @@ def _nested() -> shortlist.Index:
     return index
 
 
-INDEXES: dict[str, Callable[[], shortlist.Index]] = {
+def _bits() -> shortlist.IndexBinary:
+    index = shortlist.IndexBinaryIDMap2(shortlist.IndexBinaryHNSW(64, 4))
+    index.add_with_ids(vectors(40).astype(np.uint8), np.arange(40) * 10)
+    index.remove_ids([30, 70])
+    return index
+
+
+INDEXES: dict[str, Callable[[], shortlist.Index | shortlist.IndexBinary]] = {
     "flat-uint8": _flat,
     "hnsw-sq8": _sq,
     "hnsw-holes": _graph_with_holes,
     "idmap2-refine-hnsw": _nested,
+    "binary-idmap2-hnsw": _bits,
 }
 
 if __name__ == "__main__":

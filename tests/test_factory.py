@@ -142,7 +142,7 @@ def test_wrong_descriptions_are_explained(description, words):
         "Pad128,Flat",
         "MinMax,SQ8",
         "ZnLattice4x10_4",
-        "BFlat",
+        "BIVF16",
         "IDMap,IVF10,Flat",
         "IVF10(HNSW32),Flat",
         "SPANN,SDC2",

@@ -33,12 +33,16 @@ class Op:
         return self.name == "l2_scaled"
 
     @property
+    def bits(self) -> bool:
+        return self.name == "hamming_bits"
+
+    @property
     def exact(self) -> bool:
-        return self.name.endswith(("_u8", "_i8"))
+        return self.bits or self.name.endswith(("_u8", "_i8"))
 
     @property
     def row(self) -> np.dtype:
-        if self.scaled:
+        if self.scaled or self.bits:
             return np.dtype(np.uint8)
         for suffix, dtype in (("u8", "u1"), ("i8", "i1"), ("f16", "f2"), ("f32", "f4")):
             if self.name.endswith(suffix):
@@ -51,6 +55,9 @@ class Op:
 
     def oracle(self, query: np.ndarray, rows: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
         """The true values, and the error that the header's contract allows for each."""
+        if self.bits:
+            value = np.unpackbits(query ^ rows, axis=1).sum(1).astype(np.float32)
+            return value, np.zeros(len(rows))
         wide = np.int64 if self.exact else np.float64
         q, x = query.astype(wide), rows.astype(wide)
         if self.scaled:
@@ -143,7 +150,7 @@ def test_repeated_rows_tie_exactly(isa: str, op: Op, rng: np.random.Generator) -
 
 
 def test_a_row_is_at_distance_zero_from_itself(isa: str, rng: np.random.Generator) -> None:
-    for name, dtype in (("l2_f32", "f4"), ("l2_u8", "u1"), ("l2_i8", "i1")):
+    for name, dtype in (("l2_f32", "f4"), ("l2_u8", "u1"), ("l2_i8", "i1"), ("hamming_bits", "u1")):
         base = values(rng, (5, 101), np.dtype(dtype))
         assert _kernels.rows(isa, name, base[3], base)[3] == 0
 

@@ -3,6 +3,7 @@
 
 #include <pybind11/stl.h>
 
+#include <bit>
 #include <shared_mutex>
 
 #include "bind/bind.h"
@@ -36,8 +37,8 @@ std::string describe(const IndexBinary& index) {
   const Index& own = index.of_bytes();
   std::ostringstream out;
   out.precision(1);
-  out << std::fixed << own.class_name() << "(d=" << index.bits() << ", ntotal=" << own.ntotal() << ", "
-      << own.summary() << ", " << static_cast<double>(own.memory()) / 1e6 << " MB)";
+  out << std::fixed << own.class_name() << "(d=" << index.bits() << ", ntotal=" << own.ntotal()
+      << ", " << own.summary() << ", " << static_cast<double>(own.memory()) / 1e6 << " MB)";
   return out.str();
 }
 
@@ -154,8 +155,10 @@ void bind_reads(BinaryClass& c) {
           "The ids of search, without the distances.")
       .def(
           "range_search",
-          [](const IndexBinary& self, const ArrayLike& x, float thresh, const Params& params)
-              -> Ranges { return found_within(self.of_bytes(), rows_for(self, x), thresh, params); },
+          [](const IndexBinary& self, const ArrayLike& x, float thresh,
+             const Params& params) -> Ranges {
+            return found_within(self.of_bytes(), rows_for(self, x), thresh, params);
+          },
           py::arg("x"), py::arg("thresh"), py::kw_only(), py::arg("params") = nullptr,
           "All vectors that differ in fewer than thresh bits.\n\n"
           "Returns lims (n + 1,) uint64, D float32 (as faiss does) and I: the results of query i "
@@ -285,6 +288,9 @@ void bind_binary(py::module_& m) {
                              "may name several vectors.");
   bind_map<IndexBinaryIDMap2>(m, "IndexBinaryIDMap2",
                               "IndexBinaryIDMap that can also reconstruct a vector from its id.");
+  m.def(
+      "popcount64", [](uint64_t x) { return std::popcount(x); }, py::arg("x"),
+      "How many bits of x (int, at most 64 bits) are set.");
 }
 
 }  // namespace shortlist

@@ -6,7 +6,7 @@ namespace shortlist {
 
 void BitCodec::encode(Matrix<const float> x, std::byte* codes) const {
   std::transform(x.data, x.data + x.rows * d, reinterpret_cast<uint8_t*>(codes),
-                 [](float v) { return static_cast<uint8_t>(std::clamp(v, 0.f, 255.f)); });
+                 [](float v) { return static_cast<uint8_t>(v > 0 ? std::min(v, 255.f) : 0.f); });
 }
 
 void BitCodec::decode(const std::byte* codes, size_t n, float* x) const {

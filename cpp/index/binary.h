@@ -31,6 +31,9 @@ class IndexBinaryFlat final : public IndexFlatCodes, public IndexBinary {
   explicit IndexBinaryFlat(size_t bits);  // throws DimensionError unless a multiple of 8
   std::string class_name() const override { return "IndexBinaryFlat"; }
 
+  bool use_heap = true;  // faiss's fields; our results are the same either way
+  int query_batch_size = 32;
+
  protected:
   void do_add_with_ids(const Rows& x, const id_t* ids, const AddOptions& options) override;
 };

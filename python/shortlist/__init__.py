@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Any
 
 from ._core import *  # noqa: F403
 from ._core import __version__ as __version__
+from .factory import index_binary_factory as index_binary_factory
 from .factory import index_factory as index_factory
 
 if TYPE_CHECKING:

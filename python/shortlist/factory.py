@@ -15,7 +15,7 @@ from typing import Any, NoReturn, Protocol
 
 from . import _core
 
-__all__ = ["index_factory", "parse"]
+__all__ = ["index_binary_factory", "index_factory", "parse"]
 
 _MAX_PARTS = 16
 _ITEM_SIZE = {"float32": 4, "float16": 2, "uint8": 1, "int8": 1}
@@ -33,6 +33,19 @@ def index_factory(d: int, description: str, metric: int = _core.METRIC_L2) -> An
     and a RuntimeError) for a description it cannot build, TypeError if it is not a string.
     """
     return parse(description).build(d, metric)
+
+
+def index_binary_factory(d: int, description: str) -> Any:
+    """Build an empty binary index from a faiss description.
+
+    d: bits of the vectors, a multiple of 8.
+    description: "BFlat" or "BHNSW<M>", with "IDMap," or "IDMap2," before it for ids of your own.
+
+    Returns the class that faiss returns for the same string. Raises FactoryError (a ValueError
+    and a RuntimeError) for a description it cannot build, DimensionError for another d.
+    """
+    parser = _Parser(_checked(description))
+    return parser.binary_index(d, parser.split())
 
 
 class Plan(Protocol):
@@ -163,6 +176,7 @@ _KNOWN_FORMS = (
     "both with ,QG for neighbour blocks; "
     "IDMap,... or IDMap2,... around them; ...,RFlat or ...,Refine(<codec>) behind them"
 )
+_KNOWN_BINARY_FORMS = "BFlat and BHNSW<M>; IDMap,... or IDMap2,... around them"
 
 # What faiss (or a later release of ours) understands and this release cannot build.
 _AQ = r"\d+x\d+\w*"
@@ -172,7 +186,7 @@ _NOT_YET = re.compile(
     | PQ\d+(x\d+)?(np|fsr?)?(_\d+)?(\+\d+)? | (\d+|2x\d+)\+PQ\d*
     | (RQ|RCQ|LSQ|LSCQ|PRQ|PLSQ){_AQ} | RaBitQ(fs)?\w* | SQ(4|6|bf16|tqmse\d) | ZnLattice[\dx_]+
     | LSH\d*r?t? | NSG\d*([,_].*)? | Flat(Dedup|Panorama\d*|L2Panorama\d*)
-    | B(Flat|HNSW\d*|IVF\d+.*|Hash\d+(x\d+)?) | SPANN\d* | SDC\d* | QA""",
+    | B(IVF\d+.*|Hash\d+(x\d+)?) | SPANN\d* | SDC\d* | QA""",
     re.VERBOSE | re.DOTALL,
 )
 
@@ -247,6 +261,18 @@ class _Parser:
             rest = [_Part(match["codec"], part.position + match.start("codec"))]
         return Hnsw(M, self.codec(rest[0]) if rest else Codec())
 
+    def binary_index(self, d: int, parts: list[_Part]) -> Any:
+        for name in ("IDMap2", "IDMap"):
+            rest = parts[1:] if parts[0].text == name else parts[:-1]
+            if rest and name in (parts[0].text, parts[-1].text):
+                wrapper = getattr(_core, f"IndexBinary{name}")
+                return wrapper(self.binary_index(d, rest))
+        if len(parts) == 1 and parts[0].text == "BFlat":
+            return _core.IndexBinaryFlat(d)
+        if len(parts) == 1 and (match := re.fullmatch(r"BHNSW(\d*)", parts[0].text, re.ASCII)):
+            return _core.IndexBinaryHNSW(d, self.number(parts[0], match[1] or "32", "M", 2, 4096))
+        self.fail(f"is of no binary index. Known forms: {_KNOWN_BINARY_FORMS}")
+
     def codec(self, part: _Part) -> Codec:
         if part.text not in _CODECS:
             self.unknown(part)
@@ -274,6 +300,10 @@ class _Parser:
                 if self.description
                 else "is empty",
                 known=True,
+            )
+        if re.fullmatch(r"B(Flat|HNSW\d*)", text, re.ASCII):
+            self.fail(
+                f"has {_shown(text)} at position {part.position}: index_binary_factory builds it"
             )
         if _NOT_YET.fullmatch(text):
             self.fail(
@@ -312,12 +342,16 @@ def parse(description: str) -> Plan:
 
     Raises FactoryError for a description it cannot build, TypeError if it is not a string.
     """
+    return _Parser(_checked(description)).parse()
+
+
+def _checked(description: str) -> str:
     if not isinstance(description, str):
         raise TypeError(
             f"an index description is a string such as 'HNSW32,Flat', "
             f"not {type(description).__name__}"
         )
-    return _Parser(description).parse()
+    return description
 
 
 def _shown(text: str) -> str:

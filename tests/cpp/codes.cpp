@@ -1,6 +1,7 @@
 // The parts of one-bit codes on every ISA, in buffers without a byte to spare, against the scalar
-// kernels and plain sums; int8 codes, whose distances are those of what they stand for.
+// kernels and plain sums; int8 codes, whose distances are those of what they stand for; bits.
 #include <algorithm>
+#include <bit>
 #include <cmath>
 
 #include "check.h"
@@ -114,6 +115,28 @@ void int8_codes(Random& random, size_t d, Metric metric) {
   }
 }
 
+// In buffers without a byte to spare.
+void hamming(Random& random, size_t bytes, size_t n) {
+  std::vector<std::byte> query(bytes), base(n * bytes);
+  for (auto* part : {&query, &base})
+    for (std::byte& b : *part) b = static_cast<std::byte>(random.below(256));
+  std::vector<float> distances(n);
+  const auto& kernels = kernels::active();
+  kernels.rows[kernels::hamming_bits](query.data(), base.data(), bytes, nullptr, n, bytes,
+                                      distances.data());
+  const auto limit = static_cast<uint32_t>(4 * bytes);
+  std::vector<uint64_t> near((n + 63) / 64);
+  kernels.near_bits(query.data(), base.data(), n, bytes, limit, near.data());
+  for (size_t i = 0; i < n; ++i) {
+    uint32_t want = 0;
+    for (size_t t = 0; t < bytes; ++t)
+      want += static_cast<uint32_t>(
+          std::popcount(std::to_integer<unsigned>(query[t] ^ base[i * bytes + t])));
+    CHECK_EQ(distances[i], static_cast<float>(want));
+    CHECK_EQ(near[i / 64] >> i % 64 & 1, uint64_t{want < limit});
+  }
+}
+
 }  // namespace
 
 void codes(uint64_t seed) {
@@ -133,6 +156,9 @@ void codes(uint64_t seed) {
     kernels::set_level(isa);
     for (size_t d : {1, 2, 31, 128, 300})
       for (const Metric metric : {Metric::l2, Metric::inner_product}) int8_codes(random, d, metric);
+    for (size_t bytes = 1; bytes <= 130; ++bytes)
+      for (size_t n : {size_t{1}, random.between(2, 63), random.between(64, 200)})
+        hamming(random, bytes, n);
   }
   kernels::set_level(before);
 }

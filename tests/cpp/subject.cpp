@@ -1,6 +1,7 @@
 #include "subject.h"
 
 #include <algorithm>
+#include <bit>
 #include <cfloat>
 #include <cmath>
 #include <set>
@@ -12,6 +13,11 @@ namespace shortlist::test {
 const std::vector<Kind>& kinds() {
   const auto hnsw = [](size_t d, Metric m, DType t) {
     auto index = std::make_shared<IndexHNSWFlat>(d, 8, m, t);
+    index->hnsw->efSearch = 48;
+    return index;
+  };
+  const auto binary_hnsw = [](size_t d, Metric) {
+    auto index = std::make_shared<IndexBinaryHNSW>(8 * d, 8);
     index->hnsw->efSearch = 48;
     return index;
   };
@@ -83,6 +89,15 @@ const std::vector<Kind>& kinds() {
          return std::make_shared<IndexRefine>(hnsw(d, m, DType::u8),
                                               std::make_shared<IndexFlat>(d, m));
        }},
+      {"BinaryFlat",
+       {.exact = true, .renumbers = true, .bits = true},
+       [](size_t d, Metric) { return std::make_shared<IndexBinaryFlat>(8 * d); }},
+      {"BinaryHNSW", {.bits = true}, binary_hnsw},
+      {"BinaryIDMap2 BinaryHNSW",
+       {.named = true, .merges = false, .bits = true},
+       [binary_hnsw](size_t d, Metric m) {
+         return std::make_shared<IndexBinaryIDMap2>(binary_hnsw(d, m));
+       }},
   };
   return all;
 }
@@ -133,12 +148,18 @@ std::vector<Subject::Row> Subject::stored(const std::vector<float>& x) const {
 
 double Subject::distance(const float* q, const Row& row) const {
   double sum = 0;
+  if (kind_.traits.bits) {
+    for (size_t i = 0; i < d_; ++i)
+      sum += std::popcount(static_cast<unsigned>(q[i]) ^ static_cast<unsigned>(row[i]));
+    return sum;
+  }
   for (size_t i = 0; i < d_; ++i)
     sum += metric_ == Metric::l2 ? std::pow(double{q[i]} - row[i], 2) : double{q[i]} * row[i];
   return sum;
 }
 
 double Subject::tolerance(const float* q, const Row& row) const {
+  if (kind_.traits.bits) return 0;
   double norms = 0;
   for (size_t i = 0; i < d_; ++i) norms += double{q[i]} * q[i] + double{row[i]} * row[i];
   return 1e-5 * norms + 1e-6;

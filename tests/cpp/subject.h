@@ -8,6 +8,7 @@
 #include <vector>
 
 #include "check.h"
+#include "index/binary.h"
 #include "index/hnsw.h"
 #include "index/wrap.h"
 
@@ -20,6 +21,7 @@ struct Traits {
   bool removes = true;
   bool merges = true;
   bool encodes = true;  // IDs outside: sa_encode
+  bool bits = false;    // a value is 8 bits; L2 only
 };
 
 struct Kind {

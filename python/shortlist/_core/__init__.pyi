@@ -641,6 +641,225 @@ class IndexRefineFlat(IndexRefine):
     """
     def __init__(self, base_index: Index) -> None: ...
 
+class IndexBinary:
+    """
+    A collection of binary vectors, d bits each, that finds those which differ least from a query.
+
+    The base of the binary indexes. Vectors are rows of d / 8 bytes (uint8), as np.packbits makes them; distances are Hamming distances.
+    """
+    def __len__(self) -> int: ...
+    def __reduce__(self) -> tuple[typing.Any, tuple[bytes]]: ...
+    def __repr__(self) -> str: ...
+    def add(
+        self,
+        x: numpy.typing.ArrayLike,
+        *,
+        progress: collections.abc.Callable[[int, int], object] | None = None,
+    ) -> None:
+        """
+        Stores the rows of x (n, d / 8) uint8 under the next ids.
+
+        Searches in other threads, progress and Ctrl-C are as in Index.add. Raises TypeError for another dtype, DimensionError for another d.
+        """
+    def add_with_ids(
+        self,
+        x: numpy.typing.ArrayLike,
+        ids: numpy.typing.ArrayLike,
+        *,
+        progress: collections.abc.Callable[[int, int], object] | None = None,
+    ) -> None:
+        """
+        Stores the rows of x (n, d / 8) uint8 under ids (n,), any integers.
+
+        IndexBinaryIDMap, IndexBinaryIDMap2 and IndexBinaryHNSW offer it; IndexBinaryFlat raises UnsupportedError. Otherwise as add.
+        """
+    def assign(
+        self,
+        x: numpy.typing.ArrayLike,
+        k: typing.SupportsIndex,
+        labels: numpy.typing.NDArray[numpy.int64] | None = None,
+    ) -> numpy.typing.NDArray[numpy.int64]:
+        """
+        The ids of search, without the distances.
+        """
+    def check_compatible_for_merge(self, otherIndex: IndexBinary) -> None:
+        """
+        Raises ArgumentError unless merge_from could take the other one.
+        """
+    def merge_from(self, otherIndex: IndexBinary, add_id: typing.SupportsIndex = 0) -> None:
+        """
+        Moves the vectors of another index of the same class behind ours and leaves it empty. Where ids are kept they grow by add_id.
+        """
+    def range_search(
+        self, x: numpy.typing.ArrayLike, thresh: float, *, params: SearchParameters | None = None
+    ) -> tuple[
+        numpy.typing.NDArray[numpy.uint64],
+        numpy.typing.NDArray[numpy.float32],
+        numpy.typing.NDArray[numpy.int64],
+    ]:
+        """
+        All vectors that differ in fewer than thresh bits.
+
+        Returns lims (n + 1,) uint64, D float32 (as faiss does) and I: the results of query i are D[lims[i]:lims[i + 1]]. IndexBinaryHNSW finds most of them, not surely all.
+        """
+    def reconstruct(
+        self, key: typing.SupportsIndex, x: numpy.typing.NDArray[numpy.uint8] | None = None
+    ) -> numpy.typing.NDArray[numpy.uint8]:
+        """
+        The stored vector (d / 8,) uint8 of id `key`. Raises IdError if it is not there.
+        """
+    def reconstruct_batch(
+        self, key: numpy.typing.ArrayLike, x: numpy.typing.NDArray[numpy.uint8] | None = None
+    ) -> numpy.typing.NDArray[numpy.uint8]:
+        """
+        The vectors (n, d / 8) of an array of n ids.
+        """
+    def reconstruct_n(
+        self,
+        n0: typing.SupportsIndex = 0,
+        ni: typing.SupportsIndex = -1,
+        x: numpy.typing.NDArray[numpy.uint8] | None = None,
+    ) -> numpy.typing.NDArray[numpy.uint8]:
+        """
+        The vectors (ni, d / 8) of ids n0 to n0 + ni - 1; ni = -1 means up to ntotal.
+        """
+    def remove_ids(self, x: typing.Any) -> int:
+        """
+        Removes the ids in x, an IDSelector or an integer array; returns how many were there.
+
+        In IndexBinaryFlat the rows behind move up and take smaller ids, as in faiss; the others keep all other ids.
+        """
+    def reset(self) -> None:
+        """
+        Removes every vector.
+        """
+    def save(
+        self, path: typing.Any, metadata: collections.abc.Mapping[str, str] | None = None
+    ) -> None:
+        """
+        Saves the index with checksums, for shortlist.open; write_index makes files for faiss.
+
+        path is a path (the file is replaced whole or not at all) or an object with write; metadata {str: str}
+        is kept beside the index. Raises OSError for file trouble.
+        """
+    def search(
+        self,
+        x: numpy.typing.ArrayLike,
+        k: typing.SupportsIndex,
+        *,
+        params: SearchParameters | None = None,
+        D: numpy.typing.NDArray[numpy.int32] | None = None,
+        I: numpy.typing.NDArray[numpy.int64] | None = None,
+    ) -> tuple[numpy.typing.NDArray[numpy.int32], numpy.typing.NDArray[numpy.int64]]:
+        """
+        The k nearest vectors of each row of x (n, d / 8) uint8: Hamming distances (n, k) int32 and ids (n, k) int64, nearest first.
+
+        Of equally near vectors the one with the smaller id comes first. Missing results are id -1 with distance 2147483647. D and I may be given to be filled. params may name the ids to search among (sel). Other threads may search at the same time.
+
+        Raises TypeError for another dtype, DimensionError for another d, ArgumentError for k < 1.
+        """
+    def search_exact(
+        self, x: numpy.typing.ArrayLike, k: typing.SupportsIndex
+    ) -> tuple[numpy.typing.NDArray[numpy.int32], numpy.typing.NDArray[numpy.int64]]:
+        """
+        As search, but over every vector whatever the structure.
+        """
+    def train(self, x: numpy.typing.ArrayLike) -> None:
+        """
+        Checks x; there is nothing to learn.
+        """
+    @property
+    def code_size(self) -> int:
+        """
+        Bytes of a vector.
+        """
+    @property
+    def d(self) -> int:
+        """
+        Bits of a vector.
+        """
+    @property
+    def is_trained(self) -> bool:
+        """
+        True: there is nothing to train.
+        """
+    @property
+    def metric_type(self) -> int:
+        """
+        METRIC_L2, as in faiss; the distance is Hamming's.
+        """
+    @property
+    def ntotal(self) -> int:
+        """
+        How many vectors a search can return.
+        """
+    @property
+    def verbose(self) -> bool:
+        """
+        Kept for faiss programs; nothing is printed.
+        """
+    @verbose.setter
+    def verbose(self, arg1: bool) -> None: ...
+
+class IndexBinaryFlat(IndexBinary):
+    """
+    Exact search by Hamming distance: every vector is compared.
+    """
+    def __init__(self, d: typing.SupportsIndex) -> None: ...
+
+class IndexBinaryHNSW(IndexBinary):
+    """
+    Approximate search by Hamming distance, by walking a graph of near neighbours.
+
+    As IndexHNSWFlat: index.hnsw.efSearch trades speed for recall, and vectors can be removed and added at any time.
+    """
+    @typing.overload
+    def __init__(self, d: typing.SupportsIndex, M: typing.SupportsIndex = 32) -> None: ...
+    @typing.overload
+    def __init__(self, storage: IndexBinaryFlat, M: typing.SupportsIndex = 32) -> None: ...
+    @property
+    def hnsw(self) -> HNSW:
+        """
+        The graph and its parameters; a live alias that may outlive the index.
+        """
+    @property
+    def storage(self) -> IndexBinaryFlat:
+        """
+        The index that holds the vectors; a live alias that may outlive this one.
+        """
+
+class IndexBinaryIDMap(IndexBinary):
+    """
+    Gives a binary index ids of your own: add_with_ids(x, ids). An id may name several vectors.
+    """
+    def __init__(self, index: IndexBinary) -> None: ...
+    @property
+    def id_map(self) -> numpy.typing.NDArray[numpy.int64]:
+        """
+        A copy of the ids by inner row; -1 where a wrapped graph dropped the row.
+        """
+    @property
+    def index(self) -> IndexBinary:
+        """
+        The wrapped index.
+        """
+
+class IndexBinaryIDMap2(IndexBinary):
+    """
+    IndexBinaryIDMap that can also reconstruct a vector from its id.
+    """
+    def __init__(self, index: IndexBinary) -> None: ...
+    @property
+    def id_map(self) -> numpy.typing.NDArray[numpy.int64]:
+        """
+        A copy of the ids by inner row; -1 where a wrapped graph dropped the row.
+        """
+    @property
+    def index(self) -> IndexBinary:
+        """
+        The wrapped index.
+        """
+
 class IOWriter:
     """
     Where write_index can write to besides files.
@@ -728,12 +947,22 @@ def _fail_io(
     """
 
 def _from_bytes(data: typing.Any) -> Index: ...
+def clone_binary_index(index: IndexBinary) -> IndexBinary:
+    """
+    clone_index of a binary index.
+    """
+
 def clone_index(index: Index) -> Index:
     """
     A copy of an index that shares nothing with it; same class, same answers.
     """
 
 def deserialize_index(data: typing.Any, io_flags: typing.SupportsIndex = 0) -> Index:
+    """
+    The index in the bytes of serialize_index: bytes or uint8 (n,). Raises as read_index does.
+    """
+
+def deserialize_index_binary(data: typing.Any, io_flags: typing.SupportsIndex = 0) -> IndexBinary:
     """
     The index in the bytes of serialize_index: bytes or uint8 (n,). Raises as read_index does.
     """
@@ -771,7 +1000,21 @@ def open(path: typing.Any) -> Index:
     for damaged or foreign data; every byte is checked.
     """
 
+def popcount64(x: typing.SupportsIndex) -> int:
+    """
+    How many bits of x (int, at most 64 bits) are set.
+    """
+
 def read_index(f: typing.Any, io_flags: typing.SupportsIndex = 0) -> Index:
+    """
+    Reads an index that faiss or write_index wrote, as the class it was.
+
+    f is a path, an IOReader or an object with read. Flags are accepted; files are read into memory.
+    Raises OSError for file trouble, CorruptIndexError for damaged or foreign data,
+    UnsupportedError for faiss classes that are not built in.
+    """
+
+def read_index_binary(f: typing.Any, io_flags: typing.SupportsIndex = 0) -> IndexBinary:
     """
     Reads an index that faiss or write_index wrote, as the class it was.
 
@@ -792,6 +1035,13 @@ def serialize_index(
     The bytes of write_index: uint8 (n,).
     """
 
+def serialize_index_binary(
+    index: IndexBinary, io_flags: typing.SupportsIndex = 0
+) -> numpy.typing.NDArray[numpy.uint8]:
+    """
+    The bytes of write_index: uint8 (n,).
+    """
+
 def simd_level() -> str:
     """
     The instruction set in use: 'reference', 'avx2', 'avx512' or 'neon'. The environment variable SHORTLIST_ISA, read at import, overrides the choice.
@@ -803,6 +1053,16 @@ def simd_levels() -> list[str]:
     """
 
 def write_index(index: Index, f: typing.Any, io_flags: typing.SupportsIndex = 0) -> None:
+    """
+    Writes an index as faiss does, for faiss and other tools; Index.save keeps more.
+
+    f is a path (the file is replaced whole or not at all), an IOWriter or an object with write.
+    Raises OSError for file trouble, UnsupportedError for what faiss's format cannot hold.
+    """
+
+def write_index_binary(
+    index: IndexBinary, f: typing.Any, io_flags: typing.SupportsIndex = 0
+) -> None:
     """
     Writes an index as faiss does, for faiss and other tools; Index.save keeps more.
 

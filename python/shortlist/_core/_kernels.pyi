@@ -69,6 +69,13 @@ def lut_tables(
 def narrow_f16(
     isa: str, x: typing.Annotated[numpy.typing.ArrayLike, numpy.float32]
 ) -> numpy.typing.NDArray[numpy.uint16]: ...
+def near_bits(
+    isa: str,
+    query: numpy.typing.ArrayLike,
+    base: numpy.typing.ArrayLike,
+    limit: typing.SupportsIndex,
+    repeat: typing.SupportsIndex = 1,
+) -> numpy.typing.NDArray[numpy.uint64]: ...
 def quantize(
     isa: str,
     x: typing.Annotated[numpy.typing.ArrayLike, numpy.float32],
@@ -108,4 +115,5 @@ rows_ops: tuple[str, ...] = (
     "ip_i8",
     "ip_f32u8",
     "ip_f32i8",
+    "hamming_bits",
 )
