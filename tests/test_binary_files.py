@@ -20,7 +20,7 @@ Q = X[:9] ^ 5
 
 
 def filled(index: sl.IndexBinary, n: int = 60) -> sl.IndexBinary:
-    if isinstance(index, sl.IndexBinaryIDMap | sl.IndexBinaryIDMap2):
+    if isinstance(index, sl.IndexBinaryIDMap):
         index.add_with_ids(X[:n], np.arange(n) * 7 + 3)
     else:
         index.add(X[:n])

@@ -222,20 +222,24 @@ std::shared_ptr<Index> inner(const std::shared_ptr<IndexBinary>& index) {
   return std::dynamic_pointer_cast<Index>(index);
 }
 
-template <class Map>
-void bind_map(py::module_& m, const char* name, const char* doc) {
-  py::class_<Map, IndexBinary, py::smart_holder>(m, name, doc, py::multiple_inheritance())
+void bind_maps(py::module_& m) {
+  py::class_<IndexBinaryIDMap, IndexBinary, py::smart_holder>(
+      m, "IndexBinaryIDMap",
+      "Gives a binary index ids of your own: add_with_ids(x, ids). An id may name several vectors.",
+      py::multiple_inheritance())
       .def(py::init([](const std::shared_ptr<IndexBinary>& index) {
-             return std::make_shared<Map>(inner(index));
+             return std::make_shared<IndexBinaryIDMap>(inner(index));
            }),
            py::arg("index").none(false))
       .def_property_readonly(
           "index",
-          [](const Map& self) { return std::dynamic_pointer_cast<IndexBinary>(self.index); },
+          [](const IndexBinaryIDMap& self) {
+            return std::dynamic_pointer_cast<IndexBinary>(self.index);
+          },
           "The wrapped index.")
       .def_property_readonly(
           "id_map",
-          [](const Map& self) {
+          [](const IndexBinaryIDMap& self) {
             std::vector<id_t> copy;
             {
               const Unlocked unlocked;
@@ -245,6 +249,13 @@ void bind_map(py::module_& m, const char* name, const char* doc) {
             return py::array_t<id_t>(signed_size(copy.size()), copy.data());
           },
           "A copy of the ids by inner row; -1 where a wrapped graph dropped the row.");
+  py::class_<IndexBinaryIDMap2, IndexBinaryIDMap, py::smart_holder>(
+      m, "IndexBinaryIDMap2", "IndexBinaryIDMap that can also reconstruct a vector from its id.",
+      py::multiple_inheritance())
+      .def(py::init([](const std::shared_ptr<IndexBinary>& index) {
+             return std::make_shared<IndexBinaryIDMap2>(inner(index));
+           }),
+           py::arg("index").none(false));
 }
 
 }  // namespace
@@ -283,11 +294,7 @@ void bind_binary(py::module_& m) {
             return std::dynamic_pointer_cast<IndexBinaryFlat>(self.storage);
           },
           "The index that holds the vectors; a live alias that may outlive this one.");
-  bind_map<IndexBinaryIDMap>(m, "IndexBinaryIDMap",
-                             "Gives a binary index ids of your own: add_with_ids(x, ids). An id "
-                             "may name several vectors.");
-  bind_map<IndexBinaryIDMap2>(m, "IndexBinaryIDMap2",
-                              "IndexBinaryIDMap that can also reconstruct a vector from its id.");
+  bind_maps(m);
   m.def(
       "popcount64", [](uint64_t x) { return std::popcount(x); }, py::arg("x"),
       "How many bits of x (int, at most 64 bits) are set.");

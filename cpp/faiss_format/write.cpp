@@ -246,8 +246,9 @@ class Writer {
         ids.resize(index.ntotal());  // the last ones are gone
     }
     if (ids.size() != index.ntotal()) refuse(index);
-    const bool finds = dynamic_cast<const IndexIDMap2*>(&index) != nullptr;
-    header(is_binary(index) ? (finds ? "IBM2" : "IBMp") : (finds ? "IxM2" : "IxMp"), index);
+    header(is_binary(index) ? (index.finds_by_id() ? "IBM2" : "IBMp")
+                            : (index.finds_by_id() ? "IxM2" : "IxMp"),
+           index);
     write_rows(*index.index);
     array(ids.data(), ids.size());
   }

@@ -46,16 +46,17 @@ class IndexBinaryHNSW final : public IndexHNSW, public IndexBinary {
   std::string class_name() const override { return "IndexBinaryHNSW"; }
 };
 
-class IndexBinaryIDMap final : public IndexIDMap, public IndexBinary {
+class IndexBinaryIDMap : public IndexIDMap, public IndexBinary {
  public:
   using IndexIDMap::IndexIDMap;
   std::string class_name() const override { return "IndexBinaryIDMap"; }
 };
 
-class IndexBinaryIDMap2 final : public IndexIDMap2, public IndexBinary {
+class IndexBinaryIDMap2 final : public IndexBinaryIDMap {
  public:
-  using IndexIDMap2::IndexIDMap2;
+  using IndexBinaryIDMap::IndexBinaryIDMap;
   std::string class_name() const override { return "IndexBinaryIDMap2"; }
+  bool finds_by_id() const override { return true; }
 };
 
 }  // namespace shortlist

@@ -133,11 +133,6 @@ void IndexIDMap::do_reset() {
   renamed();
 }
 
-void IndexIDMap::do_reconstruct(id_t, float*) const {
-  unsupported("reconstruct",
-              text("use ", class_name(), "2, which can find a vector by its id").c_str());
-}
-
 void IndexIDMap::check_compatible_for_merge(const Index& other) const {
   Index::check_compatible_for_merge(other);
   index->check_compatible_for_merge(*dynamic_cast<const IndexIDMap&>(other).index);
@@ -162,7 +157,7 @@ void IndexIDMap::do_sa_decode(const std::byte* codes, size_t n, float* x) const 
 }
 
 // An id given twice names the later vector, as in faiss.
-std::shared_ptr<const IndexIDMap2::Positions> IndexIDMap2::positions() const {
+std::shared_ptr<const IndexIDMap::Positions> IndexIDMap::positions() const {
   const std::lock_guard hold(positions_lock_);
   if (!positions_) {
     auto fresh = std::make_shared<Positions>();
@@ -174,13 +169,16 @@ std::shared_ptr<const IndexIDMap2::Positions> IndexIDMap2::positions() const {
   return positions_;
 }
 
-void IndexIDMap2::renamed() {
-  IndexIDMap::renamed();
+void IndexIDMap::renamed() {
+  version_ = next_version();
   const std::lock_guard hold(positions_lock_);
   positions_ = nullptr;
 }
 
-void IndexIDMap2::do_reconstruct(id_t id, float* out) const {
+void IndexIDMap::do_reconstruct(id_t id, float* out) const {
+  if (!finds_by_id())
+    unsupported("reconstruct",
+                text("use ", class_name(), "2, which can find a vector by its id").c_str());
   check_rows();
   const auto known = positions();
   const auto it = known->find(id);

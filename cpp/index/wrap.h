@@ -15,6 +15,9 @@ class IndexIDMap : public Index {
              std::vector<id_t> id_map);  // for readers of saved indexes
   std::string class_name() const override { return "IndexIDMap"; }
 
+  // Whether a vector is found by its id.
+  virtual bool finds_by_id() const { return false; }
+
   const std::shared_ptr<Index> index;
   // id_map[i] is the user's id of the inner id i; kNoId where the inner index dropped it.
   const std::vector<id_t>& id_map() const { return id_map_; }
@@ -45,7 +48,7 @@ class IndexIDMap : public Index {
   void do_merge(Index& other, id_t add_id) override;
   void do_sa_encode(const Rows& x, std::byte* codes) const override;
   void do_sa_decode(const std::byte* codes, size_t n, float* x) const override;
-  virtual void renamed() { version_ = next_version(); }  // id_map_ changed
+  void renamed();  // id_map_ changed
   void name_results(id_t* labels, size_t n) const;
   void check_rows() const;
   std::shared_ptr<const SelectedSlots> rows_of(const Selector& sel) const;
@@ -53,17 +56,6 @@ class IndexIDMap : public Index {
 
   std::vector<id_t> id_map_;
   uint64_t version_ = next_version();
-};
-
-// IndexIDMap that also finds a vector by its id.
-class IndexIDMap2 : public IndexIDMap {
- public:
-  using IndexIDMap::IndexIDMap;
-  std::string class_name() const override { return "IndexIDMap2"; }
-
- protected:
-  void do_reconstruct(id_t id, float* out) const override;
-  void renamed() override;
 
  private:
   using Positions = std::unordered_map<id_t, id_t>;
@@ -71,6 +63,14 @@ class IndexIDMap2 : public IndexIDMap {
 
   mutable RwLock positions_lock_;  // a std::mutex could stay locked in a forked child
   mutable std::shared_ptr<const Positions> positions_;  // built when first asked for
+};
+
+// IndexIDMap that also finds a vector by its id.
+class IndexIDMap2 final : public IndexIDMap {
+ public:
+  using IndexIDMap::IndexIDMap;
+  std::string class_name() const override { return "IndexIDMap2"; }
+  bool finds_by_id() const override { return true; }
 };
 
 // Takes k * k_factor candidates from `base_index` and orders them by `refine_index`'s distances.
