@@ -22,7 +22,7 @@ GATHERED = 64_000
 
 
 def row_type(op: str) -> np.dtype:
-    if op == "l2_scaled":
+    if op in ("l2_scaled", "hamming_bits"):
         return np.dtype(np.uint8)
     types = {"32": np.float32, "16": np.float16, "u8": np.uint8, "i8": np.int8}
     return np.dtype(types[op[-2:]])
@@ -31,7 +31,7 @@ def row_type(op: str) -> np.dtype:
 def query_for(op: str) -> np.ndarray:
     if op == "l2_scaled":
         return np.ones(2 * D, np.float32)
-    return np.ones(D, row_type(op) if op.endswith(("_u8", "_i8")) else np.float32)
+    return np.ones(D, row_type(op) if op.endswith(("_u8", "_i8", "_bits")) else np.float32)
 
 
 @pytest.fixture(scope="module")
@@ -97,6 +97,16 @@ def test_lut32(measure, groups: int, isa: str) -> None:
     measure(
         lambda: _kernels.lut32(isa, codes, table, repeat),
         repeat, "32 vectors", 16 * groups, "GB/s",
+    )  # fmt: skip
+
+
+@pytest.mark.parametrize("isa", LEVELS)
+@pytest.mark.parametrize("bits", [256, 384, 1024])
+def test_near_bits(measure, bits: int, isa: str) -> None:
+    base, repeat = np.ones((128, bits // 8), np.uint8), 100
+    measure(
+        lambda: _kernels.near_bits(isa, base[0], base, 0, repeat),
+        128 * repeat, "row", bits // 8, "GB/s",
     )  # fmt: skip
 
 

@@ -267,7 +267,11 @@ void bind_binary(py::module_& m) {
       py::multiple_inheritance())
       .def(py::init(
                [](py::ssize_t d) { return std::make_shared<IndexBinaryFlat>(size_arg(d, "d")); }),
-           py::arg("d"));
+           py::arg("d"))
+      .def_readwrite("use_heap", &IndexBinaryFlat::use_heap,
+                     "Kept for faiss programs; results are the same either way.")
+      .def_readwrite("query_batch_size", &IndexBinaryFlat::query_batch_size,
+                     "Kept for faiss programs; queries go in groups of our own size.");
   py::class_<IndexBinaryHNSW, IndexBinary, py::smart_holder>(
       m, "IndexBinaryHNSW",
       "Approximate search by Hamming distance, by walking a graph of near neighbours.\n\n"

@@ -806,6 +806,20 @@ class IndexBinaryFlat(IndexBinary):
     Exact search by Hamming distance: every vector is compared.
     """
     def __init__(self, d: typing.SupportsIndex) -> None: ...
+    @property
+    def query_batch_size(self) -> int:
+        """
+        Kept for faiss programs; queries go in groups of our own size.
+        """
+    @query_batch_size.setter
+    def query_batch_size(self, arg0: typing.SupportsIndex) -> None: ...
+    @property
+    def use_heap(self) -> bool:
+        """
+        Kept for faiss programs; results are the same either way.
+        """
+    @use_heap.setter
+    def use_heap(self, arg0: bool) -> None: ...
 
 class IndexBinaryHNSW(IndexBinary):
     """
@@ -844,21 +858,11 @@ class IndexBinaryIDMap(IndexBinary):
         The wrapped index.
         """
 
-class IndexBinaryIDMap2(IndexBinary):
+class IndexBinaryIDMap2(IndexBinaryIDMap):
     """
     IndexBinaryIDMap that can also reconstruct a vector from its id.
     """
     def __init__(self, index: IndexBinary) -> None: ...
-    @property
-    def id_map(self) -> numpy.typing.NDArray[numpy.int64]:
-        """
-        A copy of the ids by inner row; -1 where a wrapped graph dropped the row.
-        """
-    @property
-    def index(self) -> IndexBinary:
-        """
-        The wrapped index.
-        """
 
 class IOWriter:
     """
