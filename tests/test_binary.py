@@ -178,6 +178,8 @@ def test_graph_keeps_ids_through_removal(rng):
         index.reconstruct(3)
     with pytest.raises(shortlist.IdError, match="already in this"):
         index.add_with_ids(x[:1], [1000])
+    index.update_vectors([1, 2000], x[[5, 9]])
+    np.testing.assert_array_equal(index.reconstruct_batch([1, 2000]), x[[5, 9]])
     index.reset()
     assert (index.ntotal, index.search(x[:1], 1)[0].item()) == (0, MISSING)
 

@@ -297,7 +297,18 @@ void bind_binary(py::module_& m) {
           [](const IndexBinaryHNSW& self) {
             return std::dynamic_pointer_cast<IndexBinaryFlat>(self.storage);
           },
-          "The index that holds the vectors; a live alias that may outlive this one.");
+          "The index that holds the vectors; a live alias that may outlive this one.")
+      .def(
+          "update_vectors",
+          [](IndexBinaryHNSW& self, const ArrayLike& keys, const ArrayLike& x) {
+            const Vectors2D v = rows_for(self, x);
+            const auto known = ids(keys, signed_size(v.rows.n), "keys");
+            const Unlocked unlocked;
+            self.update_vectors(v.rows, known.data());
+          },
+          py::arg("keys"), py::arg("x"),
+          "Replaces the vectors of ids `keys` (n,) by x (n, d / 8) uint8. Raises IdError if one is "
+          "not there or given twice.");
   bind_maps(m);
   m.def(
       "popcount64", [](uint64_t x) { return std::popcount(x); }, py::arg("x"),

@@ -831,6 +831,10 @@ class IndexBinaryHNSW(IndexBinary):
     def __init__(self, d: typing.SupportsIndex, M: typing.SupportsIndex = 32) -> None: ...
     @typing.overload
     def __init__(self, storage: IndexBinaryFlat, M: typing.SupportsIndex = 32) -> None: ...
+    def update_vectors(self, keys: numpy.typing.ArrayLike, x: numpy.typing.ArrayLike) -> None:
+        """
+        Replaces the vectors of ids `keys` (n,) by x (n, d / 8) uint8. Raises IdError if one is not there or given twice.
+        """
     @property
     def hnsw(self) -> HNSW:
         """
