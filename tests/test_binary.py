@@ -95,8 +95,8 @@ def test_large_searches_on_every_level_and_thread_count(isa, rng, threads, size,
         for count in (1, 3):
             threads(count)
             assert_found(index.search(q, k), wanted)
-            for i in range(2):
-                assert_found(index.search(q[i : i + 1], k), [w[i : i + 1] for w in wanted])
+            for few in (1, 3):
+                assert_found(index.search(q[:few], k), [w[:few] for w in wanted])
     finally:
         _kernels.set_level(before)
 
@@ -262,6 +262,16 @@ def test_outputs_may_be_given_and_arrays_may_be_strided(rng):
     np.testing.assert_array_equal(I[:, 0], np.arange(40))
     with pytest.raises(TypeError, match="D must be a numpy array of dtype int32"):
         index.search(x[:, :4], 2, D=np.empty((40, 2), np.float32))
+
+
+def test_tensors_give_tensors(rng):
+    torch = pytest.importorskip("torch")
+    x = bits(rng, 20, 4)
+    index = shortlist.IndexBinaryFlat(32)
+    index.add(torch.from_numpy(x))
+    D, I = index.search(torch.from_numpy(x), 2)
+    assert (D.dtype, I.dtype) == (torch.int32, torch.int64)
+    assert_found((D.numpy(), I.numpy()), nearest(x, x, 2))
 
 
 @pytest.mark.parametrize("d", [0, -8, 7, 33, 2**20 + 8, 2**60])

@@ -190,7 +190,7 @@ void search_groups(const Vectors& base, Matrix<const float> queries, size_t k,
                    const SelectedSlots* allowed, std::vector<hit_t>* hits) {
   const size_t n = base.store.size();
   const size_t groups = (queries.rows + kQueryGroup - 1) / kQueryGroup;
-  const size_t splits = queries.rows < kWorthGrouping || groups >= num_threads()
+  const size_t splits = queries.rows == 1 || groups >= num_threads()
                             ? 1
                             : std::clamp<size_t>(n / kMinSplit, 1, num_threads());
   std::vector<std::vector<TopK>> parts(groups * splits);
