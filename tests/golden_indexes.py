@@ -51,11 +51,20 @@ def _nested() -> shortlist.Index:
     return index
 
 
+def _sdc() -> shortlist.Index:
+    index = shortlist.IndexSDC(8, 3)
+    index.train(vectors(40))
+    index.add(vectors(40))
+    index.symmetric = True
+    return index
+
+
 INDEXES: dict[str, Callable[[], shortlist.Index]] = {
     "flat-uint8": _flat,
     "hnsw-sq8": _sq,
     "hnsw-holes": _graph_with_holes,
     "idmap2-refine-hnsw": _nested,
+    "sdc3": _sdc,
 }
 
 if __name__ == "__main__":

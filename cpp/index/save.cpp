@@ -7,6 +7,7 @@
 
 #include "base/error.h"
 #include "index/hnsw.h"
+#include "index/sdc.h"
 #include "index/wrap.h"
 
 namespace shortlist {
@@ -16,7 +17,8 @@ using io::ContainerReader;
 using io::ContainerWriter;
 using io::Fields;
 
-constexpr int kMaxDepth = 8;  // wrappers around wrappers; far more than make sense
+constexpr int kMaxDepth = 8;     // wrappers around wrappers; far more than make sense
+constexpr size_t kSlice = 1024;  // codes at a time
 constexpr size_t kPiece = io::kBufferBytes / sizeof(slot_t);
 
 void hold(const Index& index, ReadLocks& held) {
@@ -46,6 +48,8 @@ class Saver {
                   {"verbose", text(index.verbose)}};
     if (const auto* codes = dynamic_cast<const IndexFlatCodes*>(&index))
       save_codes(*codes, at, fields);
+    else if (const auto* sdc = dynamic_cast<const IndexSDC*>(&index))
+      save_sdc(*sdc, at, fields);
     else if (const auto* graph = dynamic_cast<const IndexHNSW*>(&index))
       save_graph(*graph, at, fields);
     else if (const auto* map = dynamic_cast<const IndexIDMap*>(&index))
@@ -74,6 +78,25 @@ class Saver {
     io::write_fields(out_, at, fields);
     if (sq) array(at + "/trained", sq->trained.data(), sq->trained.size());
     array(at + "/codes", index.codes().data(), index.codes().size() * index.codes().code_size());
+  }
+
+  void save_sdc(const IndexSDC& index, const std::string& at, Fields& fields) {
+    const OddIntCodec& codec = index.codec();
+    fields["bits"] = text(codec.bits);
+    fields["code_dim"] = text(codec.m());
+    fields["encoder"] = codec.encoder->name();
+    fields["symmetric"] = text(index.symmetric);
+    fields["slack"] = bits_of(codec.slack);
+    io::write_fields(out_, at, fields);
+    array(at + "/centre", codec.centre.data(), codec.centre.size());
+    out_.begin(at + "/codes", index.ntotal() * codec.code_size());
+    std::vector<std::byte> codes(kSlice * codec.code_size());
+    for (size_t i = 0; i < index.ntotal(); i += kSlice) {
+      const size_t n = std::min(kSlice, index.ntotal() - i);
+      index.blocks().codes(i, n, codes.data());
+      out_.write(codes.data(), n * codec.code_size());
+    }
+    out_.end();
   }
 
   void save_graph(const IndexHNSW& index, const std::string& at, Fields& fields) {
@@ -202,6 +225,7 @@ class Loader {
                                   const std::string& at, int depth) {
     if (name.starts_with("IndexFlat") || name == "IndexScalarQuantizer")
       return load_codes(name, record, at);
+    if (name == "IndexSDC") return load_sdc(record, at);
     if (name == "IndexHNSW") return load_graph<IndexHNSW>(record, at, depth);
     if (name == "IndexHNSWFlat") return load_graph<IndexHNSWFlat>(record, at, depth);
     if (name == "IndexHNSWSQ") return load_graph<IndexHNSWSQ>(record, at, depth);
@@ -261,6 +285,34 @@ class Loader {
       throw CorruptIndexError(
           text("'", at, "' has ", length, " bytes of codes, which do not fit it"));
     io::read_growing(in_, rows, size, [&](size_t n) { return index->mutable_codes().grow(n); });
+    in_.close();
+    return index;
+  }
+
+  std::shared_ptr<Index> load_sdc(const Record& record, const std::string& at) {
+    const auto d = record.number<size_t>("d", 1, kMaxDimension);
+    if (record.word("encoder") != "rabitq")
+      throw CorruptIndexError(text("the encoder '", record.word("encoder"),
+                                   "' is not known; read it with a newer release"));
+    const auto m = record.number<size_t>("code_dim", d, kMaxDimension);
+    if (m % 64) throw CorruptIndexError(text("code_dim = ", m, ", which cannot be"));
+    auto index = std::make_shared<IndexSDC>(std::make_shared<RabitqEncoder>(d, m),
+                                            record.number<int>("bits", 1, 8), record.metric());
+    index->symmetric = record.number<int>("symmetric", 0, 1) == 1;
+    const float slack = record.real("slack");
+    if (!(slack >= 0)) throw CorruptIndexError(text("slack = ", slack, ", which cannot be"));
+    index->restore(array<float>(at + "/centre"), slack);
+    const size_t size = index->codec().code_size(), length = in_.open(at + "/codes");
+    const size_t rows = length / size;
+    if (length % size || rows > kNoSlot || (rows && !index->is_trained()))
+      throw CorruptIndexError(
+          text("'", at, "' has ", length, " bytes of codes, which do not fit it"));
+    std::vector<std::byte> codes(kSlice * size);
+    for (size_t i = 0; i < rows; i += kSlice) {
+      const size_t n = std::min(kSlice, rows - i);
+      in_.read(codes.data(), n * size);
+      index->restore_codes(codes.data(), n);
+    }
     in_.close();
     return index;
   }
