@@ -72,7 +72,10 @@ class Data:
     pairs: Tensor  # (n, 2) rows of left and right; or (n, 1 + neighbours) where mined
     within: bool  # left is right
     old: RecurrentBinarizer | None
-    old_right: Tensor | None
+    old_rows: Tensor | None
+    old_addend: Tensor  # (rows,)
+    nearest: Tensor | None  # (anchors, 1 + neighbours) rows of left and right
+    metric: str
 
     def batch(self, options: Options, generator: torch.Generator) -> Batch:
         """The next, by the generator alone."""
@@ -102,8 +105,8 @@ class Data:
             if options.metric == "l2":
                 exact = exact - y.square().sum(1) / (2 * y.square().sum(1).mean())
         old = None
-        if self.old is not None and self.old_right is not None:
-            vectors = self.old_right[right.to(self.old_right.device)]
+        if self.old is not None and self.old_rows is not None:
+            vectors = self.old_rows[right.to(self.old_rows.device)]
             old = self.old.integers(vectors.to(self.old.mean), int(self.old.sweeps)).to(y)
         x_ids = left if self.within else torch.full_like(left, _SELF)
         return Batch(x, y, x_ids.to(device), right.to(device), exact, old)
@@ -133,19 +136,18 @@ def prepare(
     chosen = torch.randperm(len(rows), generator=generator)[: options.rows].sort().values
     device = module.mean.device
     sample = rows[chosen.to(rows.device)].to(device, torch.float32)
-    old_codes, old_scale = None, sample.new_ones(len(sample))
+    old_codes, old_scale, old_addend = None, sample.new_ones(len(sample)), sample.new_zeros(0)
     if old is not None and before is not None:
         vectors = before[chosen.to(before.device)].to(old.mean)
         old_codes = old.integers(vectors, int(old.sweeps))
-        decoded = (old_codes @ old.query).norm(dim=1).clamp(min=1e-30)
-        old_scale = ((vectors - old.mean).norm(dim=1) / decoded).to(sample)
+        old_scale, old_addend = (v.to(sample) for v in old.factors(vectors, old_codes))
         old_codes = old_codes.to(sample)
     inputs = {"base": rows, "queries": asked, "old_base": before}
     left, right, found, within = rows if asked is None else asked, rows, None, asked is None
     if pairs is not None:
         left, right, found, within = _pairs(module.dim, pairs, left, right, before is not None)
         inputs |= {"pairs": found, "left": left, "right": right}
-    elif options.objective != "reconstruction" and options.steps:
+    elif old is not None or (options.objective != "reconstruction" and options.steps):
         found = _mined(left, right, within, options, generator)
     mean = _mean(rows)
     return Data(
@@ -161,6 +163,9 @@ def prepare(
         within,
         old,
         before,
+        old_addend,
+        found,
+        options.metric,
     )
 
 

@@ -11,11 +11,14 @@ from torch import Tensor, nn
 
 from shortlist import NotTrainedError
 
-from .descent import descend, rotation, sign, solve
+from .descent import descend, odd, rotation, sign, solve
 from .rows import as_rows
 from .training import train
 
 _BLOCK = 4096  # rows encoded at a time
+# Between two codes of 1 to 8 bits, in standard deviations: the best uniform quantisers of a normal
+# distribution (Max 1960, "Quantizing for Minimum Distortion").
+_STEPS = (1.596, 0.9957, 0.586, 0.3352, 0.1881, 0.1041, 0.0569, 0.0308)
 
 
 class _StraightThrough(torch.autograd.Function):
@@ -118,6 +121,9 @@ class RecurrentBinarizer(nn.Module):
     mean: Tensor  # (dim,)
     query: Tensor  # (code_dim, dim): reads queries, decodes codes
     query_mean: Tensor  # (dim,)
+    old_query: Tensor  # (code_dim, dim): reads new queries for the old codes
+    old_shift: Tensor  # (code_dim,)
+    compatible: Tensor  # 0-d, bool: whether it has learnt to
     sweeps: Tensor  # 0-d, int64
     fitted: Tensor  # 0-d, bool
 
@@ -139,8 +145,15 @@ class RecurrentBinarizer(nn.Module):
         self.register_buffer("mean", torch.zeros(dim))
         self.register_buffer("query", torch.zeros(code_dim, dim))
         self.register_buffer("query_mean", torch.zeros(dim))
+        self.register_buffer("old_query", torch.zeros(code_dim, dim))
+        self.register_buffer("old_shift", torch.zeros(code_dim))
+        self.register_buffer("compatible", torch.tensor(False))
         self.register_buffer("sweeps", torch.tensor(0))
         self.register_buffer("fitted", torch.tensor(False))
+
+    def maps(self) -> list[Map]:
+        """W, and each B_u and R_u."""
+        return [self.W, *(cast(Map, part) for part in (*self.B, *self.R))]
 
     @property
     def levels(self) -> int:
@@ -184,6 +197,13 @@ class RecurrentBinarizer(nn.Module):
             self.train(training)
         return descend(x - self.mean, start, self.query, self.levels, sweeps)
 
+    @torch.no_grad()
+    def factors(self, x: Tensor, integers: Tensor) -> tuple[Tensor, Tensor]:
+        """(scale, addend) of vectors and their codes, as `reference.factors` under "ip"."""
+        f = x - self.mean
+        length = (integers @ self.query).norm(dim=1).clamp(min=1e-30)
+        return f.norm(dim=1) / length, f @ self.query_mean
+
     def export(self) -> dict[str, NDArray[Any]]:
         """The weights, float32, as `shortlist.binary.reference` says; it computes the same codes.
 
@@ -198,6 +218,9 @@ class RecurrentBinarizer(nn.Module):
             "query": _array(self.query),
             **self.W.export("W"),
         }
+        if bool(self.compatible):
+            exported["old_query"] = _array(self.old_query)
+            exported["old_shift"] = _array(self.old_shift)
         for u, (decode, read) in enumerate(zip(self.B, self.R, strict=True)):
             exported |= cast(Map, decode).export(f"B{u}") | cast(Map, read).export(f"R{u}")
         return exported
@@ -206,30 +229,27 @@ class RecurrentBinarizer(nn.Module):
     def initialise(self, f: Tensor, rounds: int, generator: torch.Generator) -> None:
         """Weights that make good codes of rows like f (n, dim), whose mean is 0: ITQ's rotation.
 
-        The decoders are least squares, and all activations have a variance of about 1, as the
-        straight-through gradient needs.
+        All activations have a variance of about 1, as the straight-through gradient needs.
         """
         for part in self.modules():
             if isinstance(part, _Network):
                 part.reset(generator)
         axes = rotation(f, self.code_dim, rounds, generator)
-        b = sign(self._read(self.W, axes, f))
-        for u, (decode, read) in enumerate(zip(self.B, self.R, strict=True)):
-            decoder = solve(b, f)
-            cast(Map, decode).set_linear(decoder.T)
-            b = b + 0.5 ** (u + 1) * sign(self._read(cast(Map, read), axes, f - b @ decoder))
-        self.query.copy_(solve(b * 2.0 ** (self.bits - 1), f))
+        out = f @ axes
+        step = _STEPS[self.bits - 1] * out.square().mean().sqrt().clamp(min=1e-12)
+        self._recur(f, axes * 2 / step)
+        self.query.copy_(solve(odd(out * 2 / step, self.levels), f))
 
     @torch.no_grad()
     def imitate(self, f: Tensor, codes: Tensor) -> None:
-        """Weights whose codes of rows f (n, dim) are near those given, (n, code_dim) integers.
-
-        A least squares map to the integers, and decoders that undo it, so that each R_u reads
-        what is left of its output.
-        """
+        """Weights whose codes of rows f (n, dim) are near those given, (n, code_dim) integers."""
         to_codes = solve(f, codes)
         guess = f @ to_codes
         to_codes *= (guess * codes).sum() / guess.square().sum().clamp(min=1e-30)
+        self._recur(f, to_codes)
+
+    def _recur(self, f: Tensor, to_codes: Tensor) -> None:
+        """Maps by which the code is f to_codes, rounded: each R_u reads what B_u left of that."""
         back = torch.linalg.pinv(to_codes.double()).to(f.dtype) * 2.0 ** (self.bits - 1)
         b = sign(self._read(self.W, to_codes, f))
         for u, (decode, read) in enumerate(zip(self.B, self.R, strict=True)):

@@ -6,6 +6,7 @@
     mean            (dim,) what is taken from a vector before all else
     query_mean      (dim,) the mean of training queries; of the base where there were none
     W.*, B0.*, R0.*, B1.*, R1.*, ...   the maps of the recurrence, see `apply_map`
+    old_query, old_shift    (m, dim) and (m,), where `fit` was given compatible_with
     query           (m, dim) A: reads queries, and its transpose decodes codes
 
 Encoding x, with f = x - mean and o the code as odd integers -L..L (c = (o + L) / 2 is stored):
@@ -98,10 +99,20 @@ def factors(
     return scale, addend
 
 
-def read_query(exported: Export, q: Any) -> Floats:
-    """What a float query is to a scan of codes: A (q - query_mean), (n, code_dim) float32."""
-    mapped: Floats = (_vectors(exported, q) - exported["query_mean"]) @ exported["query"].T
-    return mapped
+def read_query(exported: Export, q: Any, *, old: bool = False) -> Floats:
+    """What a float query is to a scan of codes: A (q - query_mean), (n, code_dim) float32.
+
+    old: for codes of the module that `fit` was to be compatible with, stored with the scale and
+    addend of that time; the query is then read by old_query, and old_shift is added.
+    """
+    centred = _vectors(exported, q) - exported["query_mean"]
+    if not old:
+        mapped: Floats = centred @ exported["query"].T
+        return mapped
+    if "old_query" not in exported:
+        raise ValueError("this module knows no older one; fit it with compatible_with=")
+    shifted: Floats = centred @ exported["old_query"].T + exported["old_shift"]
+    return shifted
 
 
 def encode_query(

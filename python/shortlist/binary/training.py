@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Any, Literal
 import torch
 from torch import Tensor
 
+from .bridge import learn_reading
 from .checkpoints import Checkpoint, fingerprint
 from .data import Batch, Data, prepare
 from .descent import descend, error, solve
@@ -54,7 +55,7 @@ def train(
     hard_negatives: int = 5,
     queue: int = 8192,
     momentum: float = 0.99,
-    neighbours: int = 8,
+    neighbours: int = 16,
     rows: int = 32768,
     compatible_with: RecurrentBinarizer | None = None,
     old_base: Any = None,
@@ -82,8 +83,9 @@ def train(
     nearest of each query (or of each of at most 10,000 rows of the base), by `metric`.
     batch: pairs in one step. rows: at most so many rows of the base are used to fit decoders.
     compatible_with: a trained binarizer of as many code dimensions and bits, whose codes of
-    old_base (row i: the old embedding of what row i of base is now) are in use. The new codes are
-    then such that new queries, read by the new module, also score the old codes as they are.
+    old_base (row i: the old embedding of what row i of base is now) are in use. `read_query` with
+    old=True then reads new queries so that they score those old codes, which stay as they are;
+    under the other objectives the new codes also come near the old ones' in cosine.
     device: moves the module there first. progress: called after each round and step; what it
     raises, and Ctrl-C, end the training and leave a module that can be used.
     checkpoint: a file to save to, and to go on from if it is there; the result is the same as
@@ -103,7 +105,7 @@ def train(
         metric,
         rounds,
         (8 if objective == "reconstruction" else 0) if sweeps is None else sweeps,
-        steps if objective != "reconstruction" or self.hidden else 0,
+        0 if objective == "reconstruction" and not self.hidden and steps > 0 else steps,
         batch,
         lr,
         temperature,
@@ -192,29 +194,30 @@ class _Run:
             module.mean.copy_(data.mean)
             module.query_mean.copy_(data.query_mean)
             module.sweeps.fill_(self.options.sweeps)
+            module.compatible.fill_(False)
             f = data.sample.to(module.mean) - module.mean
             if state is None or state["stage"] == "codes":
                 self._begin(f)
                 if self.options.objective == "reconstruction":
                     self._rounds(f, state)
-        if self.options.steps:
-            self._steps(f, state if state is not None and state["stage"] == "network" else None)
+        try:
+            if self.options.steps:
+                self._steps(f, state if state is not None and state["stage"] == "network" else None)
+        finally:
+            if data.old is not None:
+                reading, shift = learn_reading(data, self.options.seed)
+                module.old_query.copy_(reading)
+                module.old_shift.copy_(shift)
+                module.compatible.fill_(True)
 
     def _begin(self, f: Tensor) -> None:
         """The module before training; from here on it can be used."""
         module = self.module
         module.initialise(f, _ITQ_ROUNDS, self.generator)
-        if self.data.old_codes is not None:
+        if self.data.old_codes is not None and self.options.objective != "reconstruction":
             module.imitate(f, self.data.old_codes)
-        module.query.copy_(self._decoder(f, module.integers(f + module.mean, 0)))
+        module.query.copy_(solve(module.integers(f + module.mean, 0), f))
         module.fitted.fill_(True)
-
-    def _decoder(self, f: Tensor, codes: Tensor) -> Tensor:
-        """(m, dim): the best for these codes of f, and for the old ones as they are stored."""
-        if self.data.old_codes is None:
-            return solve(codes, f)
-        old = self.data.old_codes * self.data.old_scale[:, None]
-        return solve(torch.cat([codes, old]), torch.cat([f, f]))
 
     def _rounds(self, f: Tensor, state: dict[str, Any] | None) -> None:
         module, rounds = self.module, self.options.rounds
@@ -225,13 +228,11 @@ class _Run:
             decoder = state["decoder"].to(f)
         else:
             codes, done = module.integers(f + module.mean, 0), 0
-            if self.data.old_codes is not None:
-                codes = self.data.old_codes
-            decoder = self._decoder(f, codes)
+            decoder = solve(codes, f)
         try:
             for at in range(done + 1, rounds + 1):
                 better = descend(f, codes, decoder, module.levels, 3 if at == rounds else 1)
-                codes, decoder = better, self._decoder(f, better)
+                codes, decoder = better, solve(better, f)
                 self._tell(Step("codes", at, rounds, error(f, codes, decoder)), codes, decoder)
         finally:
             module.imitate(f, codes)
@@ -256,7 +257,7 @@ class _Run:
 
     def _steps(self, f: Tensor, state: dict[str, Any] | None) -> None:
         module, options = self.module, self.options
-        optimiser = torch.optim.AdamW(module.parameters(), lr=options.lr, weight_decay=1e-4)
+        optimiser = torch.optim.AdamW(_groups(module), weight_decay=1e-4)
         teacher = copy.deepcopy(module).requires_grad_(False)
         keys = _Queue(options.queue if options.objective == "infonce" else 0, module)
         done = 0
@@ -271,7 +272,7 @@ class _Run:
         try:
             for at in range(done + 1, options.steps + 1):
                 for group in optimiser.param_groups:
-                    group["lr"] = options.lr * _schedule(at / options.steps)
+                    group["lr"] = group["share"] * options.lr * _schedule(at / options.steps)
                 loss = self._loss(self.data.batch(options, self.generator), teacher, keys)
                 number = float(loss.detach())
                 if not math.isfinite(number):
@@ -302,7 +303,7 @@ class _Run:
             if options.objective != "reconstruction":
                 with torch.no_grad():
                     codes = module.integers(f + module.mean, 0)
-                    module.query.copy_(self._decoder(f, codes))
+                    module.query.copy_(solve(codes, f))
 
     def _loss(self, batch: Batch, teacher: RecurrentBinarizer, keys: _Queue) -> Tensor:
         module, options = self.module, self.options
@@ -352,6 +353,20 @@ class _Queue:
 
     def load(self, state: tuple[Tensor, Tensor]) -> None:
         self.codes, self.ids = (part.to(self.ids.device) for part in state)
+
+
+def _groups(module: RecurrentBinarizer) -> list[dict[str, Any]]:
+    """Parameters, each to be changed in proportion to the size that those like it begin with."""
+    groups: list[dict[str, Any]] = []
+    for part in module.maps():
+        size = float(part.skip.weight.detach().square().mean().sqrt().clamp(min=1e-6))
+        linear: list[torch.nn.Parameter] = list(part.skip.parameters())
+        if part.network is not None:
+            linear += part.network.last.parameters()
+            inner = [*part.network.first.parameters(), *part.network.norm.parameters()]
+            groups.append({"params": inner, "share": 1.0})
+        groups.append({"params": linear, "share": size})
+    return groups
 
 
 def _schedule(share: float) -> float:
