@@ -143,6 +143,7 @@ def prepare(
         old_scale, old_addend = (v.to(sample) for v in old.factors(vectors, old_codes))
         old_codes = old_codes.to(sample)
     inputs = {"base": rows, "queries": asked, "old_base": before}
+    inputs["compatible_with"] = None if old is None else old.query
     left, right, found, within = rows if asked is None else asked, rows, None, asked is None
     if pairs is not None:
         left, right, found, within = _pairs(module.dim, pairs, left, right, before is not None)
