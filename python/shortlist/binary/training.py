@@ -50,7 +50,7 @@ def train(
     sweeps: int | None = None,
     steps: int = 400,
     batch: int = 256,
-    lr: float = 1e-3,
+    lr: float = 3e-3,
     temperature: float = 0.05,
     hard_negatives: int = 5,
     queue: int = 8192,
@@ -81,7 +81,9 @@ def train(
     pairs: (n, 2) integers, rows of queries (of the base, if there are none) and of the base that
     belong together, or two float arrays (n, dim) of such vectors. By default the `neighbours`
     nearest of each query (or of each of at most 10,000 rows of the base), by `metric`.
-    batch: pairs in one step. rows: at most so many rows of the base are used to fit decoders.
+    batch: pairs in one step. lr: how much a step of AdamW changes weights, as a share of the size
+    they begin with. temperature: what cosines are divided by. rows: at most so many rows of the
+    base are used to fit decoders.
     compatible_with: a trained binarizer of as many code dimensions and bits, whose codes of
     old_base (row i: the old embedding of what row i of base is now) are in use. `read_query` with
     old=True then reads new queries so that they score those old codes, which stay as they are;
