@@ -15,6 +15,7 @@ from ._core import __version__ as __version__
 from .factory import index_factory as index_factory
 
 if TYPE_CHECKING:
+    from . import binary as binary
     from . import datasets as datasets
     from . import rerank as rerank
     from ._doctor import doctor as doctor
@@ -43,6 +44,7 @@ _logging.getLogger("shortlist").addHandler(_logging.NullHandler())
 
 # Loaded when first asked for.
 _LAZY = {
+    "binary": "binary",
     "datasets": "datasets",
     "doctor": "_doctor",
     "Evaluation": "_evaluate",
