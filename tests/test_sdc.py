@@ -13,6 +13,7 @@ import shortlist
 from conftest import Oracle
 from hypothesis import given
 from hypothesis import strategies as st
+from shortlist import binary
 from shortlist._core import _kernels, _oddint
 
 L2, IP = shortlist.METRIC_L2, shortlist.METRIC_INNER_PRODUCT
@@ -47,9 +48,9 @@ class Codes:
         return near[:, None] + self.add + self.rescale * (turned @ u.T)
 
 
-def read_codes(index: shortlist.IndexSDC, x: np.ndarray) -> Codes:
+def read_codes(index: shortlist.IndexSDC, x: np.ndarray, m: int | None = None) -> Codes:
     raw = index.sa_encode(x)
-    bits, m = index.bits, index.code_dim
+    bits, m = index.bits, m or index.code_dim
     planes = np.unpackbits(
         raw[:, : bits * m // 8].reshape(len(raw), bits, -1), axis=2, bitorder="little"
     )
@@ -72,12 +73,10 @@ def estimates(
     """Distances as the index defines them, in the user's signs."""
     centre = x.astype(np.float64).mean(0)
     near = ((q - centre) ** 2).sum(1) if index.metric_type == L2 else -(q @ centre)
+    turned = rotated((q - centre.astype(np.float32)), index)
     if symmetric:
-        asked = read_codes(index, q)
-        scale = asked.rescale / (-2 if index.metric_type == L2 else -1)
-        turned = scale[:, None] * (asked.values - (2**index.bits - 1) / 2)
-    else:
-        turned = rotated((q - centre.astype(np.float32)), index)
+        u = read_codes(index, q).values - (2**index.bits - 1) / 2
+        turned = ((turned * u).sum(1) / (u * u).sum(1))[:, None] * u
     out = read_codes(index, x).distances(near, turned, index.bits)
     return out if index.metric_type == L2 else -out
 
@@ -180,8 +179,9 @@ def test_symmetric_distances_are_whole_numbers_times_factors(rng, bits):
     sums = c.sum(1)
     four = 4 * (c @ c.T) - 2 * top * (sums[:, None] + sums) + m * top**2
     centre = x.astype(np.float64).mean(0)
-    near = -(x @ centre)
-    want = near[:, None] + codes.add - codes.rescale[:, None] * codes.rescale * four / 4
+    u = c - top / 2
+    scale = (rotated(x - centre.astype(np.float32), index) * u).sum(1) / (u * u).sum(1)
+    want = -(x @ centre)[:, None] + codes.add + codes.rescale * scale[:, None] * four / 4
     before = shortlist.simd_level()
     try:
         for isa in shortlist.simd_levels():
@@ -308,6 +308,104 @@ def test_faiss_has_no_file_for_it(rng, tmp_path: Path):
     with pytest.raises(shortlist.UnsupportedError, match="save"):
         shortlist.write_index(built(vectors(rng, 9, 8), 2), str(tmp_path / "a.index"))
     assert not list(tmp_path.iterdir())
+
+
+# --- trained encoders ------------------------------------------------------------------------
+
+
+def exported(rng, d: int, m: int, bits: int, hidden: int, sweeps: int) -> dict[str, np.ndarray]:
+    """Weights as RecurrentBinarizer.export gives them, of a module that learnt nothing."""
+
+    def floats(*shape: int) -> np.ndarray:
+        return (rng.normal(size=shape) / np.sqrt(shape[-1])).astype(np.float32)
+
+    out = {"bits": np.array(bits), "sweeps": np.array(sweeps), "query": floats(m, d)}
+    out["mean"], out["query_mean"] = floats(d), floats(d)
+    for i in range(2 * bits - 1):
+        name = "W" if i == 0 else f"{'RB'[i % 2]}{(i - 1) // 2}"
+        ins, outs = (m, d) if name[0] == "B" else (d, m)
+        out[f"{name}.skip"], out[f"{name}.bias"] = floats(outs, ins), floats(outs) / 4
+        if hidden:
+            out[f"{name}.hidden"], out[f"{name}.hidden_bias"] = floats(hidden, ins), floats(hidden)
+            out[f"{name}.out"] = floats(outs, hidden)
+    return out
+
+
+@pytest.mark.parametrize("hidden", [0, 9])
+@pytest.mark.parametrize("sweeps", [0, 3])
+@pytest.mark.parametrize("bits", [1, 2, 3, 8])
+def test_codes_of_a_trained_encoder(rng, bits, sweeps, hidden):
+    """As shortlist.binary.encode defines them, and so are factors and scores."""
+    d, m = 24, 37
+    encoder, x, q = (
+        exported(rng, d, m, bits, hidden, sweeps),
+        vectors(rng, 500, d),
+        rng.normal(size=(20, d)),
+    )
+    for metric in (L2, IP):
+        index = shortlist.IndexSDC(d, metric=metric, encoder=encoder)
+        assert index.is_trained
+        assert (index.bits, index.code_dim) == (bits, m)
+        index.add(x)
+        want = binary.encode(encoder, x)
+        got = read_codes(index, x, -(-m // 16) * 16).values
+        assert (got[:, m:] == 0).all()
+        same = (got[:, :m] == want).all(1)
+        assert same.mean() > 0.98  # a sum next to zero may be rounded to either side
+        scale, addend = binary.factors(encoder, x, want, "ip" if metric == IP else "l2")
+        odd = binary.odd_integers(encoder, want)
+        scores = (
+            scale * (binary.read_query(encoder, q) @ odd.T)
+            + addend
+            + (q @ encoder["mean"])[:, None]
+        )
+        true = scores if metric == IP else (q**2).sum(1)[:, None] - 2 * scores
+        D, I = index.search_exact(q, 500)
+        size = abs(true).max()
+        near = abs(D - np.take_along_axis(true, I, 1)) <= (0.01 if bits in (1, 8) else 5e-4) * size
+        assert near[np.take_along_axis(np.broadcast_to(same, true.shape), I, 1)].all()
+
+
+@pytest.mark.parametrize("hidden", [0, 5])
+def test_a_file_keeps_the_encoder(rng, hidden):
+    x = vectors(rng, 300, 12)
+    index = shortlist.IndexSDC(12, metric=IP, encoder=exported(rng, 12, 20, 3, hidden, 2))
+    index.train(x)  # keeps the encoder's centres
+    index.add(x)
+    again = pickle.loads(pickle.dumps(index))
+    for one, two in zip(index.search(x[:9], 9), again.search(x[:9], 9), strict=True):
+        np.testing.assert_array_equal(one, two)
+    np.testing.assert_array_equal(index.sa_encode(x), again.sa_encode(x))
+    again.merge_from(index)
+    assert again.ntotal == 600
+    other = shortlist.IndexSDC(12, metric=IP, encoder=exported(rng, 12, 20, 3, hidden, 2))
+    with pytest.raises(ValueError, match="encoder"):
+        again.merge_from(other)
+
+
+def test_bad_encoders(rng):
+    good = exported(rng, 12, 20, 2, 4, 1)
+    with pytest.raises(ValueError, match="encoder makes codes of 2"):
+        shortlist.IndexSDC(12, 3, encoder=good)
+    with pytest.raises(shortlist.DimensionError, match="12 dimensions, not d = 13"):
+        shortlist.IndexSDC(13, encoder=good)
+    with pytest.raises(ValueError, match="leave it out"):
+        shortlist.IndexSDC(12, encoder=good, code_dim=64)
+    for name in good:
+        if not name.endswith((".hidden", ".hidden_bias", ".out")):
+            with pytest.raises(ValueError, match=f"no '{name}'"):
+                shortlist.IndexSDC(12, encoder={k: v for k, v in good.items() if k != name})
+        if good[name].size > 1:
+            with pytest.raises(ValueError, match=r"should be|dimensions"):
+                shortlist.IndexSDC(12, encoder={**good, name: good[name].ravel()[:-1]})
+            bad = good[name].copy()
+            bad.flat[0] = np.nan
+            with pytest.raises(ValueError, match=r"NaN|numbers"):
+                shortlist.IndexSDC(12, encoder={**good, name: bad})
+    for name, values in (("bits", (0, 9)), ("sweeps", (-1, 1001))):
+        for value in values:
+            with pytest.raises(ValueError, match=name):
+                shortlist.IndexSDC(12, encoder={**good, name: np.array(value)})
 
 
 # --- bad input -------------------------------------------------------------------------------

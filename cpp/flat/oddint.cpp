@@ -91,13 +91,13 @@ void OddIntBlocks::clear() {
 // One query against blocks.
 class OddIntBlocks::Scan {
  public:
-  Scan(const OddIntBlocks& blocks, const float* q, bool coded)
-      : all_(blocks), codec_(blocks.codec_) {
-    if (coded)
+  Scan(const OddIntBlocks& blocks, const float* q, How how)
+      : all_(blocks), codec_(blocks.codec_), sure_(how.sure) {
+    if (how.coded)
       codec_.set_coded_query(q, query_);
     else
       codec_.set_query(q, query_);
-    const float unit = coded ? 0.5f : 0.f;
+    const float unit = how.coded ? 0.5f : 0.f;
     rough_.set(query_.turned.data(), codec_.padded(), unit);
     fine_.set(query_.turned.data(), codec_.padded(), unit);
     // The rounding of a group is even over a step: four spreads of the sum.
@@ -119,6 +119,10 @@ class OddIntBlocks::Scan {
       auto mask = static_cast<uint32_t>((uint64_t{1} << n) - 1);
       if (allowed) mask &= allowed->bits().half_word(b);
       if (!mask) continue;
+      if (sure_) {
+        look_closer(b, mask, visit);
+        continue;
+      }
       const uint8_t* block = all_.block(b);
       const auto* add = reinterpret_cast<const uint16_t*>(block + block_size(codec_.padded()));
       use.lut32(block, rough_.entries.data(), rough_.groups, sums);
@@ -158,13 +162,14 @@ class OddIntBlocks::Scan {
 
   const OddIntBlocks& all_;
   const OddIntCodec& codec_;
+  const bool sure_;
   OddIntCodec::Query query_;
   QueryTable rough_;
   FineQueryTable fine_;
   kernels::EstimateTerms terms_;
 };
 
-void OddIntBlocks::search(Matrix<const float> queries, bool coded, size_t k,
+void OddIntBlocks::search(Matrix<const float> queries, How how, size_t k,
                           const SelectedSlots* allowed, std::vector<hit_t>* hits) const {
   k = std::min(k, n_);
   if (k == 0) return;
@@ -181,7 +186,7 @@ void OddIntBlocks::search(Matrix<const float> queries, bool coded, size_t k,
       scans.reserve(group.rows);
       for (size_t i = 0; i < group.rows; ++i) {
         tops.emplace_back(k);
-        scans.emplace_back(*this, group.row(i), coded);
+        scans.emplace_back(*this, group.row(i), how);
       }
       const size_t last = blocks() * (split + 1) / splits;
       for (size_t b = blocks() * split / splits; b < last; b += kTile) {
@@ -202,12 +207,12 @@ void OddIntBlocks::search(Matrix<const float> queries, bool coded, size_t k,
   }
 }
 
-void OddIntBlocks::range_search(Matrix<const float> queries, bool coded, float radius,
+void OddIntBlocks::range_search(Matrix<const float> queries, How how, float radius,
                                 const SelectedSlots* allowed, std::vector<hit_t>* hits) const {
   parallel_for(queries.rows, {}, [&](size_t begin, size_t end, size_t) {
     for (size_t i = begin; i < end; ++i) {
       if (!finite(queries.row(i), queries.cols)) continue;
-      Scan(*this, queries.row(i), coded)
+      Scan(*this, queries.row(i), how)
           .run(
               0, blocks(), allowed, [&] { return radius; },
               [&](slot_t s, float x) {

@@ -26,12 +26,15 @@ class OddIntBlocks {
   void truncate(size_t n);
   void clear();
 
-  // For each query the k nearest slots, sorted by (distance, slot); a query with NaN has none. With
-  // `coded`, queries are compared by their own codes.
-  void search(Matrix<const float> queries, bool coded, size_t k, const SelectedSlots* allowed,
+  struct How {
+    bool coded = false;  // queries are compared by their own codes
+    bool sure = false;   // nothing is ruled out by the high bits
+  };
+  // For each query the k nearest slots, sorted by (distance, slot); a query with NaN has none.
+  void search(Matrix<const float> queries, How how, size_t k, const SelectedSlots* allowed,
               std::vector<hit_t>* hits) const;
   // Every slot with a distance < radius, in slot order.
-  void range_search(Matrix<const float> queries, bool coded, float radius,
+  void range_search(Matrix<const float> queries, How how, float radius,
                     const SelectedSlots* allowed, std::vector<hit_t>* hits) const;
 
  private:

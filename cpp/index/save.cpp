@@ -6,6 +6,7 @@
 #include <limits>
 
 #include "base/error.h"
+#include "codec/oddint/network.h"
 #include "index/hnsw.h"
 #include "index/sdc.h"
 #include "index/wrap.h"
@@ -87,8 +88,12 @@ class Saver {
     fields["encoder"] = codec.encoder->name();
     fields["symmetric"] = text(index.symmetric);
     fields["slack"] = bits_of(codec.slack);
+    const auto* network = dynamic_cast<const NetworkEncoder*>(codec.encoder.get());
+    if (network) fields["sweeps"] = text(network->sweeps);
     io::write_fields(out_, at, fields);
+    if (network) save_network(*network, at + "/encoder");
     array(at + "/centre", codec.centre.data(), codec.centre.size());
+    array(at + "/query_centre", codec.query_centre.data(), codec.query_centre.size());
     out_.begin(at + "/codes", index.ntotal() * codec.code_size());
     std::vector<std::byte> codes(kSlice * codec.code_size());
     for (size_t i = 0; i < index.ntotal(); i += kSlice) {
@@ -97,6 +102,22 @@ class Saver {
       out_.write(codes.data(), n * codec.code_size());
     }
     out_.end();
+  }
+
+  void save_network(const NetworkEncoder& network, const std::string& at) {
+    const auto floats = [&](const std::string& name, const std::vector<float>& x) {
+      array(at + "/" + name, x.data(), x.size());
+    };
+    floats("query", network.turns());
+    for (size_t i = 0; i < network.maps().size(); ++i) {
+      const NetworkEncoder::Map& map = network.maps()[i];
+      const std::string name = text(i);
+      floats(name + ".skip", map.skip);
+      floats(name + ".bias", map.bias);
+      floats(name + ".hidden", map.inner);
+      floats(name + ".hidden_bias", map.inner_bias);
+      floats(name + ".out", map.outer);
+    }
   }
 
   void save_graph(const IndexHNSW& index, const std::string& at, Fields& fields) {
@@ -290,18 +311,15 @@ class Loader {
   }
 
   std::shared_ptr<Index> load_sdc(const Record& record, const std::string& at) {
-    const auto d = record.number<size_t>("d", 1, kMaxDimension);
-    if (record.word("encoder") != "rabitq")
-      throw CorruptIndexError(text("the encoder '", record.word("encoder"),
-                                   "' is not known; read it with a newer release"));
-    const auto m = record.number<size_t>("code_dim", d, kMaxDimension);
-    if (m % 64) throw CorruptIndexError(text("code_dim = ", m, ", which cannot be"));
-    auto index = std::make_shared<IndexSDC>(std::make_shared<RabitqEncoder>(d, m),
-                                            record.number<int>("bits", 1, 8), record.metric());
+    const int bits = record.number<int>("bits", 1, 8);
+    auto index = std::make_shared<IndexSDC>(load_encoder(record, at, bits), bits, record.metric());
     index->symmetric = record.number<int>("symmetric", 0, 1) == 1;
     const float slack = record.real("slack");
     if (!(slack >= 0)) throw CorruptIndexError(text("slack = ", slack, ", which cannot be"));
-    index->restore(array<float>(at + "/centre"), slack);
+    index->restore_slack(slack);
+    auto centre = array<float>(at + "/centre"), query_centre = array<float>(at + "/query_centre");
+    if (!centre.empty() || !query_centre.empty())
+      index->set_centres(std::move(centre), std::move(query_centre));
     const size_t size = index->codec().code_size(), length = in_.open(at + "/codes");
     const size_t rows = length / size;
     if (length % size || rows > kNoSlot || (rows && !index->is_trained()))
@@ -315,6 +333,34 @@ class Loader {
     }
     in_.close();
     return index;
+  }
+
+  std::shared_ptr<const OddIntEncoder> load_encoder(const Record& record, const std::string& at,
+                                                    int bits) {
+    const auto d = record.number<size_t>("d", 1, kMaxDimension);
+    const auto m = record.number<size_t>("code_dim", 1, kMaxDimension);
+    const std::string& name = record.word("encoder");
+    if (name == "rabitq") {
+      if (m % 64 || m < d) throw CorruptIndexError(text("code_dim = ", m, ", which cannot be"));
+      return std::make_shared<RabitqEncoder>(d, m);
+    }
+    if (name != "trained")
+      throw CorruptIndexError(
+          text("the encoder '", name, "' is not known; read it with a newer release"));
+    const auto floats = [&](const std::string& part) {
+      return array<float>(at + "/encoder/" + part);
+    };
+    auto turns = floats("query");
+    std::vector<NetworkEncoder::Map> maps;
+    for (int i = 0; i < 2 * bits - 1; ++i) {
+      const std::string part = text(i);
+      auto skip = floats(part + ".skip"), bias = floats(part + ".bias");
+      auto inner = floats(part + ".hidden"), inner_bias = floats(part + ".hidden_bias");
+      maps.push_back({std::move(skip), std::move(bias), std::move(inner), std::move(inner_bias),
+                      floats(part + ".out")});
+    }
+    return std::make_shared<NetworkEncoder>(d, m, bits, record.number<int>("sweeps"),
+                                            std::move(turns), std::move(maps));
   }
 
   static DType dtype_named(const std::string& name) {

@@ -22,11 +22,13 @@ std::string IndexSDC::summary() const {
   return text(codec_.bits, " bits x ", codec_.m(), ", ", codec_.encoder->name());
 }
 
-void IndexSDC::restore(std::vector<float> centre, float slack) {
-  if (!centre.empty() && centre.size() != d)
-    throw CorruptIndexError(text("the centre has ", centre.size(), " values, not d = ", d));
+void IndexSDC::set_centres(std::vector<float> centre, std::vector<float> query_centre) {
+  for (const auto* c : {&centre, &query_centre})
+    if (c->size() != d || !finite(c->data(), d))
+      throw ArgumentError(
+          text("a centre has ", c->size(), " values; they should be d = ", d, " numbers"));
   codec_.centre = std::move(centre);
-  codec_.slack = slack;
+  codec_.query_centre = std::move(query_centre);
 }
 
 void IndexSDC::do_train(const Rows& x) {
@@ -53,16 +55,21 @@ void IndexSDC::do_add(const Rows& x, const AddOptions& options) {
 
 void IndexSDC::do_search(const Rows& x, size_t k, float* distances, id_t* labels,
                          const SearchParameters* params) const {
+  search_as(x, {.coded = symmetric}, k, distances, labels, params);
+}
+
+void IndexSDC::search_as(const Rows& x, OddIntBlocks::How how, size_t k, float* distances,
+                         id_t* labels, const SearchParameters* params) const {
   const auto allowed = chosen(params, ntotal());
   std::vector<float> scratch;
   std::vector<std::vector<hit_t>> hits(x.n);
-  blocks_.search({as_floats(x, scratch), x.n, x.d}, symmetric, k, allowed.get(), hits.data());
+  blocks_.search({as_floats(x, scratch), x.n, x.d}, how, k, allowed.get(), hits.data());
   for (size_t i = 0; i < x.n; ++i)
     write_hits(*this, hits[i], k, nullptr, distances + i * k, labels + i * k);
 }
 
 void IndexSDC::do_search_exact(const Rows& x, size_t k, float* distances, id_t* labels) const {
-  do_search(x, k, distances, labels, nullptr);
+  search_as(x, {.coded = symmetric, .sure = true}, k, distances, labels, nullptr);
 }
 
 RangeResult IndexSDC::do_range_search(const Rows& x, float radius,
@@ -70,8 +77,8 @@ RangeResult IndexSDC::do_range_search(const Rows& x, float radius,
   const auto allowed = chosen(params, ntotal());
   std::vector<float> scratch;
   std::vector<std::vector<hit_t>> hits(x.n);
-  blocks_.range_search({as_floats(x, scratch), x.n, x.d}, symmetric, outward(radius), allowed.get(),
-                       hits.data());
+  blocks_.range_search({as_floats(x, scratch), x.n, x.d}, {.coded = symmetric}, outward(radius),
+                       allowed.get(), hits.data());
   return gather_ranges(*this, hits.data(), x.n, nullptr);
 }
 

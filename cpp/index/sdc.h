@@ -17,8 +17,10 @@ class IndexSDC final : public Index {
   const OddIntBlocks& blocks() const { return blocks_; }
   // Whether queries are compared by their own codes.
   std::atomic<bool> symmetric = false;
-  // For readers of saved indexes: what train learns, and rows of codes.
-  void restore(std::vector<float> centre, float slack);
+  // What train learns, or the encoder brings. Throws ArgumentError where sizes do not fit.
+  void set_centres(std::vector<float> centre, std::vector<float> query_centre);
+  // For readers of saved indexes: what train learns besides, and rows of codes.
+  void restore_slack(float slack) { codec_.slack = slack; }
   void restore_codes(const std::byte* codes, size_t n) { blocks_.append(codes, n); }
 
   std::string class_name() const override { return "IndexSDC"; }
@@ -46,6 +48,9 @@ class IndexSDC final : public Index {
   void do_sa_decode(const std::byte* codes, size_t n, float* x) const override;
 
  private:
+  void search_as(const Rows& x, OddIntBlocks::How how, size_t k, float* distances, id_t* labels,
+                 const SearchParameters* params) const;
+
   OddIntCodec codec_;
   OddIntBlocks blocks_;
 };

@@ -25,7 +25,7 @@ class OddIntComputer final : public DistanceComputer {
   OddIntComputer(const OddIntCodec& codec, const CodeStore& store) : codec_(codec), store_(store) {}
 
   void set_query(const float* q) override { codec_.set_query(q, query_); }
-  void set_query(slot_t stored) override { codec_.set_query(store_.row(stored), query_); }
+  void set_query(slot_t stored) override { set_stored(stored, query_); }
   void score(const slot_t* slots, size_t n, float* out) override {
     run(query_, store_.data(), slots, n, out);
   }
@@ -39,13 +39,18 @@ class OddIntComputer final : public DistanceComputer {
   }
   void between(slot_t a, const slot_t* b, size_t n, float* out) override {
     if (a != prepared_) {
-      codec_.set_query(store_.row(a), other_);
+      set_stored(a, other_);
       prepared_ = a;
     }
     run(other_, store_.data(), b, n, out);
   }
 
  private:
+  void set_stored(slot_t s, OddIntCodec::Query& q) {
+    std::vector<float> x(codec_.d);
+    codec_.decode(store_.row(s), 1, x.data());
+    codec_.set_query(x.data(), q);
+  }
   void run(const OddIntCodec::Query& q, const std::byte* base, const slot_t* slots, size_t n,
            float* out) {
     const size_t size = codec_.code_size();
@@ -76,13 +81,15 @@ OddIntCodec::OddIntCodec(std::shared_ptr<const OddIntEncoder> encoder_, int bits
 
 void OddIntCodec::train(Matrix<const float> x) {
   if (x.rows == 0) throw ArgumentError("there are no vectors to train on");
-  std::vector<double> sums(d);
-  for (size_t r = 0; r < x.rows; ++r)
-    for (size_t i = 0; i < d; ++i) sums[i] += x.row(r)[i];
-  centre.resize(d);
-  for (size_t i = 0; i < d; ++i)
-    centre[i] = static_cast<float>(sums[i] / static_cast<double>(x.rows));
-  slack = 0;
+  if (!encoder->brings_centres()) {
+    std::vector<double> sums(d);
+    for (size_t r = 0; r < x.rows; ++r)
+      for (size_t i = 0; i < d; ++i) sums[i] += x.row(r)[i];
+    centre.resize(d);
+    for (size_t i = 0; i < d; ++i)
+      centre[i] = static_cast<float>(sums[i] / static_cast<double>(x.rows));
+    query_centre = centre;
+  }
   if (bits == 1) return;
   // Some of the vectors ask for others.
   constexpr size_t kAsking = 64, kCodes = 512;
@@ -116,42 +123,45 @@ void OddIntCodec::train(Matrix<const float> x) {
   slack = std::max(*at, 0.f);
 }
 
-float OddIntCodec::near(const float* q, float* relative) const {
-  for (size_t i = 0; i < d; ++i) relative[i] = q[i] - centre[i];
-  return metric == Metric::l2 ? ordered_dot(relative, relative, d)
-                              : -ordered_dot(q, centre.data(), d);
+void OddIntCodec::encode(Matrix<const float> x, std::byte* codes) const {
+  constexpr size_t kRows = 64;
+  std::vector<float> r(kRows * d), turned(kRows * padded());
+  std::vector<uint8_t> c(kRows * m());
+  for (size_t begin = 0; begin < x.rows; begin += kRows) {
+    const size_t n = std::min(kRows, x.rows - begin);
+    for (size_t i = 0; i < n; ++i) {
+      const float* row = x.row(begin + i);
+      const bool found = finite(row, d);  // else it is one that searches never find
+      for (size_t j = 0; j < d; ++j) r[i * d + j] = found ? row[j] - centre[j] : 0.f;
+      encoder->turn(&r[i * d], &turned[i * padded()]);
+    }
+    encoder->code(r.data(), turned.data(), n, bits, c.data());
+    for (size_t i = 0; i < n; ++i, codes += code_size())
+      write_code(&r[i * d], &turned[i * padded()], &c[i * m()], finite(x.row(begin + i), d), codes);
+  }
 }
 
-void OddIntCodec::encode(Matrix<const float> x, std::byte* codes) const {
-  std::vector<float> r(d), turned(padded()), u(padded()), sign(padded());
-  std::vector<uint8_t> c(padded());
-  for (size_t row = 0; row < x.rows; ++row, codes += code_size()) {
-    if (!finite(x.row(row), d)) {  // is never found
-      std::memset(codes, 0, code_size());
-      const Fine none{std::numeric_limits<float>::quiet_NaN(), 0};
-      const Coarse coarse{narrow_bf16(none.add), 0};
-      std::memcpy(codes + coarse_at(), &coarse, sizeof coarse);
-      std::memcpy(codes + fine_at(), &none, fine_size());
-      continue;
-    }
-    const float near_centre = near(x.row(row), r.data());
-    encoder->turn(r.data(), turned.data());
-    encoder->code(r.data(), turned.data(), bits, c.data());
-    std::memset(codes, 0, coarse_at());
-    for (size_t i = 0; i < m(); ++i) {
-      u[i] = static_cast<float>(c[i]) - half_range();
-      sign[i] = c[i] >> (bits - 1) ? 0.5f : -0.5f;
-      for (size_t b = 0; b < static_cast<size_t>(bits); ++b)
-        codes[b * plane_size() + i / 8] |=
-            std::byte(c[i] >> (static_cast<size_t>(bits) - 1 - b) & 1) << i % 8;
-    }
-    const float add = metric == Metric::l2 ? near_centre : -ordered_dot(centre.data(), r.data(), d);
-    const Coarse coarse{narrow_bf16(add),
-                        narrow_bf16(times() * encoder->rescale(turned.data(), sign.data()))};
-    const Fine fine{add, times() * encoder->rescale(turned.data(), u.data())};
-    std::memcpy(codes + coarse_at(), &coarse, sizeof coarse);
-    std::memcpy(codes + fine_at(), &fine, fine_size());
+void OddIntCodec::write_code(const float* r, const float* turned, const uint8_t* c, bool found,
+                             std::byte* code) const {
+  std::vector<float> u(padded()), sign(padded());
+  std::memset(code, 0, coarse_at());
+  for (size_t i = 0; i < m(); ++i) {
+    u[i] = static_cast<float>(c[i]) - half_range();
+    sign[i] = c[i] >> (bits - 1) ? 0.5f : -0.5f;
+    for (size_t b = 0; b < static_cast<size_t>(bits); ++b)
+      code[b * plane_size() + i / 8] |= std::byte(c[i] >> (static_cast<size_t>(bits) - 1 - b) & 1)
+                                        << i % 8;
   }
+  // What q' does not hold of <q, r>, for the query at the queries' centre.
+  float add = -ordered_dot(query_centre.data(), r, d);
+  if (metric == Metric::l2)
+    add = 2 * (add + ordered_dot(centre.data(), r, d)) + ordered_dot(r, r, d);
+  if (!found) add = std::numeric_limits<float>::quiet_NaN();
+  const Coarse coarse{narrow_bf16(add),
+                      narrow_bf16(times() * encoder->rescale(r, turned, sign.data()))};
+  const Fine fine{add, times() * encoder->rescale(r, turned, u.data())};
+  std::memcpy(code + coarse_at(), &coarse, sizeof coarse);
+  std::memcpy(code + fine_at(), &fine, fine_size());
 }
 
 OddIntCodec::Fine OddIntCodec::fine(const std::byte* at, Coarse coarse) const {
@@ -188,28 +198,32 @@ void OddIntCodec::finish(Query& q) const {
 
 void OddIntCodec::set_query(const float* q, Query& out) const {
   std::vector<float> r(d);
-  out.near = near(q, r.data());
+  if (metric == Metric::l2) {
+    for (size_t i = 0; i < d; ++i) r[i] = q[i] - centre[i];
+    out.near = ordered_dot(r.data(), r.data(), d);
+  } else {
+    out.near = -ordered_dot(q, centre.data(), d);
+  }
+  for (size_t i = 0; i < d; ++i) r[i] = q[i] - query_centre[i];
   out.turned.resize(padded());
   encoder->turn(r.data(), out.turned.data());
   out.scale = 1;
   finish(out);
 }
 
-void OddIntCodec::set_query(const std::byte* code, Query& out) const {
-  out.turned.resize(padded());
-  values(code, out.turned.data());
-  const Fine f = fine(code + fine_at(), read<Coarse>(code + coarse_at()));
-  out.scale = f.rescale / times();
-  out.near = metric == Metric::l2 ? f.add : f.add - ordered_dot(centre.data(), centre.data(), d);
-  finish(out);
-}
-
 void OddIntCodec::set_coded_query(const float* q, Query& out) const {
-  std::vector<std::byte> code(code_size());
-  encode({q, 1, d}, code.data());
-  set_query(code.data(), out);
-  std::vector<float> r(d);
-  out.near = near(q, r.data());
+  set_query(q, out);
+  std::vector<uint8_t> c(m());
+  nearest_in_angle(out.turned.data(), m(), bits, c.data());
+  float along = 0, square = 0;
+  for (size_t i = 0; i < m(); ++i) {
+    const float u = static_cast<float>(c[i]) - half_range();
+    along += u * out.turned[i];
+    square += u * u;
+    out.turned[i] = u;
+  }
+  out.scale = along / square;
+  finish(out);
 }
 
 std::unique_ptr<DistanceComputer> OddIntCodec::distance_computer(Metric,

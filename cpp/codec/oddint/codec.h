@@ -10,9 +10,10 @@
 
 namespace shortlist {
 
-// For u of a code, f of its vector, and a centre c:
-//   L2: |q - x|^2 ~ |q - c|^2 + |x - c|^2 - 2 f <u, T (q - c)>
-//   IP: -<q, x> ~ -<q, c> - <c, x - c> - f <u, T (q - c)>
+// For u of a code, f of its vector, and centres c of vectors and b of queries, q' = T (q - b) and
+// r = x - c:
+//   IP: -<q, x> ~ -<q, c> - <b, r> - f <u, q'>
+//   L2: |q - x|^2 ~ |q - c|^2 + (|r|^2 - 2 <b - c, r>) - 2 f <u, q'>
 // that is near + add + rescale * <u, q'>. A code is `bits` planes of padded_dims(m) / 8 bytes, the
 // high bits first; then add and the rescale of the first plane alone as bfloat16; then, of several
 // bits, add and rescale as float32.
@@ -23,10 +24,11 @@ class OddIntCodec final : public Codec {
   const std::shared_ptr<const OddIntEncoder> encoder;
   const int bits;
   const Metric metric;
-  std::vector<float> centre;  // d values; empty until trained
+  std::vector<float> centre, query_centre;  // d values; empty until trained
   // How far the estimate of the first plane alone is above that of all, in lengths of q' and units
-  // of that plane's rescale, but for one vector in a hundred.
-  float slack = 0;
+  // of that plane's rescale, but for one vector in a hundred. At first what theory says of a random
+  // rotation.
+  float slack = 0.7f;
 
   std::string name() const override { return "SDC" + std::to_string(bits); }
   size_t code_size() const override { return fine_at() + fine_size(); }
@@ -53,8 +55,7 @@ class OddIntCodec final : public Codec {
   // Of the fine_size() bytes at `at`; of one bit, of the coarse factors.
   Fine fine(const std::byte* at, Coarse coarse) const;
 
-  // A query made ready. Of a code q' is f u, so that distances are symmetric: products of whole and
-  // half numbers, then of the f of both.
+  // A query made ready.
   struct Query {
     std::vector<float> turned;  // q' / scale
     float scale = 1;
@@ -63,8 +64,8 @@ class OddIntCodec final : public Codec {
     float length = 0;  // of q'
   };
   void set_query(const float* q, Query& out) const;
-  void set_query(const std::byte* code, Query& out) const;
-  void set_coded_query(const float* q, Query& out) const;  // by its own code
+  // By the code of q', so that products are those of whole and half numbers: symmetric distances.
+  void set_coded_query(const float* q, Query& out) const;
   // The distance, from <c, q'>.
   float distance(const Query& q, Fine f, double product) const {
     const auto u = static_cast<float>(product - static_cast<double>(half_range()) * q.sum);
@@ -74,8 +75,9 @@ class OddIntCodec final : public Codec {
 
  private:
   float times() const { return metric == Metric::l2 ? -2.f : -1.f; }
+  void write_code(const float* r, const float* turned, const uint8_t* c, bool found,
+                  std::byte* code) const;
   void values(const std::byte* code, float* u) const;
-  float near(const float* q, float* relative) const;  // and q - centre
   void finish(Query& q) const;
 };
 

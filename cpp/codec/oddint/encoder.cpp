@@ -37,13 +37,13 @@ void RabitqEncoder::turn_back(const float* u, float* out) const {
 // Cells are t |x_i| cut to whole numbers. The angle between x and the cells' middles has many local
 // optima in t; the best of a sweep, looked at closer, is as good as the exact optimum to within a
 // tenth of its distance from zero.
-void RabitqEncoder::code(const float*, const float* turned, int bits, uint8_t* c) const {
+void nearest_in_angle(const float* x, size_t m, int bits, uint8_t* c) {
   const auto half = 1 << (bits - 1);
   const auto most = static_cast<float>(half - 1);
   std::vector<float> sizes(m), u(m);
   float largest = 0, sum = 0;
   for (size_t i = 0; i < m; ++i) {
-    sizes[i] = std::abs(turned[i]);
+    sizes[i] = std::abs(x[i]);
     largest = std::max(largest, sizes[i]);
     sum += sizes[i];
   }
@@ -77,11 +77,15 @@ void RabitqEncoder::code(const float*, const float* turned, int bits, uint8_t* c
   cells(best_t);
   for (size_t i = 0; i < m; ++i) {
     const int size = static_cast<int>(u[i]);
-    c[i] = static_cast<uint8_t>(turned[i] > 0 ? half + size : half - 1 - size);
+    c[i] = static_cast<uint8_t>(x[i] > 0 ? half + size : half - 1 - size);
   }
 }
 
-float RabitqEncoder::rescale(const float* turned, const float* u) const {
+void RabitqEncoder::code(const float*, const float* turned, size_t n, int bits, uint8_t* c) const {
+  for (size_t i = 0; i < n; ++i) nearest_in_angle(turned + i * padded_dims(m), m, bits, c + i * m);
+}
+
+float RabitqEncoder::rescale(const float*, const float* turned, const float* u) const {
   const float dot = ordered_dot(turned, u, m);
   return dot > 0 ? ordered_dot(turned, turned, m) / dot : 0.f;
 }

@@ -16,7 +16,7 @@ namespace shortlist {
 constexpr size_t padded_dims(size_t m) { return (m + 15) / 16 * 16; }
 
 // A linear map T from d to m dimensions, and codes such that x ~ f T' u: then a query q is compared
-// with codes as <q, x> ~ f <u, T q>. All of it is relative to a centre that is not known here.
+// with codes as <q, x> ~ f <u, T q>. All of it is relative to centres that are not known here.
 class OddIntEncoder {
  public:
   OddIntEncoder(size_t d, size_t m);  // throws DimensionError unless both are usual
@@ -24,14 +24,18 @@ class OddIntEncoder {
 
   const size_t d, m;
   virtual std::string name() const = 0;
+  virtual bool brings_centres() const { return false; }          // which training then keeps
   virtual bool same_as(const OddIntEncoder& other) const = 0;    // codes of both mean the same
   virtual void turn(const float* x, float* out) const = 0;       // T x: d values to padded_dims(m)
   virtual void turn_back(const float* u, float* out) const = 0;  // T' u: m values to d
-  // The code of x, one value a byte; `turned` is T x.
-  virtual void code(const float* x, const float* turned, int bits, uint8_t* c) const = 0;
-  // The f of a vector for its own code, or for any other u.
-  virtual float rescale(const float* turned, const float* u) const = 0;
+  // The codes of n vectors x, one value a byte, m of them to a vector; `turned` holds T x.
+  virtual void code(const float* x, const float* turned, size_t n, int bits, uint8_t* c) const = 0;
+  // The f of x for its own code, or for any other u.
+  virtual float rescale(const float* x, const float* turned, const float* u) const = 0;
 };
+
+// The code nearest in angle to m values.
+void nearest_in_angle(const float* x, size_t m, int bits, uint8_t* c);
 
 // RaBitQ's code of more than one bit: T is a random rotation, u the point of the grid nearest in
 // angle, and f makes <q, x> ~ f <u, T q> unbiased over rotations.
@@ -48,8 +52,8 @@ class RabitqEncoder final : public OddIntEncoder {
   }
   void turn(const float* x, float* out) const override;
   void turn_back(const float* u, float* out) const override;
-  void code(const float* x, const float* turned, int bits, uint8_t* c) const override;
-  float rescale(const float* turned, const float* u) const override;
+  void code(const float* x, const float* turned, size_t n, int bits, uint8_t* c) const override;
+  float rescale(const float* x, const float* turned, const float* u) const override;
 
  private:
   const Rotation rotation_;
