@@ -58,12 +58,21 @@ def _bits() -> shortlist.IndexBinary:
     return index
 
 
+def _sdc() -> shortlist.Index:
+    index = shortlist.IndexSDC(8, 3)
+    index.train(vectors(40))
+    index.add(vectors(40))
+    index.symmetric = True
+    return index
+
+
 INDEXES: dict[str, Callable[[], shortlist.Index | shortlist.IndexBinary]] = {
     "flat-uint8": _flat,
     "hnsw-sq8": _sq,
     "hnsw-holes": _graph_with_holes,
     "idmap2-refine-hnsw": _nested,
     "binary-idmap2-hnsw": _bits,
+    "sdc3": _sdc,
 }
 
 if __name__ == "__main__":

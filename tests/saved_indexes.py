@@ -65,6 +65,9 @@ INDEXES: dict[str, Callable[[], sl.Index]] = {
     "SQ8_direct": lambda: filled(sl.IndexScalarQuantizer(D, QT_DIRECT)),
     "SQ8_direct_signed": lambda: filled(sl.IndexScalarQuantizer(D, QT_SIGNED)),
     "SQ8 untrained": lambda: sl.IndexScalarQuantizer(D, QT_8BIT),
+    "SDC1": lambda: filled(sl.IndexSDC(D, 1, IP)),
+    "SDC4": lambda: filled(sl.IndexSDC(D, 4)),
+    "SDC untrained": lambda: sl.IndexSDC(D),
     "HNSWFlat": lambda: filled(hnsw()),
     "HNSWFlat IP float16": lambda: filled(hnsw(metric=IP, dtype="float16")),
     "HNSWFlat empty": hnsw,
@@ -94,11 +97,16 @@ INDEXES: dict[str, Callable[[], sl.Index]] = {
 # Small enough to damage at every byte.
 SMALL = {
     "Flat": lambda: filled(sl.IndexFlatL2(D), 5),
+    "SDC2": lambda: filled(sl.IndexSDC(D, 2), 5),
     "HNSW": lambda: without(filled(hnsw(), 20), range(5, 7)),
     "IDMap2 RefineFlat SQ8": lambda: named(
         sl.IndexIDMap2(sl.IndexRefineFlat(sl.IndexScalarQuantizer(D, QT_8BIT)))
     ),
 }
+
+
+def known_to_faiss(indexes: dict[str, Callable[[], sl.Index]]) -> dict[str, Callable[[], sl.Index]]:
+    return {name: make for name, make in indexes.items() if not name.startswith("SDC")}
 
 
 def to_bytes(index: sl.Index) -> bytes:

@@ -8,19 +8,21 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+import saved_indexes
 import shortlist as sl
 from saved_indexes import (
-    INDEXES,
-    SMALL,
     D,
     Q,
     assert_same_answers,
     classes,
     filled,
     hnsw,
+    known_to_faiss,
     rows,
     to_bytes,
 )
+
+INDEXES, SMALL = known_to_faiss(saved_indexes.INDEXES), known_to_faiss(saved_indexes.SMALL)
 
 
 @pytest.fixture(scope="module")

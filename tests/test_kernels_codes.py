@@ -123,6 +123,37 @@ def test_signs_of_what_is_no_number(isa: str) -> None:
     assert np.isnan([size, square]).all()
 
 
+# --- planes of bits --------------------------------------------------------------------------
+
+
+def planes_oracle(q: np.ndarray, codes: np.ndarray, bits: int) -> np.ndarray:
+    planes = codes[:, : bits * len(q) // 8].reshape(len(codes), bits, len(q) // 8)
+    values = np.unpackbits(planes, axis=2, bitorder="little").astype(np.float64)
+    return (values * 2.0 ** np.arange(bits)[::-1, None] * q).sum((1, 2))
+
+
+@pytest.mark.parametrize("bits", range(1, 9))
+def test_planes_of_whole_numbers_are_exact(isa: str, bits: int, rng: np.random.Generator) -> None:
+    for m in [0, 16, 32, 48, 112, 128, 384, 400, 1040, 20_000]:
+        q = rng.integers(-255, 256, m).astype(np.float32) / 2
+        size, n = bits * m // 8, 9
+        codes = rng.integers(0, 256, (n, size + 5), np.uint8)
+        codes[0], codes[1] = 0, 255
+        there = placed(codes[:, :size], 3, 7)
+        want = planes_oracle(q, codes, bits)
+        np.testing.assert_array_equal(_kernels.planes(isa, q, there, bits), want)
+        rows = rng.integers(0, n, 23).astype(np.uint32)
+        np.testing.assert_array_equal(_kernels.planes(isa, q, there, bits, rows), want[rows])
+
+
+def test_planes_of_floats(isa: str, rng: np.random.Generator) -> None:
+    for m in range(0, 800, 16):
+        q = placed(rng.normal(size=(1, m)).astype(np.float32), 4, 0)[0]
+        codes = rng.integers(0, 256, (5, m // 2), np.uint8)
+        got, want = _kernels.planes(isa, q, codes, 4), planes_oracle(q, codes, 4)
+        assert abs(got - want).max() <= 15 * abs(q).sum() * 1e-6
+
+
 # --- the Hadamard transform ------------------------------------------------------------------
 
 SIZES = [2**i for i in range(6, 14)]

@@ -39,6 +39,8 @@ class Bitmap {
     for (uint64_t w : words_) total += static_cast<size_t>(std::popcount(w));
     return total;
   }
+  // Bit j is whether 32 * i + j is a member.
+  uint32_t half_word(size_t i) const { return static_cast<uint32_t>(words_[i / 2] >> i % 2 * 32); }
   // The first member that is i or more; size() if none is.
   size_t next(size_t i) const {
     if (i >= n_) return n_;

@@ -12,6 +12,7 @@ using slot_t = uint32_t;    // position inside one structure
 using id_t = int64_t;       // the user's name for a vector
 using offset_t = uint64_t;  // position in a file or a concatenation
 
+inline constexpr size_t kMaxDimension = size_t{1} << 20;  // faiss's readers accept no more
 inline constexpr slot_t kNoSlot = std::numeric_limits<slot_t>::max();
 inline constexpr id_t kNoId = -1;
 

@@ -15,11 +15,6 @@ namespace {
 using BinaryClass = py::class_<IndexBinary, py::smart_holder>;
 using Pair = py::typing::Tuple<py::array_t<int32_t>, py::array_t<id_t>>;
 
-size_t size_arg(py::ssize_t value, const char* name) {
-  if (value < 1) throw ArgumentError(text(name, " = ", value, "; it must be at least 1"));
-  return static_cast<size_t>(value);
-}
-
 Vectors2D rows_for(const IndexBinary& index, const ArrayLike& x) {
   return bits(x, index.bits(), index.of_bytes().class_name());
 }

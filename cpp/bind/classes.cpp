@@ -12,18 +12,6 @@
 namespace shortlist {
 namespace {
 
-Metric metric_of(int metric) {
-  if (metric == static_cast<int>(Metric::l2)) return Metric::l2;
-  if (metric == static_cast<int>(Metric::inner_product)) return Metric::inner_product;
-  throw UnsupportedError(text(
-      "metric ", metric, " is not available; choose METRIC_L2 (1) or METRIC_INNER_PRODUCT (0)"));
-}
-
-size_t size_arg(py::ssize_t value, const char* name) {
-  if (value < 1) throw ArgumentError(text(name, " = ", value, "; it must be at least 1"));
-  return static_cast<size_t>(value);
-}
-
 QuantizerType quantizer_type(int qtype) { return static_cast<QuantizerType>(qtype); }
 
 constexpr int kL2 = static_cast<int>(Metric::l2);

@@ -172,6 +172,29 @@ std::tuple<py::array_t<uint8_t>, float, float, float, float> call_signs(
   return {bits, sums.size, sums.square, sums.dot, sums.code};
 }
 
+py::array_t<double> call_planes(const std::string& isa, const py::array_t<float>& q,
+                                const py::array_t<uint8_t>& codes, size_t bits,
+                                const std::optional<Contiguous<uint32_t>>& rows, size_t repeat) {
+  const PlanesFn kernel = table_of(isa).planes;
+  const auto m = static_cast<size_t>(q.size());
+  require(q.ndim() == 1 && m % 16 == 0 && (m == 0 || q.strides(0) == 4),
+          "q must be 1-D, contiguous and a multiple of 16 values");
+  const std::byte* base = rows_of(codes);
+  require(static_cast<size_t>(codes.shape(1)) >= bits * m / 8, "rows are shorter than the planes");
+  const auto there = static_cast<size_t>(codes.shape(0));
+  if (rows)
+    for (py::ssize_t i = 0; i < rows->size(); ++i)
+      require(rows->data()[i] < there, "a listed row is not there");
+  const size_t n = rows ? static_cast<size_t>(rows->size()) : there;
+  py::array_t<double> out(static_cast<py::ssize_t>(n));
+  double* sums = out.mutable_data();
+  const auto stride = static_cast<size_t>(codes.strides(0));
+  const uint32_t* listed = rows ? rows->data() : nullptr;
+  py::gil_scoped_release release;
+  for (size_t r = 0; r < repeat; ++r) kernel(q.data(), base, stride, listed, n, m, bits, sums);
+  return out;
+}
+
 // In place, so that the tests choose where `x` lies.
 void call_hadamard(const std::string& isa, const std::optional<py::array_t<float>>& factors,
                    py::array_t<float>& x, size_t repeat) {
@@ -313,6 +336,9 @@ void bind_kernels(py::module_& m) {
   k.def("lut_tables", &call_lut_tables, py::arg("isa"), py::arg("q").noconvert(), py::arg("scale"),
         py::arg("repeat") = 1);
   k.def("signs", &call_signs, py::arg("isa"), py::arg("r").noconvert(), py::arg("c").noconvert(),
+        py::arg("repeat") = 1);
+  k.def("planes", &call_planes, py::arg("isa"), py::arg("q").noconvert(),
+        py::arg("codes").noconvert(), py::arg("bits"), py::arg("rows") = py::none(),
         py::arg("repeat") = 1);
   k.def("hadamard", &call_hadamard, py::arg("isa"), py::arg("factors").noconvert(),
         py::arg("x").noconvert(), py::arg("repeat") = 1);

@@ -83,14 +83,24 @@ py::array_t<uint8_t> unpack(const Contiguous<uint8_t>& block, size_t n) {
   return bits;
 }
 
-std::tuple<py::array_t<uint8_t>, float, float> query_table(const Contiguous<float>& q,
+std::tuple<py::array_t<uint8_t>, float, float> query_table(const Contiguous<float>& q, float unit,
                                                            size_t repeat) {
   require(q.size() % 16 == 0, "a multiple of 16 values is needed");
   QueryTable table;
-  for (size_t r = 0; r < repeat; ++r) table.set(q.data(), static_cast<size_t>(q.size()));
+  for (size_t r = 0; r < repeat; ++r) table.set(q.data(), static_cast<size_t>(q.size()), unit);
   py::array_t<uint8_t> entries(static_cast<py::ssize_t>(table.entries.size()),
                                table.entries.data());
   return {entries, table.step, table.offset};
+}
+
+std::tuple<py::array_t<uint8_t>, py::array_t<uint8_t>, double, double> fine_query_table(
+    const Contiguous<float>& q, float unit) {
+  require(q.size() % 16 == 0, "a multiple of 16 values is needed");
+  FineQueryTable table;
+  table.set(q.data(), static_cast<size_t>(q.size()), unit);
+  const auto size = static_cast<py::ssize_t>(table.high.size());
+  return {py::array_t<uint8_t>(size, table.high.data()),
+          py::array_t<uint8_t>(size, table.low.data()), table.step, table.offset};
 }
 
 }  // namespace
@@ -118,7 +128,8 @@ void bind_oddint(py::module_& m) {
         py::arg("l2") = true, py::arg("repeat") = 1);
   o.def("pack32", &pack, py::arg("bits"));
   o.def("unpack32", &unpack, py::arg("block"), py::arg("n") = kBlockVectors);
-  o.def("query_table", &query_table, py::arg("q"), py::arg("repeat") = 1);
+  o.def("query_table", &query_table, py::arg("q"), py::arg("unit") = 0.f, py::arg("repeat") = 1);
+  o.def("fine_query_table", &fine_query_table, py::arg("q"), py::arg("unit") = 0.f);
 }
 
 }  // namespace shortlist

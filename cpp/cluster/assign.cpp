@@ -18,7 +18,7 @@ constexpr size_t kGrain = 4 * kGroup;
 constexpr size_t kPollBlocks = 16;
 constexpr int kRowLevels = 127, kLevels = 63, kZero = 64;  // codes of centroids are 1 to 127
 constexpr size_t kPlainDimension = 8;
-constexpr size_t kMaxDimension = size_t{1} << 18;               // sums of codes stay below 2^31
+constexpr size_t kMostDims = size_t{1} << 18;                   // sums of codes stay below 2^31
 constexpr float kSmallest = std::numeric_limits<float>::min();  // below it rounding is coarser
 constexpr float kInfinity = std::numeric_limits<float>::infinity();
 
@@ -49,9 +49,9 @@ Nearest::Nearest(Matrix<const float> centroids, Metric metric)
       stride_((centroids.cols + 3) / 4 * 4),
       rounding_(static_cast<float>(centroids.cols + 16) * 0x1p-22f) {
   const size_t k = centroids.rows, d = centroids.cols, blocks = (k + kBlock - 1) / kBlock;
-  if (d < 1 || d > kMaxDimension)
+  if (d < 1 || d > kMostDims)
     throw DimensionError(
-        text("the vectors have ", d, " dimensions; k-means takes 1 to ", kMaxDimension));
+        text("the vectors have ", d, " dimensions; k-means takes 1 to ", kMostDims));
   std::vector<double> sums(d);
   for (size_t j = 0; j < k; ++j)
     for (size_t t = 0; t < d; ++t) sums[t] += centroids.row(j)[t];

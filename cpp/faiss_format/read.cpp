@@ -20,7 +20,6 @@ namespace {
 using faiss_format::fourcc;
 
 constexpr int kMaxDepth = 8;
-constexpr size_t kMaxDimension = size_t{1} << 20;
 constexpr int kLastQuantizerType = 26;
 
 [[noreturn]] void corrupt(const std::string& what) {

@@ -1,7 +1,6 @@
 #include "graph/blocks.h"
 
 #include <algorithm>
-#include <bit>
 #include <cstring>
 #include <limits>
 
@@ -9,6 +8,7 @@
 #include "codec/oddint/rabitq.h"
 #include "graph/hnsw.h"
 #include "graph/select.h"
+#include "kernels/floats.h"
 #include "kernels/kernels.h"
 
 namespace shortlist {
@@ -17,12 +17,6 @@ namespace {
 constexpr uint64_t kSeed = 0x5eed;
 constexpr size_t kLine = 64;
 constexpr size_t kFillFrom = 100;  // nearest nodes that rows are filled up from
-
-// The errors of one-bit codes are far above a bfloat16's.
-uint16_t narrow(float x) {
-  const auto bits = std::bit_cast<uint32_t>(x);
-  return static_cast<uint16_t>((bits + 0x7fff + (bits >> 16 & 1)) >> 16);
-}
 
 }  // namespace
 
@@ -119,8 +113,9 @@ void NeighborBlocks::pack(const Vectors& base, const Hnsw& graph, std::span<cons
           } else {
             std::fill_n(bits, m / 8, uint8_t{0});
           }
-          add[v] = narrow(f.add);
-          add[kBlockVectors + v] = narrow(f.rescale);
+          // The errors of one-bit codes are far above a bfloat16's.
+          add[v] = narrow_bf16(f.add);
+          add[kBlockVectors + v] = narrow_bf16(f.rescale);
         }
         pack32(packer.bits.data(), m / 8, kBlockVectors, m, block);
       }

@@ -9,11 +9,6 @@
 #include "codec/codec.h"
 
 namespace shortlist {
-namespace {
-
-constexpr size_t kMaxDimension = size_t{1} << 20;  // faiss's readers accept no more
-
-}  // namespace
 
 Index::Index(size_t d, Metric metric) : d(d), metric_type(metric) {
   if (d < 1 || d > kMaxDimension)

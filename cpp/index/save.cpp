@@ -6,8 +6,10 @@
 #include <limits>
 
 #include "base/error.h"
+#include "codec/oddint/network.h"
 #include "index/binary.h"
 #include "index/hnsw.h"
+#include "index/sdc.h"
 #include "index/wrap.h"
 
 namespace shortlist {
@@ -17,7 +19,8 @@ using io::ContainerReader;
 using io::ContainerWriter;
 using io::Fields;
 
-constexpr int kMaxDepth = 8;  // wrappers around wrappers; far more than make sense
+constexpr int kMaxDepth = 8;     // wrappers around wrappers; far more than make sense
+constexpr size_t kSlice = 1024;  // codes at a time
 constexpr size_t kPiece = io::kBufferBytes / sizeof(slot_t);
 
 void hold(const Index& index, ReadLocks& held) {
@@ -47,6 +50,8 @@ class Saver {
                   {"verbose", text(index.verbose)}};
     if (const auto* codes = dynamic_cast<const IndexFlatCodes*>(&index))
       save_codes(*codes, at, fields);
+    else if (const auto* sdc = dynamic_cast<const IndexSDC*>(&index))
+      save_sdc(*sdc, at, fields);
     else if (const auto* graph = dynamic_cast<const IndexHNSW*>(&index))
       save_graph(*graph, at, fields);
     else if (const auto* map = dynamic_cast<const IndexIDMap*>(&index))
@@ -75,6 +80,45 @@ class Saver {
     io::write_fields(out_, at, fields);
     if (sq) array(at + "/trained", sq->trained.data(), sq->trained.size());
     array(at + "/codes", index.codes().data(), index.codes().size() * index.codes().code_size());
+  }
+
+  void save_sdc(const IndexSDC& index, const std::string& at, Fields& fields) {
+    const OddIntCodec& codec = index.codec();
+    fields["bits"] = text(codec.bits);
+    fields["code_dim"] = text(codec.m());
+    fields["encoder"] = codec.encoder->name();
+    fields["symmetric"] = text(index.symmetric);
+    fields["slack"] = bits_of(codec.slack);
+    const auto* network = dynamic_cast<const NetworkEncoder*>(codec.encoder.get());
+    if (network) fields["sweeps"] = text(network->sweeps);
+    io::write_fields(out_, at, fields);
+    if (network) save_network(*network, at + "/encoder");
+    array(at + "/centre", codec.centre.data(), codec.centre.size());
+    array(at + "/query_centre", codec.query_centre.data(), codec.query_centre.size());
+    out_.begin(at + "/codes", index.ntotal() * codec.code_size());
+    std::vector<std::byte> codes(kSlice * codec.code_size());
+    for (size_t i = 0; i < index.ntotal(); i += kSlice) {
+      const size_t n = std::min(kSlice, index.ntotal() - i);
+      index.blocks().codes(i, n, codes.data());
+      out_.write(codes.data(), n * codec.code_size());
+    }
+    out_.end();
+  }
+
+  void save_network(const NetworkEncoder& network, const std::string& at) {
+    const auto floats = [&](const std::string& name, const std::vector<float>& x) {
+      array(at + "/" + name, x.data(), x.size());
+    };
+    floats("query", network.turns());
+    for (size_t i = 0; i < network.maps().size(); ++i) {
+      const NetworkEncoder::Map& map = network.maps()[i];
+      const std::string name = text(i);
+      floats(name + ".skip", map.skip);
+      floats(name + ".bias", map.bias);
+      floats(name + ".hidden", map.inner);
+      floats(name + ".hidden_bias", map.inner_bias);
+      floats(name + ".out", map.outer);
+    }
   }
 
   void save_graph(const IndexHNSW& index, const std::string& at, Fields& fields) {
@@ -207,6 +251,7 @@ class Loader {
     if (name.starts_with("IndexFlat") || name == "IndexScalarQuantizer" ||
         name == "IndexBinaryFlat")
       return load_codes(name, record, at);
+    if (name == "IndexSDC") return load_sdc(record, at);
     if (name == "IndexHNSW") return load_graph<IndexHNSW>(record, at, depth);
     if (name == "IndexHNSWFlat") return load_graph<IndexHNSWFlat>(record, at, depth);
     if (name == "IndexHNSWSQ") return load_graph<IndexHNSWSQ>(record, at, depth);
@@ -273,6 +318,59 @@ class Loader {
     io::read_growing(in_, rows, size, [&](size_t n) { return index->mutable_codes().grow(n); });
     in_.close();
     return index;
+  }
+
+  std::shared_ptr<Index> load_sdc(const Record& record, const std::string& at) {
+    const int bits = record.number<int>("bits", 1, 8);
+    auto index = std::make_shared<IndexSDC>(load_encoder(record, at, bits), bits, record.metric());
+    index->symmetric = record.number<int>("symmetric", 0, 1) == 1;
+    const float slack = record.real("slack");
+    if (!(slack >= 0)) throw CorruptIndexError(text("slack = ", slack, ", which cannot be"));
+    index->restore_slack(slack);
+    auto centre = array<float>(at + "/centre"), query_centre = array<float>(at + "/query_centre");
+    if (!centre.empty() || !query_centre.empty())
+      index->set_centres(std::move(centre), std::move(query_centre));
+    const size_t size = index->codec().code_size(), length = in_.open(at + "/codes");
+    const size_t rows = length / size;
+    if (length % size || rows > kNoSlot || (rows && !index->is_trained()))
+      throw CorruptIndexError(
+          text("'", at, "' has ", length, " bytes of codes, which do not fit it"));
+    std::vector<std::byte> codes(kSlice * size);
+    for (size_t i = 0; i < rows; i += kSlice) {
+      const size_t n = std::min(kSlice, rows - i);
+      in_.read(codes.data(), n * size);
+      index->restore_codes(codes.data(), n);
+    }
+    in_.close();
+    return index;
+  }
+
+  std::shared_ptr<const OddIntEncoder> load_encoder(const Record& record, const std::string& at,
+                                                    int bits) {
+    const auto d = record.number<size_t>("d", 1, kMaxDimension);
+    const auto m = record.number<size_t>("code_dim", 1, kMaxDimension);
+    const std::string& name = record.word("encoder");
+    if (name == "rabitq") {
+      if (m % 64 || m < d) throw CorruptIndexError(text("code_dim = ", m, ", which cannot be"));
+      return std::make_shared<RabitqEncoder>(d, m);
+    }
+    if (name != "trained")
+      throw CorruptIndexError(
+          text("the encoder '", name, "' is not known; read it with a newer release"));
+    const auto floats = [&](const std::string& part) {
+      return array<float>(at + "/encoder/" + part);
+    };
+    auto turns = floats("query");
+    std::vector<NetworkEncoder::Map> maps;
+    for (int i = 0; i < 2 * bits - 1; ++i) {
+      const std::string part = text(i);
+      auto skip = floats(part + ".skip"), bias = floats(part + ".bias");
+      auto inner = floats(part + ".hidden"), inner_bias = floats(part + ".hidden_bias");
+      maps.push_back({std::move(skip), std::move(bias), std::move(inner), std::move(inner_bias),
+                      floats(part + ".out")});
+    }
+    return std::make_shared<NetworkEncoder>(d, m, bits, record.number<int>("sweeps"),
+                                            std::move(turns), std::move(maps));
   }
 
   static DType dtype_named(const std::string& name) {

@@ -48,6 +48,18 @@ bool finite(const float* x, size_t n) {
   return std::all_of(zeros, zeros + kLanes, [](float zero) { return zero == 0.f; });
 }
 
+float ordered_dot(const float* a, const float* b, size_t n) {
+  constexpr size_t kLanes = 16;
+  float sums[kLanes] = {};
+  size_t i = 0;
+  for (; i + kLanes <= n; i += kLanes)
+    for (size_t l = 0; l < kLanes; ++l) sums[l] += a[i + l] * b[i + l];
+  for (; i < n; ++i) sums[0] += a[i] * b[i];
+  for (size_t half = kLanes / 2; half > 0; half /= 2)
+    for (size_t l = 0; l < half; ++l) sums[l] += sums[l + half];
+  return sums[0];
+}
+
 void check_finite(const Rows& x, const char* verb) {
   if (x.dtype == DType::u8 || x.dtype == DType::i8) return;
   constexpr size_t kGrain = 1024;

@@ -69,6 +69,13 @@ struct SignSums {
 };
 using SignsFn = SignSums (*)(const float* r, const float* c, size_t n, uint8_t* bits);
 
+// Codes of `bits` planes of m / 8 bytes, each half as heavy as the one before. out[r] = sum over
+// planes b and the bits i set in plane b of row r of 2^(bits - 1 - b) * q[i]. Rows as in RowsFn; m
+// is a multiple of 16. Each plane is summed in f32, in an order each ISA chooses, and the planes in
+// f64: exact for whole numbers q whose absolute values sum to less than 2^24.
+using PlanesFn = void (*)(const float* q, const std::byte* base, size_t stride,
+                          const uint32_t* rows, size_t n, size_t m, size_t bits, double* out);
+
 // x = H (factors * x) for n values, in place; n is a power of two, at least 64. H is the Hadamard
 // matrix of +-1 in Sylvester's order, not scaled; no factors (null) are ones. Values at distance h
 // are added and subtracted for h = 1, 2, 4, ..., so that every ISA gives the same bits.
@@ -126,6 +133,7 @@ struct Table {
   Lut32Fn lut32;
   LutTablesFn lut_tables;
   SignsFn signs;
+  PlanesFn planes;
   HadamardFn hadamard;
   Estimate32Fn estimate32;
   QuantizeFn quantize;

@@ -16,6 +16,7 @@ from .factory import index_binary_factory as index_binary_factory
 from .factory import index_factory as index_factory
 
 if TYPE_CHECKING:
+    from . import binary as binary
     from . import datasets as datasets
     from . import rerank as rerank
     from ._doctor import doctor as doctor
@@ -44,6 +45,7 @@ _logging.getLogger("shortlist").addHandler(_logging.NullHandler())
 
 # Loaded when first asked for.
 _LAZY = {
+    "binary": "binary",
     "datasets": "datasets",
     "doctor": "_doctor",
     "Evaluation": "_evaluate",

@@ -26,7 +26,8 @@ def index_factory(d: int, description: str, metric: int = _core.METRIC_L2) -> An
 
     d: dimensions of the vectors, at least 1.
     description: for example "Flat", "SQ8", "HNSW32", "HNSW32,SQfp16", "IDMap2,HNSW32,Flat" or
-        "HNSW32,SQ8,Refine(Flat)"; beyond faiss "HNSW32,QG", which turns neighbor_blocks on.
+        "HNSW32,SQ8,Refine(Flat)"; beyond faiss "HNSW32,QG", which turns neighbor_blocks on, and
+        "SDC2" or "SDC4x512", an IndexSDC of so many bits and dimensions.
     metric: METRIC_L2 (default) or METRIC_INNER_PRODUCT.
 
     Returns the class that faiss returns for the same string. Raises FactoryError (a ValueError
@@ -87,6 +88,27 @@ class Codec:
 
     def quantizer_type(self) -> Any:
         return getattr(_core.ScalarQuantizer, f"QT_{self.qtype}")
+
+
+@dataclass(frozen=True)
+class Sdc:
+    """Odd-integer codes, all compared."""
+
+    bits: int
+    code_dim: int | None = None
+
+    def build(self, d: int, metric: int, dtype: str = "float32") -> Any:
+        return _core.IndexSDC(d, self.bits, metric, code_dim=self.code_dim)
+
+    def bytes_per_vector(self, d: int, dtype: str = "float32") -> float:
+        dims = self.code_dim or -(-d // 64) * 64
+        return self.bits * dims / 8 + (4 if self.bits == 1 else 12)
+
+    def stores_flat(self) -> bool:
+        return False
+
+    def needs_training(self) -> bool:
+        return True
 
 
 @dataclass(frozen=True)
@@ -173,7 +195,7 @@ _CODECS = {
 }
 _KNOWN_FORMS = (
     "Flat, SQ8, SQfp16, SQ8_direct, SQ8_direct_signed, HNSW<M> and HNSW<M>,<codec>, "
-    "both with ,QG for neighbour blocks; "
+    "both with ,QG for neighbour blocks; SDC<bits> and SDC<bits>x<dimensions>; "
     "IDMap,... or IDMap2,... around them; ...,RFlat or ...,Refine(<codec>) behind them"
 )
 _KNOWN_BINARY_FORMS = "BFlat and BHNSW<M>; IDMap,... or IDMap2,... around them"
@@ -186,7 +208,7 @@ _NOT_YET = re.compile(
     | PQ\d+(x\d+)?(np|fsr?)?(_\d+)?(\+\d+)? | (\d+|2x\d+)\+PQ\d*
     | (RQ|RCQ|LSQ|LSCQ|PRQ|PLSQ){_AQ} | RaBitQ(fs)?\w* | SQ(4|6|bf16|tqmse\d) | ZnLattice[\dx_]+
     | LSH\d*r?t? | NSG\d*([,_].*)? | Flat(Dedup|Panorama\d*|L2Panorama\d*)
-    | B(IVF\d+.*|Hash\d+(x\d+)?) | SPANN\d* | SDC\d* | QA""",
+    | B(IVF\d+.*|Hash\d+(x\d+)?) | SPANN\d* | QA""",
     re.VERBOSE | re.DOTALL,
 )
 
@@ -273,6 +295,13 @@ class _Parser:
             return _core.IndexBinaryHNSW(d, self.number(parts[0], match[1] or "32", "M", 2, 4096))
         self.fail(f"is of no binary index. Known forms: {_KNOWN_BINARY_FORMS}")
 
+    def sdc(self, part: _Part, match: re.Match[str], rest: list[_Part]) -> Plan:
+        if rest:
+            self.unknown(rest[0])
+        bits = self.number(part, match["bits"] or "2", "bits", 1, 8)
+        dims = match["dims"] and self.number(part, match["dims"], "dimensions", 64, 1 << 20)
+        return Sdc(bits, dims or None)
+
     def codec(self, part: _Part) -> Codec:
         if part.text not in _CODECS:
             self.unknown(part)
@@ -334,6 +363,7 @@ class _Parser:
 _Make = Callable[[_Parser, _Part, "re.Match[str]", "list[_Part]"], Plan]
 _STRUCTURES: list[tuple[str, _Make]] = [
     (r"HNSW(?P<M>\d*)(_(?P<codec>.*))?", _Parser.hnsw),
+    (r"SDC(?P<bits>\d*)(x(?P<dims>\d+))?", _Parser.sdc),
 ]
 
 
@@ -360,7 +390,7 @@ def _shown(text: str) -> str:
 
 def _closest(text: str) -> str | None:
     """A known part that looks like `text`, with the digits of `text` where they are a number."""
-    known = (*_CODECS, "QG", "IDMap", "IDMap2", "RFlat", "Refine(Flat)")
+    known = (*_CODECS, "SDC2", "QG", "IDMap", "IDMap2", "RFlat", "Refine(Flat)")
     parts = {name.lower(): name for name in known}
     text = text[:60]
     stripped = text.strip()

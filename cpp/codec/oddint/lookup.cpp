@@ -1,12 +1,46 @@
 #include "codec/oddint/lookup.h"
 
 #include <algorithm>
+#include <bit>
 #include <cmath>
 #include <limits>
 
 #include "kernels/kernels.h"
 
 namespace shortlist {
+namespace {
+
+// How far apart the sums of four dimensions are.
+struct Spread {
+  Spread(const float* q, size_t m) {
+    constexpr size_t kLanes = 4;  // sums that do not wait for each other
+    float most[kLanes]{}, sums[kLanes]{};
+    for (size_t i = 0; i < m; i += kLanes * kTableDims)
+      for (size_t l = 0; l < kLanes; ++l) {
+        const float* x = q + i + l * kTableDims;
+        const float range = std::abs(x[0]) + std::abs(x[1]) + std::abs(x[2]) + std::abs(x[3]);
+        most[l] = std::max(most[l], range);
+        sums[l] += range;
+      }
+    widest = std::max(std::max(most[0], most[1]), std::max(most[2], most[3]));
+    size = (sums[0] + sums[1]) + (sums[2] + sums[3]);
+  }
+  // The least sums come to all negative q_i; less half of all q_i, that is -|q_i| / 2 each.
+  float offset() const { return -size / 2; }
+  // Makes the widest `most`, or less by what makes units whole. 0 of zero, of numbers too small to
+  // divide by, and of Inf and NaN, which stay in `offset`.
+  float scale(float most, float unit) const {
+    if (unit > 0 && most * unit >= widest && widest > 0)
+      return std::floor(most * unit / widest) / unit;
+    const float out = most / widest;
+    const bool usable = out > 0 && out <= std::numeric_limits<float>::max() && std::isfinite(size);
+    return usable ? out : 0;
+  }
+
+  float widest, size;  // of one group; of all
+};
+
+}  // namespace
 
 void pack32(const uint8_t* bits, size_t stride, size_t n, size_t m, uint8_t* block) {
   constexpr size_t kHalf = kBlockVectors / 2;
@@ -29,31 +63,41 @@ void unpack32(const uint8_t* block, size_t n, size_t m, uint8_t* bits, size_t st
     }
 }
 
-void QueryTable::set(const float* q, size_t m) {
+void QueryTable::set(const float* q, size_t m, float unit) {
   groups = m / kTableDims;
   entries.resize(16 * groups);
-  constexpr size_t kLanes = 4;  // sums that do not wait for each other
-  float most[kLanes]{}, sums[kLanes]{};
-  for (size_t i = 0; i < m; i += kLanes * kTableDims)
-    for (size_t l = 0; l < kLanes; ++l) {
-      const float* x = q + i + l * kTableDims;
-      const float range = std::abs(x[0]) + std::abs(x[1]) + std::abs(x[2]) + std::abs(x[3]);
-      most[l] = std::max(most[l], range);
-      sums[l] += range;
-    }
-  const float widest = std::max(std::max(most[0], most[1]), std::max(most[2], most[3]));
-  const float size = (sums[0] + sums[1]) + (sums[2] + sums[3]);
-  // The least partial sums come to all negative q_i; less half of all q_i, that is -|q_i| / 2 each.
-  offset = -size / 2;
-  step = widest / 255;
-  const float scale = 255 / widest;
-  // Of zero, of numbers too small to divide by, and of Inf and NaN, which stay in `offset`.
-  if (!(scale > 0 && scale <= std::numeric_limits<float>::max() && std::isfinite(size))) {
-    step = 0;
+  const Spread spread(q, m);
+  offset = spread.offset();
+  const float scale = spread.scale(255, unit);
+  step = scale > 0 ? 1 / scale : 0;
+  if (scale > 0)
+    kernels::active().lut_tables(q, scale, groups, entries.data());
+  else
     std::fill(entries.begin(), entries.end(), uint8_t{0});
-    return;
+}
+
+void FineQueryTable::set(const float* q, size_t m, float unit) {
+  groups = m / kTableDims;
+  high.assign(16 * groups, 0);
+  low.assign(16 * groups, 0);
+  const Spread spread(q, m);
+  offset = spread.offset();
+  const float scale = spread.scale(65535, unit);
+  step = scale > 0 ? 1 / static_cast<double>(scale) : 0;
+  if (!(scale > 0)) return;
+  for (size_t g = 0; g < groups; ++g, q += kTableDims) {
+    float sums[16]{};
+    for (size_t j = 1; j < 16; ++j) {  // one bit more than an entry before
+      const auto bit = static_cast<size_t>(std::countr_zero(j));
+      sums[j] = sums[j & (j - 1)] + q[bit];
+    }
+    const float least = *std::min_element(sums, sums + 16);
+    for (size_t j = 0; j < 16; ++j) {
+      const auto entry = static_cast<uint32_t>(std::min((sums[j] - least) * scale + 0.5f, 65535.f));
+      high[16 * g + j] = static_cast<uint8_t>(entry >> 8);
+      low[16 * g + j] = static_cast<uint8_t>(entry);
+    }
   }
-  kernels::active().lut_tables(q, scale, groups, entries.data());
 }
 
 }  // namespace shortlist

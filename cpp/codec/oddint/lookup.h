@@ -18,13 +18,23 @@ void pack32(const uint8_t* bits, size_t stride, size_t n, size_t m, uint8_t* blo
 void unpack32(const uint8_t* block, size_t n, size_t m, uint8_t* bits, size_t stride);
 
 // For codes b of a rotated query q': <b - 1/2, q'> ~ offset + step * sum, where sum is lut32's. Off
-// by at most step / 2 for every group of four dimensions.
+// by at most step / 2 for every group of four dimensions; not at all where q's values are whole
+// multiples of a unit of which a byte holds the sums.
 struct QueryTable {
   std::vector<uint8_t> entries;  // `groups` tables of 16
   size_t groups = 0;
   float step = 0, offset = 0;
 
-  void set(const float* q, size_t m);  // m is a multiple of 16
+  void set(const float* q, size_t m, float unit = 0);  // m is a multiple of 16
+};
+
+// The same with sums of 16-bit entries: 256 * lut32's of `high`, plus lut32's of `low`.
+struct FineQueryTable {
+  std::vector<uint8_t> high, low;
+  size_t groups = 0;
+  double step = 0, offset = 0;
+
+  void set(const float* q, size_t m, float unit = 0);
 };
 
 }  // namespace shortlist

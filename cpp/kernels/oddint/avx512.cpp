@@ -16,10 +16,16 @@ struct Signs : Avx512 {
     return _mm512_mask_blend_ps(mask, _mm512_xor_ps(x, _mm512_set1_ps(-0.f)), x);
   }
   static float fold(const Floats (&v)[1]) { return sum(v[0]); }
+  static void add_set(Floats (&acc)[1], uint16_t bits, const float* q) {
+    acc[0] = _mm512_mask_add_ps(acc[0], bits, acc[0], load(q));
+  }
 };
 
 }  // namespace
 
-void add_avx512(Table& t) { t.signs = signs<Signs>; }
+void add_avx512(Table& t) {
+  t.signs = signs<Signs>;
+  t.planes = planes<Signs>;
+}
 
 }  // namespace shortlist::kernels::oddint

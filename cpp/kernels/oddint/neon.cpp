@@ -20,10 +20,22 @@ struct Signs : Neon {
     const Floats four = add(add(v[0], v[2]), add(v[1], v[3]));
     return vpadds_f32(vadd_f32(vget_low_f32(four), vget_high_f32(four)));
   }
+  static void add_set(Floats (&acc)[4], uint16_t bits, const float* q) {
+    constexpr uint32_t kBits[4] = {1, 2, 4, 8};
+    const uint32x4_t lane = vld1q_u32(kBits);
+    for (size_t v = 0; v < 4; ++v) {
+      const uint32x4_t set = vtstq_u32(vdupq_n_u32(uint32_t{bits} >> 4 * v), lane);
+      const uint32x4_t x = vandq_u32(set, vreinterpretq_u32_f32(load(q + 4 * v)));
+      acc[v] = add(acc[v], vreinterpretq_f32_u32(x));
+    }
+  }
 };
 
 }  // namespace
 
-void add_neon(Table& t) { t.signs = signs<Signs>; }
+void add_neon(Table& t) {
+  t.signs = signs<Signs>;
+  t.planes = planes<Signs>;
+}
 
 }  // namespace shortlist::kernels::oddint

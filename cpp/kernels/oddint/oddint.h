@@ -1,9 +1,10 @@
-// The loop over a residual and its centre, over the vectors V of one ISA. V offers, besides what
-// kernels/rows.h lists:
+// The loops over a residual and its centre, and over a query and codes, over the vectors V of one
+// ISA. V offers, besides what kernels/rows.h lists:
 //   mul(x, y), abs(x)
 //   positive(x)                 a mask of the lanes above 0, and bits(mask) as an integer
 //   negated_unless(mask, x)     x in the lanes of the mask, -x in the others
 //   fold(x[])                   the sum of 16 lanes in 16 / kFloats vectors, by halves
+//   add_set(acc[], bits, q)     adds to 16 lanes those of q[16] whose bits are set
 #pragma once
 
 #include "kernels/rows.h"
@@ -47,6 +48,45 @@ SignSums sums_and_bits(const float* r, const float* c, size_t n, uint8_t* bits) 
 template <class V>
 SignSums signs(const float* r, const float* c, size_t n, uint8_t* bits) {
   return c ? sums_and_bits<V, true>(r, c, n, bits) : sums_and_bits<V, false>(r, c, n, bits);
+}
+
+template <class V>
+float sum_set(const float* q, const std::byte* plane, size_t m) {
+  constexpr size_t kVectors = 16 / V::kFloats;
+  typename V::Floats even[kVectors], odd[kVectors];
+#pragma GCC unroll 4
+  for (size_t v = 0; v < kVectors; ++v) {
+    V::zero(even[v]);
+    V::zero(odd[v]);
+  }
+  const auto bits = [&](size_t i) {
+    uint16_t out;
+    __builtin_memcpy(&out, plane + i / 8, sizeof out);
+    return out;
+  };
+  size_t i = 0;
+  for (; i + 32 <= m; i += 32) {
+    V::add_set(even, bits(i), q + i);
+    V::add_set(odd, bits(i + 16), q + i + 16);
+  }
+  if (i < m) V::add_set(even, bits(i), q + i);
+#pragma GCC unroll 4
+  for (size_t v = 0; v < kVectors; ++v) even[v] = V::add(even[v], odd[v]);
+  return V::fold(even);
+}
+
+template <class V>
+void planes(const float* q, const std::byte* base, size_t stride, const uint32_t* rows, size_t n,
+            size_t m, size_t bits, double* out) {
+  const auto row = [&](size_t r) { return base + (rows ? size_t{rows[r]} : r) * stride; };
+  const size_t plane = m / 8;
+  for (size_t r = 0; r < n; ++r) {
+    if (rows && r + 1 < n)
+      for (size_t at = 0; at < bits * plane; at += kLineBytes) __builtin_prefetch(row(r + 1) + at);
+    double sum = 0;
+    for (size_t b = 0; b < bits; ++b) sum = 2 * sum + sum_set<V>(q, row(r) + b * plane, m);
+    out[r] = sum;
+  }
 }
 
 }  // namespace

@@ -31,6 +31,20 @@ void add_reference(Table& t) {
     }
     return {total(size), total(square), total(dot), total(code)};
   };
+  t.planes = [](const float* q, const std::byte* base, size_t stride, const uint32_t* rows,
+                size_t n, size_t m, size_t bits, double* out) {
+    for (size_t r = 0; r < n; ++r) {
+      const std::byte* row = base + (rows ? size_t{rows[r]} : r) * stride;
+      double sum = 0;
+      for (size_t b = 0; b < bits; ++b, row += m / 8) {
+        float of_plane = 0;
+        for (size_t i = 0; i < m; ++i)
+          if (static_cast<int>(row[i / 8]) >> i % 8 & 1) of_plane += q[i];
+        sum = 2 * sum + of_plane;
+      }
+      out[r] = sum;
+    }
+  };
 }
 
 }  // namespace shortlist::kernels::oddint

@@ -868,6 +868,49 @@ class IndexBinaryIDMap2(IndexBinaryIDMap):
     """
     def __init__(self, index: IndexBinary) -> None: ...
 
+class IndexSDC(Index):
+    """
+    Exhaustive search over small codes: each of code_dim dimensions is an odd integer of `bits` bits, and the code comes with two factors.
+
+    Without an encoder a vector is turned by a random rotation, relative to the mean that train(x) finds, and stored as the point of the grid nearest in angle; distances are unbiased estimates (RaBitQ, arXiv 2405.12497 and 2409.09913). encoder: what shortlist.binary.RecurrentBinarizer.export gives; its codes (BEBR, arXiv 2302.08714) find more in as many bytes, and train(x) only measures them. One bit keeps 1/32 of float32 vectors' bytes, and 4 bits find most of the 10 nearest; put IndexRefineFlat behind it for all of them. Searches compare the query as it is with the codes, or by its own code if symmetric is set (symmetric distance calculation).
+
+    bits: 1 to 8; 2, or the encoder's, by default. code_dim: a multiple of 64, at least d; by default d rounded up to one. Raises ArgumentError for others and for an encoder that lacks something, DimensionError for an encoder of other vectors.
+    """
+    def __init__(
+        self,
+        d: typing.SupportsIndex,
+        bits: typing.SupportsIndex | None = None,
+        metric: typing.SupportsIndex = 1,
+        *,
+        code_dim: typing.SupportsIndex | None = None,
+        encoder: collections.abc.Mapping[
+            str, typing.Annotated[numpy.typing.ArrayLike, numpy.float32]
+        ]
+        | None = None,
+    ) -> None: ...
+    @property
+    def bits(self) -> int:
+        """
+        Bits a dimension.
+        """
+    @property
+    def code_dim(self) -> int:
+        """
+        Dimensions of a code.
+        """
+    @property
+    def code_size(self) -> int:
+        """
+        Bytes of one stored vector, factors included.
+        """
+    @property
+    def symmetric(self) -> bool:
+        """
+        Whether queries are compared by codes of their own (bool, False at first): products are whole numbers then, and it finds fewer.
+        """
+    @symmetric.setter
+    def symmetric(self, arg1: bool) -> None: ...
+
 class IOWriter:
     """
     Where write_index can write to besides files.

@@ -76,6 +76,14 @@ def near_bits(
     limit: typing.SupportsIndex,
     repeat: typing.SupportsIndex = 1,
 ) -> numpy.typing.NDArray[numpy.uint64]: ...
+def planes(
+    isa: str,
+    q: numpy.typing.NDArray[numpy.float32],
+    codes: numpy.typing.NDArray[numpy.uint8],
+    bits: typing.SupportsIndex,
+    rows: typing.Annotated[numpy.typing.ArrayLike, numpy.uint32] | None = None,
+    repeat: typing.SupportsIndex = 1,
+) -> numpy.typing.NDArray[numpy.float64]: ...
 def quantize(
     isa: str,
     x: typing.Annotated[numpy.typing.ArrayLike, numpy.float32],

@@ -26,9 +26,14 @@ class Rotation:
     @property
     def m(self) -> int: ...
 
+def fine_query_table(
+    q: typing.Annotated[numpy.typing.ArrayLike, numpy.float32], unit: float = 0.0
+) -> tuple[numpy.typing.NDArray[numpy.uint8], numpy.typing.NDArray[numpy.uint8], float, float]: ...
 def pack32(bits: numpy.typing.ArrayLike) -> numpy.typing.NDArray[numpy.uint8]: ...
 def query_table(
-    q: typing.Annotated[numpy.typing.ArrayLike, numpy.float32], repeat: typing.SupportsIndex = 1
+    q: typing.Annotated[numpy.typing.ArrayLike, numpy.float32],
+    unit: float = 0.0,
+    repeat: typing.SupportsIndex = 1,
 ) -> tuple[numpy.typing.NDArray[numpy.uint8], float, float]: ...
 def rabitq_encode(
     r: typing.Annotated[numpy.typing.ArrayLike, numpy.float32],

@@ -1,0 +1,118 @@
+// Odd-integer codes under Python's names.
+#include <pybind11/stl.h>
+
+#include <map>
+#include <optional>
+#include <string>
+
+#include "base/error.h"
+#include "bind/arrays.h"
+#include "bind/bind.h"
+#include "codec/oddint/network.h"
+#include "index/sdc.h"
+
+namespace shortlist {
+namespace {
+
+using Floats = py::array_t<float, py::array::c_style | py::array::forcecast>;
+using Weights = std::map<std::string, Floats>;  // as RecurrentBinarizer.export gives them
+
+const Floats& weight(const Weights& weights, const std::string& name) {
+  const auto found = weights.find(name);
+  if (found == weights.end())
+    throw ArgumentError(text("the encoder has no '", name,
+                             "'; pass what shortlist.binary.RecurrentBinarizer.export gives"));
+  return found->second;
+}
+
+std::vector<float> values(const Weights& weights, const std::string& name, bool optional = false) {
+  if (optional && !weights.contains(name)) return {};
+  const Floats& x = weight(weights, name);
+  return {x.data(), x.data() + x.size()};
+}
+
+int whole(const Weights& weights, const std::string& name) {
+  const Floats& x = weight(weights, name);
+  if (x.size() != 1) throw ArgumentError(text("the encoder's '", name, "' should be one number"));
+  return static_cast<int>(*x.data());
+}
+
+std::shared_ptr<IndexSDC> of_encoder(size_t d, std::optional<int> bits, Metric metric,
+                                     const Weights& weights) {
+  const int own = whole(weights, "bits");
+  if (own < 1 || own > 8)
+    throw ArgumentError(text("the encoder's bits are ", own, "; they should be from 1 to 8"));
+  if (bits.value_or(own) != own)
+    throw ArgumentError(text("bits = ", *bits, " but the encoder makes codes of ", own));
+  const Floats& query = weight(weights, "query");
+  if (query.ndim() != 2 || static_cast<size_t>(query.shape(1)) != d)
+    throw DimensionError(text("the encoder is for vectors of ",
+                              query.ndim() == 2 ? query.shape(1) : 0, " dimensions, not d = ", d));
+  std::vector<NetworkEncoder::Map> maps;
+  for (int i = 0; i < 2 * own - 1; ++i) {
+    const std::string name = i == 0 ? "W" : text(i % 2 ? "B" : "R", (i - 1) / 2);
+    maps.push_back({values(weights, name + ".skip"), values(weights, name + ".bias"),
+                    values(weights, name + ".hidden", true),
+                    values(weights, name + ".hidden_bias", true),
+                    values(weights, name + ".out", true)});
+  }
+  auto index = std::make_shared<IndexSDC>(
+      std::make_shared<NetworkEncoder>(d, static_cast<size_t>(query.shape(0)), own,
+                                       whole(weights, "sweeps"), values(weights, "query"),
+                                       std::move(maps)),
+      own, metric);
+  index->set_centres(values(weights, "mean"), values(weights, "query_mean"));
+  return index;
+}
+
+}  // namespace
+
+void bind_sdc(py::module_& m) {
+  py::class_<IndexSDC, Index, py::smart_holder>(
+      m, "IndexSDC",
+      "Exhaustive search over small codes: each of code_dim dimensions is an odd integer of `bits` "
+      "bits, and the code comes with two factors.\n\n"
+      "Without an encoder a vector is turned by a random rotation, relative to the mean that "
+      "train(x) finds, and stored as the point of the grid nearest in angle; distances are "
+      "unbiased "
+      "estimates (RaBitQ, arXiv 2405.12497 and 2409.09913). encoder: what "
+      "shortlist.binary.RecurrentBinarizer.export gives; its codes (BEBR, arXiv 2302.08714) find "
+      "more in as many bytes, and train(x) only measures them. One bit keeps 1/32 of float32 "
+      "vectors' bytes, and 4 bits find most of the 10 nearest; put IndexRefineFlat behind it for "
+      "all of them. Searches compare the query as it is with the codes, or by its own code if "
+      "symmetric is set (symmetric distance calculation).\n\n"
+      "bits: 1 to 8; 2, or the encoder's, by default. code_dim: a multiple of 64, at least d; by "
+      "default d rounded up to one. Raises ArgumentError for others and for an encoder that lacks "
+      "something, DimensionError for an encoder of other vectors.")
+      .def(py::init([](py::ssize_t d, std::optional<int> bits, int metric,
+                       std::optional<py::ssize_t> code_dim, const std::optional<Weights>& encoder) {
+             const size_t dims = size_arg(d, "d");
+             if (encoder && code_dim)
+               throw ArgumentError("code_dim is the encoder's; leave it out");
+             if (encoder) return of_encoder(dims, bits, metric_of(metric), *encoder);
+             if (code_dim && (*code_dim % 64 || *code_dim < d))
+               throw ArgumentError(text("code_dim = ", *code_dim,
+                                        "; it must be a multiple of 64 that is at least d = ", d));
+             const auto rotation =
+                 code_dim ? std::make_shared<RabitqEncoder>(dims, static_cast<size_t>(*code_dim))
+                          : std::make_shared<RabitqEncoder>(dims);
+             return std::make_shared<IndexSDC>(rotation, bits.value_or(2), metric_of(metric));
+           }),
+           py::arg("d"), py::arg("bits") = py::none(),
+           py::arg("metric") = static_cast<int>(Metric::l2), py::kw_only(),
+           py::arg("code_dim") = py::none(), py::arg("encoder") = py::none())
+      .def_property_readonly(
+          "bits", [](const IndexSDC& self) { return self.codec().bits; }, "Bits a dimension.")
+      .def_property_readonly(
+          "code_dim", [](const IndexSDC& self) { return self.codec().m(); },
+          "Dimensions of a code.")
+      .def_property_readonly("code_size", &IndexSDC::sa_code_size,
+                             "Bytes of one stored vector, factors included.")
+      .def_property(
+          "symmetric", [](const IndexSDC& self) { return self.symmetric.load(); },
+          [](IndexSDC& self, bool value) { self.symmetric = value; },
+          "Whether queries are compared by codes of their own (bool, False at first): products are "
+          "whole numbers then, and it finds fewer.");
+}
+
+}  // namespace shortlist

@@ -1,0 +1,84 @@
+// Odd-integer codes as a codec: SDC (BEBR, arXiv 2302.08714) and RaBitQ of 1 to 8 bits.
+#pragma once
+
+#include <memory>
+#include <string>
+#include <vector>
+
+#include "codec/codec.h"
+#include "codec/oddint/encoder.h"
+
+namespace shortlist {
+
+// For u of a code, f of its vector, and centres c of vectors and b of queries, q' = T (q - b) and
+// r = x - c:
+//   IP: -<q, x> ~ -<q, c> - <b, r> - f <u, q'>
+//   L2: |q - x|^2 ~ |q - c|^2 + (|r|^2 - 2 <b - c, r>) - 2 f <u, q'>
+// that is near + add + rescale * <u, q'>. A code is `bits` planes of padded_dims(m) / 8 bytes, the
+// high bits first; then add and the rescale of the first plane alone as bfloat16; then, of several
+// bits, add and rescale as float32.
+class OddIntCodec final : public Codec {
+ public:
+  OddIntCodec(std::shared_ptr<const OddIntEncoder> encoder, int bits, Metric metric);
+
+  const std::shared_ptr<const OddIntEncoder> encoder;
+  const int bits;
+  const Metric metric;
+  std::vector<float> centre, query_centre;  // d values; empty until trained
+  // How far the estimate of the first plane alone is above that of all, in lengths of q' and units
+  // of that plane's rescale, but for one vector in a hundred. At first what theory says of a random
+  // rotation.
+  float slack = 0.7f;
+
+  std::string name() const override { return "SDC" + std::to_string(bits); }
+  size_t code_size() const override { return fine_at() + fine_size(); }
+  bool is_trained() const override { return !centre.empty(); }
+  bool needs_training() const override { return true; }
+  void train(Matrix<const float> x) override;  // centre and slack
+  void encode(Matrix<const float> x, std::byte* codes) const override;
+  void decode(const std::byte* codes, size_t n, float* x) const override;
+  std::unique_ptr<DistanceComputer> distance_computer(Metric metric,
+                                                      const CodeStore& store) const override;
+
+  size_t m() const { return encoder->m; }
+  size_t padded() const { return padded_dims(m()); }
+  size_t plane_size() const { return padded() / 8; }
+  struct Coarse {
+    uint16_t add, rescale;  // bfloat16
+  };
+  struct Fine {
+    float add, rescale;
+  };
+  size_t coarse_at() const { return static_cast<size_t>(bits) * plane_size(); }
+  size_t fine_at() const { return coarse_at() + sizeof(Coarse); }
+  size_t fine_size() const { return bits == 1 ? 0 : sizeof(Fine); }
+  // Of the fine_size() bytes at `at`; of one bit, of the coarse factors.
+  Fine fine(const std::byte* at, Coarse coarse) const;
+
+  // A query made ready.
+  struct Query {
+    std::vector<float> turned;  // q' / scale
+    float scale = 1;
+    float near = 0;
+    float sum = 0;     // of `turned`
+    float length = 0;  // of q'
+  };
+  void set_query(const float* q, Query& out) const;
+  // By the code of q', so that products are those of whole and half numbers: symmetric distances.
+  void set_coded_query(const float* q, Query& out) const;
+  // The distance, from <c, q'>.
+  float distance(const Query& q, Fine f, double product) const {
+    const auto u = static_cast<float>(product - static_cast<double>(half_range()) * q.sum);
+    return q.near + f.add + f.rescale * q.scale * u;
+  }
+  float half_range() const { return static_cast<float>((1 << bits) - 1) / 2; }
+
+ private:
+  float times() const { return metric == Metric::l2 ? -2.f : -1.f; }
+  void write_code(const float* r, const float* turned, const uint8_t* c, bool found,
+                  std::byte* code) const;
+  void values(const std::byte* code, float* u) const;
+  void finish(Query& q) const;
+};
+
+}  // namespace shortlist

@@ -1,0 +1,225 @@
+#include "flat/oddint.h"
+
+#include <algorithm>
+#include <bit>
+#include <cmath>
+#include <cstring>
+
+#include "base/threads.h"
+#include "kernels/kernels.h"
+
+namespace shortlist {
+namespace {
+
+constexpr size_t kQueryGroup = 32;  // queries that share a block while it is in cache
+constexpr size_t kTile = 64;        // blocks
+constexpr size_t kMinSplit = 256;   // blocks worth a thread of their own
+
+}  // namespace
+
+OddIntBlocks::OddIntBlocks(const OddIntCodec& codec)
+    : codec_(codec),
+      block_bytes_(block_size(codec.padded()) + 2 * kBlockVectors * sizeof(uint16_t)),
+      rest_(codec.coarse_at() - codec.plane_size() + codec.fine_size()) {}
+
+void OddIntBlocks::make_room(size_t n) {
+  const size_t want = (n_ + n + kBlockVectors - 1) / kBlockVectors;
+  if (want > blocks()) blocks_.make_room((want - blocks()) * block_bytes_);
+  rest_.make_room(n);
+}
+
+void OddIntBlocks::append(const std::byte* codes, size_t n) {
+  make_room(n);
+  const size_t plane = codec_.plane_size(), size = codec_.code_size();
+  const size_t other_planes = codec_.coarse_at() - plane;
+  std::byte* rest = rest_.code_size() ? rest_.grow(n) : nullptr;
+  std::vector<uint8_t> bits(kBlockVectors * plane);
+  for (size_t i = 0; i < n;) {
+    const size_t b = n_ / kBlockVectors, first = n_ % kBlockVectors;
+    if (first == 0) std::memset(blocks_.grow(block_bytes_), 0, block_bytes_);
+    const size_t fresh = std::min(n - i, kBlockVectors - first);
+    unpack32(block(b), first, codec_.padded(), bits.data(), plane);
+    auto* add = reinterpret_cast<uint16_t*>(block(b) + block_size(codec_.padded()));
+    for (size_t v = first; v < first + fresh; ++v, ++i, codes += size) {
+      std::memcpy(bits.data() + v * plane, codes, plane);
+      OddIntCodec::Coarse coarse;
+      std::memcpy(&coarse, codes + codec_.coarse_at(), sizeof coarse);
+      add[v] = coarse.add;
+      add[kBlockVectors + v] = coarse.rescale;
+      if (!rest) continue;
+      std::memcpy(rest, codes + plane, other_planes);
+      std::memcpy(rest + other_planes, codes + codec_.fine_at(), codec_.fine_size());
+      rest += rest_.code_size();
+    }
+    pack32(bits.data(), plane, first + fresh, codec_.padded(), block(b));
+    n_ += fresh;
+  }
+}
+
+void OddIntBlocks::codes(size_t begin, size_t n, std::byte* out) const {
+  const size_t plane = codec_.plane_size(), size = codec_.code_size();
+  const size_t other_planes = codec_.coarse_at() - plane;
+  std::vector<uint8_t> bits(kBlockVectors * plane);
+  for (size_t s = begin; s < begin + n;) {
+    const size_t b = s / kBlockVectors, last = std::min(begin + n, (b + 1) * kBlockVectors);
+    unpack32(block(b), in_block(b), codec_.padded(), bits.data(), plane);
+    const auto* add = reinterpret_cast<const uint16_t*>(block(b) + block_size(codec_.padded()));
+    for (; s < last; ++s, out += size) {
+      const size_t v = s % kBlockVectors;
+      std::memcpy(out, bits.data() + v * plane, plane);
+      const OddIntCodec::Coarse coarse{add[v], add[kBlockVectors + v]};
+      std::memcpy(out + codec_.coarse_at(), &coarse, sizeof coarse);
+      if (!rest_.code_size()) continue;
+      std::memcpy(out + plane, rest_.row(s), other_planes);
+      std::memcpy(out + codec_.fine_at(), rest_.row(s) + other_planes, codec_.fine_size());
+    }
+  }
+}
+
+void OddIntBlocks::truncate(size_t n) {
+  n_ = n;
+  blocks_.resize(blocks() * block_bytes_);
+  if (rest_.code_size()) rest_.truncate(n);
+}
+
+void OddIntBlocks::clear() {
+  n_ = 0;
+  blocks_.release();
+  rest_.clear();
+}
+
+// One query against blocks.
+class OddIntBlocks::Scan {
+ public:
+  Scan(const OddIntBlocks& blocks, const float* q, How how)
+      : all_(blocks), codec_(blocks.codec_), sure_(how.sure) {
+    if (how.coded)
+      codec_.set_coded_query(q, query_);
+    else
+      codec_.set_query(q, query_);
+    const float unit = how.coded ? 0.5f : 0.f;
+    rough_.set(query_.turned.data(), codec_.padded(), unit);
+    fine_.set(query_.turned.data(), codec_.padded(), unit);
+    // The rounding of a group is even over a step: four spreads of the sum.
+    const float rounding = 4 * rough_.step * std::sqrt(static_cast<float>(rough_.groups) / 12);
+    terms_ = {query_.near, query_.scale * (rough_.offset + rounding) + codec_.slack * query_.length,
+              query_.scale * rough_.step};
+  }
+
+  // Calls visit(slot, distance), in slot order, for those whose distance may be below limit(): for
+  // all that are, and some others.
+  template <class Limit, class Visit>
+  void run(size_t begin, size_t end, const SelectedSlots* allowed, const Limit& limit,
+           const Visit& visit) {
+    const kernels::Table& use = kernels::active();
+    uint32_t sums[kBlockVectors];
+    float least[kBlockVectors];
+    for (size_t b = begin; b < end; ++b) {
+      const size_t n = all_.in_block(b);
+      auto mask = static_cast<uint32_t>((uint64_t{1} << n) - 1);
+      if (allowed) mask &= allowed->bits().half_word(b);
+      if (!mask) continue;
+      if (sure_) {
+        look_closer(b, mask, visit);
+        continue;
+      }
+      const uint8_t* block = all_.block(b);
+      const auto* add = reinterpret_cast<const uint16_t*>(block + block_size(codec_.padded()));
+      use.lut32(block, rough_.entries.data(), rough_.groups, sums);
+      mask &= use.estimate32(sums, add, add + kBlockVectors, terms_, limit(), least);
+      if (mask) look_closer(b, mask, visit);
+    }
+  }
+
+ private:
+  template <class Visit>
+  void look_closer(size_t b, uint32_t mask, const Visit& visit) {
+    const kernels::Table& use = kernels::active();
+    const uint8_t* block = all_.block(b);
+    const auto* add = reinterpret_cast<const uint16_t*>(block + block_size(codec_.padded()));
+    uint32_t high[kBlockVectors], low[kBlockVectors];
+    use.lut32(block, fine_.high.data(), fine_.groups, high);
+    use.lut32(block, fine_.low.data(), fine_.groups, low);
+    slot_t slots[kBlockVectors];
+    double products[kBlockVectors]{};
+    size_t n = 0;
+    for (uint32_t left = mask; left; left &= left - 1)
+      slots[n++] =
+          static_cast<slot_t>(b * kBlockVectors) + static_cast<slot_t>(std::countr_zero(left));
+    const auto others = static_cast<size_t>(codec_.bits) - 1;
+    if (others)
+      use.planes(query_.turned.data(), all_.rest_.data(), all_.rest_.code_size(), slots, n,
+                 codec_.padded(), others, products);
+    for (size_t i = 0; i < n; ++i) {
+      const size_t v = slots[i] % kBlockVectors;
+      const double first = fine_.offset + fine_.step * (256.0 * high[v] + low[v]) + query_.sum / 2;
+      const std::byte* factors =
+          others ? all_.rest_.row(slots[i]) + others * codec_.plane_size() : nullptr;
+      visit(slots[i], codec_.distance(query_, codec_.fine(factors, {add[v], add[32 + v]}),
+                                      std::ldexp(first, static_cast<int>(others)) + products[i]));
+    }
+  }
+
+  const OddIntBlocks& all_;
+  const OddIntCodec& codec_;
+  const bool sure_;
+  OddIntCodec::Query query_;
+  QueryTable rough_;
+  FineQueryTable fine_;
+  kernels::EstimateTerms terms_;
+};
+
+void OddIntBlocks::search(Matrix<const float> queries, How how, size_t k,
+                          const SelectedSlots* allowed, std::vector<hit_t>* hits) const {
+  k = std::min(k, n_);
+  if (k == 0) return;
+  const size_t groups = (queries.rows + kQueryGroup - 1) / kQueryGroup;
+  const size_t splits =
+      groups >= num_threads() ? 1 : std::clamp<size_t>(blocks() / kMinSplit, 1, num_threads());
+  std::vector<std::vector<TopK>> parts(groups * splits);
+  parallel_for(groups * splits, {}, [&](size_t begin, size_t end, size_t) {
+    for (size_t unit = begin; unit < end; ++unit) {
+      const size_t first = unit / splits * kQueryGroup, split = unit % splits;
+      const auto group = queries.slice(first, std::min(queries.rows, first + kQueryGroup));
+      std::vector<TopK>& tops = parts[unit];
+      std::vector<Scan> scans;
+      scans.reserve(group.rows);
+      for (size_t i = 0; i < group.rows; ++i) {
+        tops.emplace_back(k);
+        scans.emplace_back(*this, group.row(i), how);
+      }
+      const size_t last = blocks() * (split + 1) / splits;
+      for (size_t b = blocks() * split / splits; b < last; b += kTile) {
+        poll_interrupt();
+        for (size_t i = 0; i < group.rows; ++i)
+          if (finite(group.row(i), group.cols))
+            scans[i].run(
+                b, std::min(last, b + kTile), allowed, [&] { return tops[i].worst(); },
+                [&](slot_t s, float x) { tops[i].push(x, s); });
+      }
+    }
+  });
+  for (size_t i = 0; i < queries.rows; ++i) {
+    auto* split = &parts[i / kQueryGroup * splits];
+    TopK& top = split[0][i % kQueryGroup];
+    for (size_t s = 1; s < splits; ++s) top.merge(split[s][i % kQueryGroup]);
+    hits[i] = top.finish();
+  }
+}
+
+void OddIntBlocks::range_search(Matrix<const float> queries, How how, float radius,
+                                const SelectedSlots* allowed, std::vector<hit_t>* hits) const {
+  parallel_for(queries.rows, {}, [&](size_t begin, size_t end, size_t) {
+    for (size_t i = begin; i < end; ++i) {
+      if (!finite(queries.row(i), queries.cols)) continue;
+      Scan(*this, queries.row(i), how)
+          .run(
+              0, blocks(), allowed, [&] { return radius; },
+              [&](slot_t s, float x) {
+                if (x < radius) hits[i].push_back(make_hit(x, s));
+              });
+    }
+  });
+}
+
+}  // namespace shortlist

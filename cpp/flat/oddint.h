@@ -1,0 +1,55 @@
+// Odd-integer codes in blocks of 32, scanned by tables of the query. The high bits lie where lut32
+// wants them, and with coarse factors rule most vectors out; the other bits and exact factors are
+// read for those that are left.
+#pragma once
+
+#include <vector>
+
+#include "base/memory.h"
+#include "base/selector.h"
+#include "base/topk.h"
+#include "codec/oddint/codec.h"
+#include "codec/oddint/lookup.h"
+
+namespace shortlist {
+
+class OddIntBlocks {
+ public:
+  explicit OddIntBlocks(const OddIntCodec& codec);
+
+  size_t size() const { return n_; }
+  size_t memory() const { return blocks_.capacity_bytes() + rest_.memory(); }
+  void make_room(size_t n);
+  // Codes as the codec makes them, in and out.
+  void append(const std::byte* codes, size_t n);
+  void codes(size_t begin, size_t n, std::byte* out) const;
+  void truncate(size_t n);
+  void clear();
+
+  struct How {
+    bool coded = false;  // queries are compared by their own codes
+    bool sure = false;   // nothing is ruled out by the high bits
+  };
+  // For each query the k nearest slots, sorted by (distance, slot); a query with NaN has none.
+  void search(Matrix<const float> queries, How how, size_t k, const SelectedSlots* allowed,
+              std::vector<hit_t>* hits) const;
+  // Every slot with a distance < radius, in slot order.
+  void range_search(Matrix<const float> queries, How how, float radius,
+                    const SelectedSlots* allowed, std::vector<hit_t>* hits) const;
+
+ private:
+  class Scan;
+
+  size_t blocks() const { return (n_ + kBlockVectors - 1) / kBlockVectors; }
+  uint8_t* block(size_t b) { return blocks_.data() + b * block_bytes_; }
+  const uint8_t* block(size_t b) const { return blocks_.data() + b * block_bytes_; }
+  size_t in_block(size_t b) const { return std::min(kBlockVectors, n_ - b * kBlockVectors); }
+
+  const OddIntCodec& codec_;
+  const size_t block_bytes_;  // block_size(), 32 addends and 32 factors, bfloat16
+  Array<uint8_t> blocks_;
+  CodeStore rest_;  // by slot: the other planes, then the fine factors
+  size_t n_ = 0;
+};
+
+}  // namespace shortlist

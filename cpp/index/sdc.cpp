@@ -1,0 +1,146 @@
+#include "index/sdc.h"
+
+#include "base/error.h"
+#include "index/flat.h"
+
+namespace shortlist {
+namespace {
+
+constexpr size_t kMaxRows = kNoSlot;  // slots are 32 bits wide; ids here are row numbers
+constexpr size_t kRows = 1024;        // of codes handled at a time
+
+std::shared_ptr<const SelectedSlots> chosen(const SearchParameters* params, size_t n) {
+  return params && params->sel ? params->sel->among({.slots = n}) : nullptr;
+}
+
+}  // namespace
+
+IndexSDC::IndexSDC(std::shared_ptr<const OddIntEncoder> encoder, int bits, Metric metric)
+    : Index(encoder->d, metric), codec_(std::move(encoder), bits, metric), blocks_(codec_) {}
+
+std::string IndexSDC::summary() const {
+  return text(codec_.bits, " bits x ", codec_.m(), ", ", codec_.encoder->name());
+}
+
+void IndexSDC::set_centres(std::vector<float> centre, std::vector<float> query_centre) {
+  for (const auto* c : {&centre, &query_centre})
+    if (c->size() != d || !finite(c->data(), d))
+      throw ArgumentError(
+          text("a centre has ", c->size(), " values; they should be d = ", d, " numbers"));
+  codec_.centre = std::move(centre);
+  codec_.query_centre = std::move(query_centre);
+}
+
+void IndexSDC::do_train(const Rows& x) {
+  if (ntotal())
+    throw ArgumentError(text("training now would change what the ", ntotal(),
+                             " stored codes mean; train before add, or call reset() first"));
+  std::vector<float> scratch;
+  codec_.train({as_floats(x, scratch), x.n, x.d});
+}
+
+void IndexSDC::do_expect(const Rows& x, const id_t*) {
+  if (x.n > kMaxRows - ntotal())
+    throw ArgumentError(text("one index holds at most ", kMaxRows, " vectors; it has ", ntotal(),
+                             " and ", x.n,
+                             " more were added: split the data over several indexes"));
+  blocks_.make_room(x.n);
+}
+
+void IndexSDC::do_add(const Rows& x, const AddOptions& options) {
+  std::vector<std::byte> codes(x.n * codec_.code_size());
+  encode_rows(codec_, x, codes.data(), &options.progress);
+  blocks_.append(codes.data(), x.n);
+}
+
+void IndexSDC::do_search(const Rows& x, size_t k, float* distances, id_t* labels,
+                         const SearchParameters* params) const {
+  search_as(x, {.coded = symmetric}, k, distances, labels, params);
+}
+
+void IndexSDC::search_as(const Rows& x, OddIntBlocks::How how, size_t k, float* distances,
+                         id_t* labels, const SearchParameters* params) const {
+  const auto allowed = chosen(params, ntotal());
+  std::vector<float> scratch;
+  std::vector<std::vector<hit_t>> hits(x.n);
+  blocks_.search({as_floats(x, scratch), x.n, x.d}, how, k, allowed.get(), hits.data());
+  for (size_t i = 0; i < x.n; ++i)
+    write_hits(*this, hits[i], k, nullptr, distances + i * k, labels + i * k);
+}
+
+void IndexSDC::do_search_exact(const Rows& x, size_t k, float* distances, id_t* labels) const {
+  search_as(x, {.coded = symmetric, .sure = true}, k, distances, labels, nullptr);
+}
+
+RangeResult IndexSDC::do_range_search(const Rows& x, float radius,
+                                      const SearchParameters* params) const {
+  const auto allowed = chosen(params, ntotal());
+  std::vector<float> scratch;
+  std::vector<std::vector<hit_t>> hits(x.n);
+  blocks_.range_search({as_floats(x, scratch), x.n, x.d}, {.coded = symmetric}, outward(radius),
+                       allowed.get(), hits.data());
+  return gather_ranges(*this, hits.data(), x.n, nullptr);
+}
+
+size_t IndexSDC::do_remove(const Selector& sel) {
+  const Bitmap gone = sel.slots({.slots = ntotal()});
+  const size_t before = ntotal(), size = codec_.code_size(), first = gone.next(0);
+  if (first == before) return 0;
+  // What stays behind the first that goes is appended again.
+  const size_t from = first / kBlockVectors * kBlockVectors;
+  std::vector<std::byte> kept;
+  std::vector<std::byte> codes(kRows * size);
+  for (size_t at = from; at < before; at += kRows) {
+    const size_t n = std::min(kRows, before - at);
+    blocks_.codes(at, n, codes.data());
+    for (size_t i = 0; i < n; ++i)
+      if (!gone[at + i]) kept.insert(kept.end(), &codes[i * size], &codes[i * size] + size);
+  }
+  blocks_.truncate(from);
+  blocks_.append(kept.data(), kept.size() / size);
+  return before - ntotal();
+}
+
+void IndexSDC::do_reconstruct(id_t id, float* out) const {
+  if (id < 0 || static_cast<size_t>(id) >= ntotal())
+    throw IdError(text("id ", id, " is not in this ", class_name(),
+                       "; its ids are 0 to ntotal - 1 = ", static_cast<id_t>(ntotal()) - 1));
+  std::vector<std::byte> code(codec_.code_size());
+  blocks_.codes(static_cast<size_t>(id), 1, code.data());
+  codec_.decode(code.data(), 1, out);
+}
+
+void IndexSDC::check_compatible_for_merge(const Index& other) const {
+  Index::check_compatible_for_merge(other);
+  const OddIntCodec& theirs = dynamic_cast<const IndexSDC&>(other).codec_;
+  if (theirs.bits != codec_.bits || theirs.m() != codec_.m() || theirs.centre != codec_.centre ||
+      !theirs.encoder->same_as(*codec_.encoder))
+    throw ArgumentError(
+        "cannot merge indexes whose codes mean different things; they must share bits, code_dim, "
+        "encoder and training");
+}
+
+void IndexSDC::do_merge(Index& other, id_t) {
+  auto& from = dynamic_cast<IndexSDC&>(other);
+  const size_t n = from.ntotal();
+  if (n > kMaxRows - ntotal())
+    throw ArgumentError(
+        text("one index holds at most ", kMaxRows, " vectors; both together have ", n + ntotal()));
+  blocks_.make_room(n);
+  std::vector<std::byte> codes(kRows * codec_.code_size());
+  for (size_t at = 0; at < n; at += kRows) {
+    from.blocks_.codes(at, std::min(kRows, n - at), codes.data());
+    blocks_.append(codes.data(), std::min(kRows, n - at));
+  }
+  from.blocks_.clear();
+}
+
+void IndexSDC::do_sa_encode(const Rows& x, std::byte* codes) const {
+  encode_rows(codec_, x, codes);
+}
+
+void IndexSDC::do_sa_decode(const std::byte* codes, size_t n, float* x) const {
+  codec_.decode(codes, n, x);
+}
+
+}  // namespace shortlist
