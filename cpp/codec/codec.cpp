@@ -6,9 +6,10 @@
 namespace shortlist {
 namespace {
 
+// Every codec whose comparison is one rows kernel.
 class KernelComputer final : public DistanceComputer {
  public:
-  KernelComputer(const KernelCodec& codec, Metric metric, const CodeStore& store)
+  KernelComputer(const Codec& codec, Metric metric, const CodeStore& store)
       : codec_(codec), metric_(metric), store_(store) {}
 
   void set_query(const float* q) override { codec_.prepare(q, metric_, query_); }
@@ -42,7 +43,7 @@ class KernelComputer final : public DistanceComputer {
       for (size_t i = 0; i < n; ++i) out[i] = p.bias + p.scale * out[i];
   }
 
-  const KernelCodec& codec_;
+  const Codec& codec_;
   const Metric metric_;
   const CodeStore& store_;
   PreparedQuery query_, other_;
@@ -51,14 +52,14 @@ class KernelComputer final : public DistanceComputer {
 
 }  // namespace
 
-void KernelCodec::prepare_code(const std::byte* code, Metric metric, PreparedQuery& out) const {
+void Codec::prepare_code(const std::byte* code, Metric metric, PreparedQuery& out) const {
   std::vector<float> x(d);
   decode(code, 1, x.data());
   prepare(x.data(), metric, out);
 }
 
-std::unique_ptr<DistanceComputer> KernelCodec::distance_computer(Metric metric,
-                                                                 const CodeStore& store) const {
+std::unique_ptr<DistanceComputer> Codec::distance_computer(Metric metric,
+                                                           const CodeStore& store) const {
   return std::make_unique<KernelComputer>(*this, metric, store);
 }
 

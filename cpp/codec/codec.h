@@ -48,6 +48,16 @@ class DistanceComputer {
   virtual void between(slot_t a, const slot_t* b, size_t n, float* out) = 0;
 };
 
+// A query made ready for one rows kernel: distance = bias + scale * kernel(query, row).
+struct PreparedQuery {
+  kernels::RowsFn kernel = nullptr;
+  const void* query = nullptr;  // into `own`, or a stored row
+  std::vector<float> own;
+  float scale = 1, bias = 0;
+
+  void use_floats() { query = own.data(); }
+};
+
 // Parameters only; owns no vectors. Immutable once trained, so it can be shared.
 class Codec {
  public:
@@ -68,6 +78,10 @@ class Codec {
 
   // Changes a query into what it is compared as: for types whose codes wrap.
   virtual void as_compared(float* /*q*/) const {}
+  // Readies `q` (d floats), or stored code `code`, for the kernel that compares it with codes.
+  virtual void prepare(const float* q, Metric metric, PreparedQuery& out) const = 0;
+  virtual void prepare_code(const std::byte* code, Metric metric, PreparedQuery& out) const;
+
   // Codes that are plain integers are compared exactly in batches, as s16. The first form widens n
   // codes; the second widens queries, or says false if one of them is not made of codes.
   virtual void widen(const std::byte*, size_t /*n*/, int16_t*) const {}
@@ -80,28 +94,7 @@ class Codec {
   virtual void swap_faiss_form(std::byte*, size_t /*n*/) const {}
 
   virtual std::unique_ptr<DistanceComputer> distance_computer(Metric metric,
-                                                              const CodeStore& store) const = 0;
-};
-
-// A query made ready for one rows kernel: distance = bias + scale * kernel(query, row).
-struct PreparedQuery {
-  kernels::RowsFn kernel = nullptr;
-  const void* query = nullptr;  // into `own`, or a stored row
-  std::vector<float> own;
-  float scale = 1, bias = 0;
-
-  void use_floats() { query = own.data(); }
-};
-
-// A codec whose comparison is one rows kernel.
-class KernelCodec : public Codec {
- public:
-  using Codec::Codec;
-  // Readies `q` (d floats), or stored code `code`, for the kernel that compares it with codes.
-  virtual void prepare(const float* q, Metric metric, PreparedQuery& out) const = 0;
-  virtual void prepare_code(const std::byte* code, Metric metric, PreparedQuery& out) const;
-  std::unique_ptr<DistanceComputer> distance_computer(Metric metric,
-                                                      const CodeStore& store) const override;
+                                                              const CodeStore& store) const;
 };
 
 // Encodes rows of any dtype, in parallel.

@@ -118,7 +118,7 @@ QuantizerType quantizer_for(DType t) {
   throw ArgumentError("float32 rows have no scalar quantizer type");
 }
 
-ScalarQuantizer::ScalarQuantizer(size_t d, QuantizerType qtype) : KernelCodec(d), qtype(qtype) {
+ScalarQuantizer::ScalarQuantizer(size_t d, QuantizerType qtype) : Codec(d), qtype(qtype) {
   switch (qtype) {
     case qt_8bit:
     case qt_8bit_uniform:
@@ -292,7 +292,7 @@ void ScalarQuantizer::prepare_code(const std::byte* code, Metric metric, Prepare
   if (is_direct())
     prepare_bytes(code, metric, out);
   else
-    KernelCodec::prepare_code(code, metric, out);
+    Codec::prepare_code(code, metric, out);
 }
 
 void ScalarQuantizer::widen(const std::byte* codes, size_t n, int16_t* out) const {

@@ -29,7 +29,7 @@ std::string name_of(QuantizerType t);
 // How the range is found from the training values (faiss's RangeStat).
 enum class RangeStat : int { minmax = 0, meanstd = 1, quantiles = 2, optim = 3 };
 
-class ScalarQuantizer final : public KernelCodec {
+class ScalarQuantizer final : public Codec {
  public:
   ScalarQuantizer(size_t d, QuantizerType qtype);  // throws UnsupportedError for types not built in
 

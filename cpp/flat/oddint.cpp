@@ -4,16 +4,16 @@
 #include <bit>
 #include <cmath>
 #include <cstring>
+#include <optional>
 
 #include "base/threads.h"
+#include "flat/groups.h"
 #include "kernels/kernels.h"
 
 namespace shortlist {
 namespace {
 
-constexpr size_t kQueryGroup = 32;  // queries that share a block while it is in cache
-constexpr size_t kTile = 64;        // blocks
-constexpr size_t kMinSplit = 256;   // blocks worth a thread of their own
+constexpr size_t kTile = 64;  // blocks that stay in cache from query to query
 
 }  // namespace
 
@@ -39,13 +39,13 @@ void OddIntBlocks::append(const std::byte* codes, size_t n) {
     if (first == 0) std::memset(blocks_.grow(block_bytes_), 0, block_bytes_);
     const size_t fresh = std::min(n - i, kBlockVectors - first);
     unpack32(block(b), first, codec_.padded(), bits.data(), plane);
-    auto* add = reinterpret_cast<uint16_t*>(block(b) + block_size(codec_.padded()));
+    uint16_t* add = coarse(b);
     for (size_t v = first; v < first + fresh; ++v, ++i, codes += size) {
       std::memcpy(bits.data() + v * plane, codes, plane);
-      OddIntCodec::Coarse coarse;
-      std::memcpy(&coarse, codes + codec_.coarse_at(), sizeof coarse);
-      add[v] = coarse.add;
-      add[kBlockVectors + v] = coarse.rescale;
+      OddIntCodec::Coarse factors;
+      std::memcpy(&factors, codes + codec_.coarse_at(), sizeof factors);
+      add[v] = factors.add;
+      add[kBlockVectors + v] = factors.rescale;
       if (!rest) continue;
       std::memcpy(rest, codes + plane, other_planes);
       std::memcpy(rest + other_planes, codes + codec_.fine_at(), codec_.fine_size());
@@ -63,12 +63,12 @@ void OddIntBlocks::codes(size_t begin, size_t n, std::byte* out) const {
   for (size_t s = begin; s < begin + n;) {
     const size_t b = s / kBlockVectors, last = std::min(begin + n, (b + 1) * kBlockVectors);
     unpack32(block(b), in_block(b), codec_.padded(), bits.data(), plane);
-    const auto* add = reinterpret_cast<const uint16_t*>(block(b) + block_size(codec_.padded()));
+    const uint16_t* add = coarse(b);
     for (; s < last; ++s, out += size) {
       const size_t v = s % kBlockVectors;
       std::memcpy(out, bits.data() + v * plane, plane);
-      const OddIntCodec::Coarse coarse{add[v], add[kBlockVectors + v]};
-      std::memcpy(out + codec_.coarse_at(), &coarse, sizeof coarse);
+      const OddIntCodec::Coarse factors{add[v], add[kBlockVectors + v]};
+      std::memcpy(out + codec_.coarse_at(), &factors, sizeof factors);
       if (!rest_.code_size()) continue;
       std::memcpy(out + plane, rest_.row(s), other_planes);
       std::memcpy(out + codec_.fine_at(), rest_.row(s) + other_planes, codec_.fine_size());
@@ -123,9 +123,8 @@ class OddIntBlocks::Scan {
         look_closer(b, mask, visit);
         continue;
       }
-      const uint8_t* block = all_.block(b);
-      const auto* add = reinterpret_cast<const uint16_t*>(block + block_size(codec_.padded()));
-      use.lut32(block, rough_.entries.data(), rough_.groups, sums);
+      const uint16_t* add = all_.coarse(b);
+      use.lut32(all_.block(b), rough_.entries.data(), rough_.groups, sums);
       mask &= use.estimate32(sums, add, add + kBlockVectors, terms_, limit(), least);
       if (mask) look_closer(b, mask, visit);
     }
@@ -136,7 +135,7 @@ class OddIntBlocks::Scan {
   void look_closer(size_t b, uint32_t mask, const Visit& visit) {
     const kernels::Table& use = kernels::active();
     const uint8_t* block = all_.block(b);
-    const auto* add = reinterpret_cast<const uint16_t*>(block + block_size(codec_.padded()));
+    const uint16_t* add = all_.coarse(b);
     uint32_t high[kBlockVectors], low[kBlockVectors];
     use.lut32(block, fine_.high.data(), fine_.groups, high);
     use.lut32(block, fine_.low.data(), fine_.groups, low);
@@ -155,8 +154,9 @@ class OddIntBlocks::Scan {
       const double first = fine_.offset + fine_.step * (256.0 * high[v] + low[v]) + query_.sum / 2;
       const std::byte* factors =
           others ? all_.rest_.row(slots[i]) + others * codec_.plane_size() : nullptr;
-      visit(slots[i], codec_.distance(query_, codec_.fine(factors, {add[v], add[32 + v]}),
-                                      std::ldexp(first, static_cast<int>(others)) + products[i]));
+      visit(slots[i],
+            codec_.distance(query_, codec_.fine(factors, {add[v], add[kBlockVectors + v]}),
+                            std::ldexp(first, static_cast<int>(others)) + products[i]));
     }
   }
 
@@ -169,42 +169,40 @@ class OddIntBlocks::Scan {
   kernels::EstimateTerms terms_;
 };
 
+class OddIntBlocks::Group {
+ public:
+  Group(const OddIntBlocks& blocks, Matrix<const float> queries, How how, size_t k) {
+    for (size_t i = 0; i < queries.rows; ++i) {
+      tops_.emplace_back(k);
+      scans_.emplace_back();
+      if (finite(queries.row(i), queries.cols)) scans_[i].emplace(blocks, queries.row(i), how);
+    }
+  }
+  void scan(size_t begin, size_t end, const SelectedSlots* allowed) {
+    const size_t last = (end + kBlockVectors - 1) / kBlockVectors;
+    for (size_t b = begin / kBlockVectors; b < last; b += kTile) {
+      poll_interrupt();
+      for (size_t i = 0; i < tops_.size(); ++i)
+        if (scans_[i])
+          scans_[i]->run(
+              b, std::min(last, b + kTile), allowed, [&] { return tops_[i].worst(); },
+              [&](slot_t s, float x) { tops_[i].push(x, s); });
+    }
+  }
+  std::vector<TopK>& tops() { return tops_; }
+
+ private:
+  std::vector<TopK> tops_;
+  std::vector<std::optional<Scan>> scans_;
+};
+
 void OddIntBlocks::search(Matrix<const float> queries, How how, size_t k,
                           const SelectedSlots* allowed, std::vector<hit_t>* hits) const {
   k = std::min(k, n_);
   if (k == 0) return;
-  const size_t groups = (queries.rows + kQueryGroup - 1) / kQueryGroup;
-  const size_t splits =
-      groups >= num_threads() ? 1 : std::clamp<size_t>(blocks() / kMinSplit, 1, num_threads());
-  std::vector<std::vector<TopK>> parts(groups * splits);
-  parallel_for(groups * splits, {}, [&](size_t begin, size_t end, size_t) {
-    for (size_t unit = begin; unit < end; ++unit) {
-      const size_t first = unit / splits * kQueryGroup, split = unit % splits;
-      const auto group = queries.slice(first, std::min(queries.rows, first + kQueryGroup));
-      std::vector<TopK>& tops = parts[unit];
-      std::vector<Scan> scans;
-      scans.reserve(group.rows);
-      for (size_t i = 0; i < group.rows; ++i) {
-        tops.emplace_back(k);
-        scans.emplace_back(*this, group.row(i), how);
-      }
-      const size_t last = blocks() * (split + 1) / splits;
-      for (size_t b = blocks() * split / splits; b < last; b += kTile) {
-        poll_interrupt();
-        for (size_t i = 0; i < group.rows; ++i)
-          if (finite(group.row(i), group.cols))
-            scans[i].run(
-                b, std::min(last, b + kTile), allowed, [&] { return tops[i].worst(); },
-                [&](slot_t s, float x) { tops[i].push(x, s); });
-      }
-    }
-  });
-  for (size_t i = 0; i < queries.rows; ++i) {
-    auto* split = &parts[i / kQueryGroup * splits];
-    TopK& top = split[0][i % kQueryGroup];
-    for (size_t s = 1; s < splits; ++s) top.merge(split[s][i % kQueryGroup]);
-    hits[i] = top.finish();
-  }
+  flat::search_groups(
+      n_, queries, [&](Matrix<const float> some) { return Group(*this, some, how, k); }, allowed,
+      hits);
 }
 
 void OddIntBlocks::range_search(Matrix<const float> queries, How how, float radius,

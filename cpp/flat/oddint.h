@@ -8,6 +8,7 @@
 #include "base/memory.h"
 #include "base/selector.h"
 #include "base/topk.h"
+#include "codec/codec.h"
 #include "codec/oddint/codec.h"
 #include "codec/oddint/lookup.h"
 
@@ -39,10 +40,16 @@ class OddIntBlocks {
 
  private:
   class Scan;
+  class Group;
 
   size_t blocks() const { return (n_ + kBlockVectors - 1) / kBlockVectors; }
   uint8_t* block(size_t b) { return blocks_.data() + b * block_bytes_; }
   const uint8_t* block(size_t b) const { return blocks_.data() + b * block_bytes_; }
+  // 32 addends, then 32 factors.
+  uint16_t* coarse(size_t b) {
+    return reinterpret_cast<uint16_t*>(block(b) + block_size(codec_.padded()));
+  }
+  const uint16_t* coarse(size_t b) const { return const_cast<OddIntBlocks*>(this)->coarse(b); }
   size_t in_block(size_t b) const { return std::min(kBlockVectors, n_ - b * kBlockVectors); }
 
   const OddIntCodec& codec_;

@@ -6,16 +6,15 @@
 #include "base/threads.h"
 #include "flat/bits.h"
 #include "flat/flat.h"
+#include "flat/groups.h"
 
 namespace shortlist::flat {
 namespace {
 
 constexpr size_t kScanRows = 1024;            // rows scored at a time for one query
 constexpr size_t kWorthGrouping = 4;          // queries
-constexpr size_t kQueryGroup = 36;            // queries that share a pass over the base
 constexpr size_t kBlockBytes = 32 << 10;      // a block of base rows stays near L1
 constexpr size_t kMaxExactDimension = 33025;  // d * 255^2 < 2^31
-constexpr size_t kMinSplit = 4096;            // base rows worth a thread of their own
 
 // Calls visit(slot, distance) for allowed slots of [begin, end), in order.
 template <class Visit>
@@ -185,31 +184,6 @@ void search_each(const Vectors& base, Matrix<const float> queries, size_t k,
   });
 }
 
-template <class Group>
-void search_groups(const Vectors& base, Matrix<const float> queries, size_t k,
-                   const SelectedSlots* allowed, std::vector<hit_t>* hits) {
-  const size_t n = base.store.size();
-  const size_t groups = (queries.rows + kQueryGroup - 1) / kQueryGroup;
-  const size_t splits = queries.rows == 1 || groups >= num_threads()
-                            ? 1
-                            : std::clamp<size_t>(n / kMinSplit, 1, num_threads());
-  std::vector<std::vector<TopK>> parts(groups * splits);
-  parallel_for(groups * splits, {}, [&](size_t begin, size_t end, size_t) {
-    for (size_t unit = begin; unit < end; ++unit) {
-      const size_t first = unit / splits * kQueryGroup, split = unit % splits;
-      Group group(base, queries.slice(first, std::min(queries.rows, first + kQueryGroup)), k);
-      group.scan(n * split / splits, n * (split + 1) / splits, allowed);
-      parts[unit] = std::move(group.tops());
-    }
-  });
-  for (size_t i = 0; i < queries.rows; ++i) {
-    auto* split = &parts[i / kQueryGroup * splits];
-    TopK& top = split[0][i % kQueryGroup];
-    for (size_t s = 1; s < splits; ++s) top.merge(split[s][i % kQueryGroup]);
-    hits[i] = finite(queries.row(i), queries.cols) ? top.finish() : std::vector<hit_t>{};
-  }
-}
-
 }  // namespace
 
 void search(const Vectors& base, const Rows& queries, size_t k, const SelectedSlots* allowed,
@@ -218,14 +192,16 @@ void search(const Vectors& base, const Rows& queries, size_t k, const SelectedSl
   const Matrix<const float> floats{as_floats(queries, scratch), queries.n, queries.d};
   k = std::min(k, base.store.size());
   if (k == 0) return;
-  if (allowed && allowed->listed())
+  const bool bits = base.codec.is_bits();
+  const auto in_groups = [&](const auto& make) {
+    search_groups(base.store.size(), floats, make, allowed, hits);
+  };
+  if ((allowed && allowed->listed()) || (queries.n < kWorthGrouping && !bits))
     search_each(base, floats, k, allowed, hits);
-  else if (base.codec.is_bits())
-    search_groups<BitGroup>(base, floats, k, allowed, hits);
-  else if (queries.n < kWorthGrouping)
-    search_each(base, floats, k, allowed, hits);
+  else if (bits)
+    in_groups([&](Matrix<const float> some) { return BitGroup(base, some, k); });
   else
-    search_groups<Group>(base, floats, k, allowed, hits);
+    in_groups([&](Matrix<const float> some) { return Group(base, some, k); });
 }
 
 void range_search(const Vectors& base, const Rows& queries, float radius,

@@ -9,12 +9,10 @@
 namespace shortlist {
 namespace {
 
-constexpr size_t kMaxBits = size_t{1} << 20;  // faiss's readers accept no more
-
 size_t bytes_of(size_t bits) {
-  if (bits < 8 || bits % 8 || bits > kMaxBits)
+  if (bits < 8 || bits % 8 || bits > kMaxDimension)
     throw DimensionError(text("d = ", bits, " bits; binary vectors need a multiple of 8 from 8 to ",
-                              kMaxBits, ": pad them with zeros"));
+                              kMaxDimension, ": pad them with zeros"));
   return bits / 8;
 }
 

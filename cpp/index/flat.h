@@ -4,12 +4,12 @@
 #include "codec/flat.h"
 #include "codec/scalar.h"
 #include "flat/flat.h"
-#include "index/index.h"
+#include "index/rows.h"
 
 namespace shortlist {
 
-// Codes in a row; ids are row numbers, so removing renumbers the rows behind (as in faiss).
-class IndexFlatCodes : public Index {
+// Codes of one codec, back to back.
+class IndexFlatCodes : public IndexRows {
  public:
   IndexFlatCodes(std::shared_ptr<Codec> codec, Metric metric);
 
@@ -29,19 +29,16 @@ class IndexFlatCodes : public Index {
 
  protected:
   void do_train(const Rows& x) override;
-  void do_expect(const Rows& x, const id_t* ids) override;
   void do_add(const Rows& x, const AddOptions& options) override;
-  void do_search(const Rows& x, size_t k, float* distances, id_t* labels,
-                 const SearchParameters* params) const override;
-  void do_search_exact(const Rows& x, size_t k, float* distances, id_t* labels) const override;
-  RangeResult do_range_search(const Rows& x, float radius,
-                              const SearchParameters* params) const override;
   size_t do_remove(const Selector& sel) override;
   void do_reset() override { store_.clear(); }
-  void do_reconstruct(id_t id, float* out) const override;
   void do_merge(Index& other, id_t add_id) override;
   void do_sa_encode(const Rows& x, std::byte* codes) const override;
   void do_sa_decode(const std::byte* codes, size_t n, float* x) const override;
+  void make_room(size_t n) override { store_.make_room(n); }
+  void nearest(const Rows& x, size_t k, const SelectedSlots* allowed, Hits& hits) const override;
+  void within(const Rows& x, float radius, const SelectedSlots* allowed, Hits& hits) const override;
+  void row(size_t i, float* out) const override;
 
  private:
   std::shared_ptr<Codec> codec_;
@@ -74,11 +71,5 @@ class IndexScalarQuantizer final : public IndexFlatCodes {
   std::string class_name() const override { return "IndexScalarQuantizer"; }
   const std::shared_ptr<ScalarQuantizer> sq;  // shared: an alias may outlive the index
 };
-
-// Writes hits as faiss's (distances, labels) rows of k, padded; `ids` may be null (id == slot).
-void write_hits(const Index& index, const std::vector<hit_t>& hits, size_t k, const id_t* ids,
-                float* distances, id_t* labels);
-RangeResult gather_ranges(const Index& index, const std::vector<hit_t>* hits, size_t n,
-                          const id_t* ids);
 
 }  // namespace shortlist

@@ -1,22 +1,17 @@
 #include "index/sdc.h"
 
 #include "base/error.h"
-#include "index/flat.h"
+#include "kernels/floats.h"
 
 namespace shortlist {
 namespace {
 
-constexpr size_t kMaxRows = kNoSlot;  // slots are 32 bits wide; ids here are row numbers
-constexpr size_t kRows = 1024;        // of codes handled at a time
-
-std::shared_ptr<const SelectedSlots> chosen(const SearchParameters* params, size_t n) {
-  return params && params->sel ? params->sel->among({.slots = n}) : nullptr;
-}
+constexpr size_t kRows = 1024;  // of codes handled at a time
 
 }  // namespace
 
 IndexSDC::IndexSDC(std::shared_ptr<const OddIntEncoder> encoder, int bits, Metric metric)
-    : Index(encoder->d, metric), codec_(std::move(encoder), bits, metric), blocks_(codec_) {}
+    : IndexRows(encoder->d, metric), codec_(std::move(encoder), bits, metric), blocks_(codec_) {}
 
 std::string IndexSDC::summary() const {
   return text(codec_.bits, " bits x ", codec_.m(), ", ", codec_.encoder->name());
@@ -32,54 +27,34 @@ void IndexSDC::set_centres(std::vector<float> centre, std::vector<float> query_c
 }
 
 void IndexSDC::do_train(const Rows& x) {
-  if (ntotal())
-    throw ArgumentError(text("training now would change what the ", ntotal(),
-                             " stored codes mean; train before add, or call reset() first"));
+  check_empty();
   std::vector<float> scratch;
   codec_.train({as_floats(x, scratch), x.n, x.d});
 }
 
-void IndexSDC::do_expect(const Rows& x, const id_t*) {
-  if (x.n > kMaxRows - ntotal())
-    throw ArgumentError(text("one index holds at most ", kMaxRows, " vectors; it has ", ntotal(),
-                             " and ", x.n,
-                             " more were added: split the data over several indexes"));
-  blocks_.make_room(x.n);
-}
-
 void IndexSDC::do_add(const Rows& x, const AddOptions& options) {
   std::vector<std::byte> codes(x.n * codec_.code_size());
-  encode_rows(codec_, x, codes.data(), &options.progress);
+  codec_.encode(x, codes.data(), &options.progress);
   blocks_.append(codes.data(), x.n);
 }
 
-void IndexSDC::do_search(const Rows& x, size_t k, float* distances, id_t* labels,
-                         const SearchParameters* params) const {
-  search_as(x, {.coded = symmetric}, k, distances, labels, params);
-}
-
-void IndexSDC::search_as(const Rows& x, OddIntBlocks::How how, size_t k, float* distances,
-                         id_t* labels, const SearchParameters* params) const {
-  const auto allowed = chosen(params, ntotal());
+void IndexSDC::nearest(const Rows& x, size_t k, const SelectedSlots* allowed, Hits& hits) const {
   std::vector<float> scratch;
-  std::vector<std::vector<hit_t>> hits(x.n);
-  blocks_.search({as_floats(x, scratch), x.n, x.d}, how, k, allowed.get(), hits.data());
-  for (size_t i = 0; i < x.n; ++i)
-    write_hits(*this, hits[i], k, nullptr, distances + i * k, labels + i * k);
+  blocks_.search({as_floats(x, scratch), x.n, x.d}, {.coded = symmetric}, k, allowed, hits.data());
 }
 
 void IndexSDC::do_search_exact(const Rows& x, size_t k, float* distances, id_t* labels) const {
-  search_as(x, {.coded = symmetric, .sure = true}, k, distances, labels, nullptr);
+  std::vector<float> scratch;
+  Hits hits(x.n);
+  blocks_.search({as_floats(x, scratch), x.n, x.d}, {.coded = symmetric, .sure = true}, k, nullptr,
+                 hits.data());
+  write(hits, k, distances, labels);
 }
 
-RangeResult IndexSDC::do_range_search(const Rows& x, float radius,
-                                      const SearchParameters* params) const {
-  const auto allowed = chosen(params, ntotal());
+void IndexSDC::within(const Rows& x, float radius, const SelectedSlots* allowed, Hits& hits) const {
   std::vector<float> scratch;
-  std::vector<std::vector<hit_t>> hits(x.n);
-  blocks_.range_search({as_floats(x, scratch), x.n, x.d}, {.coded = symmetric}, outward(radius),
-                       allowed.get(), hits.data());
-  return gather_ranges(*this, hits.data(), x.n, nullptr);
+  blocks_.range_search({as_floats(x, scratch), x.n, x.d}, {.coded = symmetric}, radius, allowed,
+                       hits.data());
 }
 
 size_t IndexSDC::do_remove(const Selector& sel) {
@@ -101,12 +76,9 @@ size_t IndexSDC::do_remove(const Selector& sel) {
   return before - ntotal();
 }
 
-void IndexSDC::do_reconstruct(id_t id, float* out) const {
-  if (id < 0 || static_cast<size_t>(id) >= ntotal())
-    throw IdError(text("id ", id, " is not in this ", class_name(),
-                       "; its ids are 0 to ntotal - 1 = ", static_cast<id_t>(ntotal()) - 1));
+void IndexSDC::row(size_t i, float* out) const {
   std::vector<std::byte> code(codec_.code_size());
-  blocks_.codes(static_cast<size_t>(id), 1, code.data());
+  blocks_.codes(i, 1, code.data());
   codec_.decode(code.data(), 1, out);
 }
 
@@ -114,7 +86,7 @@ void IndexSDC::check_compatible_for_merge(const Index& other) const {
   Index::check_compatible_for_merge(other);
   const OddIntCodec& theirs = dynamic_cast<const IndexSDC&>(other).codec_;
   if (theirs.bits != codec_.bits || theirs.m() != codec_.m() || theirs.centre != codec_.centre ||
-      !theirs.encoder->same_as(*codec_.encoder))
+      theirs.query_centre != codec_.query_centre || !theirs.encoder->same_as(*codec_.encoder))
     throw ArgumentError(
         "cannot merge indexes whose codes mean different things; they must share bits, code_dim, "
         "encoder and training");
@@ -123,9 +95,7 @@ void IndexSDC::check_compatible_for_merge(const Index& other) const {
 void IndexSDC::do_merge(Index& other, id_t) {
   auto& from = dynamic_cast<IndexSDC&>(other);
   const size_t n = from.ntotal();
-  if (n > kMaxRows - ntotal())
-    throw ArgumentError(
-        text("one index holds at most ", kMaxRows, " vectors; both together have ", n + ntotal()));
+  check_fits(n);
   blocks_.make_room(n);
   std::vector<std::byte> codes(kRows * codec_.code_size());
   for (size_t at = 0; at < n; at += kRows) {
@@ -135,9 +105,7 @@ void IndexSDC::do_merge(Index& other, id_t) {
   from.blocks_.clear();
 }
 
-void IndexSDC::do_sa_encode(const Rows& x, std::byte* codes) const {
-  encode_rows(codec_, x, codes);
-}
+void IndexSDC::do_sa_encode(const Rows& x, std::byte* codes) const { codec_.encode(x, codes); }
 
 void IndexSDC::do_sa_decode(const std::byte* codes, size_t n, float* x) const {
   codec_.decode(codes, n, x);

@@ -4,12 +4,11 @@
 #include <atomic>
 
 #include "flat/oddint.h"
-#include "index/index.h"
+#include "index/rows.h"
 
 namespace shortlist {
 
-// Ids are row numbers, so removing renumbers the rows behind (as in IndexFlat).
-class IndexSDC final : public Index {
+class IndexSDC final : public IndexRows {
  public:
   IndexSDC(std::shared_ptr<const OddIntEncoder> encoder, int bits, Metric metric);
 
@@ -33,24 +32,19 @@ class IndexSDC final : public Index {
 
  protected:
   void do_train(const Rows& x) override;
-  void do_expect(const Rows& x, const id_t* ids) override;
   void do_add(const Rows& x, const AddOptions& options) override;
-  void do_search(const Rows& x, size_t k, float* distances, id_t* labels,
-                 const SearchParameters* params) const override;
   void do_search_exact(const Rows& x, size_t k, float* distances, id_t* labels) const override;
-  RangeResult do_range_search(const Rows& x, float radius,
-                              const SearchParameters* params) const override;
   size_t do_remove(const Selector& sel) override;
   void do_reset() override { blocks_.clear(); }
-  void do_reconstruct(id_t id, float* out) const override;
   void do_merge(Index& other, id_t add_id) override;
   void do_sa_encode(const Rows& x, std::byte* codes) const override;
   void do_sa_decode(const std::byte* codes, size_t n, float* x) const override;
+  void make_room(size_t n) override { blocks_.make_room(n); }
+  void nearest(const Rows& x, size_t k, const SelectedSlots* allowed, Hits& hits) const override;
+  void within(const Rows& x, float radius, const SelectedSlots* allowed, Hits& hits) const override;
+  void row(size_t i, float* out) const override;
 
  private:
-  void search_as(const Rows& x, OddIntBlocks::How how, size_t k, float* distances, id_t* labels,
-                 const SearchParameters* params) const;
-
   OddIntCodec codec_;
   OddIntBlocks blocks_;
 };

@@ -7,6 +7,7 @@
 
 #include "base/error.h"
 #include "base/random.h"
+#include "kernels/floats.h"
 #include "kernels/kernels.h"
 
 namespace shortlist {
@@ -19,62 +20,14 @@ T read(const std::byte* at) {
   return out;
 }
 
-// One query bound to rows of codes.
-class OddIntComputer final : public DistanceComputer {
- public:
-  OddIntComputer(const OddIntCodec& codec, const CodeStore& store) : codec_(codec), store_(store) {}
-
-  void set_query(const float* q) override { codec_.set_query(q, query_); }
-  void set_query(slot_t stored) override { set_stored(stored, query_); }
-  void score(const slot_t* slots, size_t n, float* out) override {
-    run(query_, store_.data(), slots, n, out);
-  }
-  void score_range(size_t begin, size_t n, float* out) override {
-    run(query_, store_.row(begin), nullptr, n, out);
-  }
-  float score_code(const std::byte* code) override {
-    float out;
-    run(query_, code, nullptr, 1, &out);
-    return out;
-  }
-  void between(slot_t a, const slot_t* b, size_t n, float* out) override {
-    if (a != prepared_) {
-      set_stored(a, other_);
-      prepared_ = a;
-    }
-    run(other_, store_.data(), b, n, out);
-  }
-
- private:
-  void set_stored(slot_t s, OddIntCodec::Query& q) {
-    std::vector<float> x(codec_.d);
-    codec_.decode(store_.row(s), 1, x.data());
-    codec_.set_query(x.data(), q);
-  }
-  void run(const OddIntCodec::Query& q, const std::byte* base, const slot_t* slots, size_t n,
-           float* out) {
-    const size_t size = codec_.code_size();
-    products_.resize(std::max(products_.size(), n));
-    kernels::active().planes(q.turned.data(), base, size, slots, n, codec_.padded(),
-                             static_cast<size_t>(codec_.bits), products_.data());
-    for (size_t i = 0; i < n; ++i) {
-      const std::byte* row = base + (slots ? size_t{slots[i]} : i) * size;
-      const auto coarse = read<OddIntCodec::Coarse>(row + codec_.coarse_at());
-      out[i] = codec_.distance(q, codec_.fine(row + codec_.fine_at(), coarse), products_[i]);
-    }
-  }
-
-  const OddIntCodec& codec_;
-  const CodeStore& store_;
-  OddIntCodec::Query query_, other_;
-  slot_t prepared_ = kNoSlot;
-  std::vector<double> products_;
-};
-
 }  // namespace
 
 OddIntCodec::OddIntCodec(std::shared_ptr<const OddIntEncoder> encoder_, int bits, Metric metric)
-    : Codec(encoder_->d), encoder(std::move(encoder_)), bits(bits), metric(metric) {
+    : encoder(std::move(encoder_)),
+      d(encoder->d),
+      bits(bits),
+      metric(metric),
+      slack(bits == 1 ? 0.f : 0.7f) {
   if (bits < 1 || bits > 8)
     throw ArgumentError(text("bits = ", bits, "; it must be from 1 to 8 for a dimension"));
 }
@@ -90,13 +43,16 @@ void OddIntCodec::train(Matrix<const float> x) {
       centre[i] = static_cast<float>(sums[i] / static_cast<double>(x.rows));
     query_centre = centre;
   }
-  if (bits == 1) return;
-  // Some of the vectors ask for others.
+  if (bits > 1) measure_slack(x);
+}
+
+// Some of the vectors ask for others.
+void OddIntCodec::measure_slack(Matrix<const float> x) {
   constexpr size_t kAsking = 64, kCodes = 512;
   auto any = [&, draw = uint64_t{0}]() mutable { return x.row(mix64(draw++) % x.rows); };
   const size_t n = std::min(kCodes, x.rows), size = code_size();
   std::vector<std::byte> codes(n * size);
-  for (size_t i = 0; i < n; ++i) encode({any(), 1, d}, codes.data() + i * size);
+  for (size_t i = 0; i < n; ++i) encode_some({any(), 1, d}, codes.data() + i * size);
   std::vector<float> excess;
   Query q;
   double first, all;
@@ -123,45 +79,51 @@ void OddIntCodec::train(Matrix<const float> x) {
   slack = std::max(*at, 0.f);
 }
 
-void OddIntCodec::encode(Matrix<const float> x, std::byte* codes) const {
-  constexpr size_t kRows = 64;
-  std::vector<float> r(kRows * d), turned(kRows * padded());
-  std::vector<uint8_t> c(kRows * m());
-  for (size_t begin = 0; begin < x.rows; begin += kRows) {
-    const size_t n = std::min(kRows, x.rows - begin);
-    for (size_t i = 0; i < n; ++i) {
-      const float* row = x.row(begin + i);
-      const bool found = finite(row, d);  // else it is one that searches never find
-      for (size_t j = 0; j < d; ++j) r[i * d + j] = found ? row[j] - centre[j] : 0.f;
-      encoder->turn(&r[i * d], &turned[i * padded()]);
-    }
-    encoder->code(r.data(), turned.data(), n, bits, c.data());
-    for (size_t i = 0; i < n; ++i, codes += code_size())
-      write_code(&r[i * d], &turned[i * padded()], &c[i * m()], finite(x.row(begin + i), d), codes);
-  }
+void OddIntCodec::encode(const Rows& x, std::byte* codes, const ProgressFn* progress) const {
+  constexpr size_t kGrain = 64;
+  parallel_for(x.n, {.grain = kGrain, .progress = progress}, [&](size_t begin, size_t end, size_t) {
+    std::vector<float> scratch;
+    const Rows part = x.slice(begin, end);
+    encode_some({as_floats(part, scratch), part.n, d}, codes + begin * code_size());
+  });
 }
 
-void OddIntCodec::write_code(const float* r, const float* turned, const uint8_t* c, bool found,
-                             std::byte* code) const {
-  std::vector<float> u(padded()), sign(padded());
-  std::memset(code, 0, coarse_at());
-  for (size_t i = 0; i < m(); ++i) {
-    u[i] = static_cast<float>(c[i]) - half_range();
-    sign[i] = c[i] >> (bits - 1) ? 0.5f : -0.5f;
-    for (size_t b = 0; b < static_cast<size_t>(bits); ++b)
-      code[b * plane_size() + i / 8] |= std::byte(c[i] >> (static_cast<size_t>(bits) - 1 - b) & 1)
-                                        << i % 8;
+// Together, so that an encoder's weights are read once for all.
+void OddIntCodec::encode_some(Matrix<const float> x, std::byte* codes) const {
+  std::vector<float> relative(x.rows * d), turned(x.rows * padded()), u(padded()), sign(padded());
+  std::vector<uint8_t> values(x.rows * m());
+  std::vector<bool> found(x.rows);  // else it is one that searches never find
+  for (size_t i = 0; i < x.rows; ++i) {
+    found[i] = finite(x.row(i), d);
+    for (size_t j = 0; found[i] && j < d; ++j) relative[i * d + j] = x.row(i)[j] - centre[j];
+    encoder->turn(&relative[i * d], &turned[i * padded()]);
   }
-  // What q' does not hold of <q, r>, for the query at the queries' centre.
-  float add = -ordered_dot(query_centre.data(), r, d);
-  if (metric == Metric::l2)
-    add = 2 * (add + ordered_dot(centre.data(), r, d)) + ordered_dot(r, r, d);
-  if (!found) add = std::numeric_limits<float>::quiet_NaN();
-  const Coarse coarse{narrow_bf16(add),
-                      narrow_bf16(times() * encoder->rescale(r, turned, sign.data()))};
-  const Fine fine{add, times() * encoder->rescale(r, turned, u.data())};
-  std::memcpy(code + coarse_at(), &coarse, sizeof coarse);
-  std::memcpy(code + fine_at(), &fine, fine_size());
+  encoder->code(relative.data(), turned.data(), x.rows, bits, values.data());
+  std::memset(codes, 0, x.rows * code_size());
+  const auto planes = static_cast<size_t>(bits);
+  for (size_t i = 0; i < x.rows; ++i, codes += code_size()) {
+    const float* r = &relative[i * d];
+    for (size_t j = 0; j < m(); ++j) {
+      const unsigned c = values[i * m() + j];
+      u[j] = static_cast<float>(c) - half_range();
+      sign[j] = c >> (planes - 1) ? 0.5f : -0.5f;
+      for (size_t b = 0; b < planes; ++b)
+        codes[b * plane_size() + j / 8] |= std::byte(c >> (planes - 1 - b) & 1) << j % 8;
+    }
+    // What q' does not hold of <q, r>, for the query at the queries' centre.
+    float add = -ordered_dot(query_centre.data(), r, d);
+    if (metric == Metric::l2)
+      add = 2 * (add + ordered_dot(centre.data(), r, d)) + ordered_dot(r, r, d);
+    if (!found[i]) add = std::numeric_limits<float>::quiet_NaN();
+    const auto rescale = [&](const std::vector<float>& of) {
+      return times() * encoder->rescale(r, &turned[i * padded()], of.data());
+    };
+    const Coarse coarse{narrow_bf16(add), narrow_bf16(rescale(sign))};
+    std::memcpy(codes + coarse_at(), &coarse, sizeof coarse);
+    if (bits == 1) continue;
+    const Fine fine{add, rescale(u)};
+    std::memcpy(codes + fine_at(), &fine, sizeof fine);
+  }
 }
 
 OddIntCodec::Fine OddIntCodec::fine(const std::byte* at, Coarse coarse) const {
@@ -224,11 +186,6 @@ void OddIntCodec::set_coded_query(const float* q, Query& out) const {
   }
   out.scale = along / square;
   finish(out);
-}
-
-std::unique_ptr<DistanceComputer> OddIntCodec::distance_computer(Metric,
-                                                                 const CodeStore& store) const {
-  return std::make_unique<OddIntComputer>(*this, store);
 }
 
 }  // namespace shortlist

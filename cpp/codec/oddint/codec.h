@@ -1,11 +1,11 @@
-// Odd-integer codes as a codec: SDC (BEBR, arXiv 2302.08714) and RaBitQ of 1 to 8 bits.
+// Odd-integer codes of vectors: SDC (BEBR, arXiv 2302.08714) and RaBitQ of 1 to 8 bits.
 #pragma once
 
 #include <memory>
-#include <string>
 #include <vector>
 
-#include "codec/codec.h"
+#include "base/threads.h"
+#include "base/types.h"
 #include "codec/oddint/encoder.h"
 
 namespace shortlist {
@@ -17,28 +17,25 @@ namespace shortlist {
 // that is near + add + rescale * <u, q'>. A code is `bits` planes of padded_dims(m) / 8 bytes, the
 // high bits first; then add and the rescale of the first plane alone as bfloat16; then, of several
 // bits, add and rescale as float32.
-class OddIntCodec final : public Codec {
+class OddIntCodec {
  public:
   OddIntCodec(std::shared_ptr<const OddIntEncoder> encoder, int bits, Metric metric);
 
   const std::shared_ptr<const OddIntEncoder> encoder;
+  const size_t d;
   const int bits;
   const Metric metric;
   std::vector<float> centre, query_centre;  // d values; empty until trained
   // How far the estimate of the first plane alone is above that of all, in lengths of q' and units
   // of that plane's rescale, but for one vector in a hundred. At first what theory says of a random
-  // rotation.
-  float slack = 0.7f;
+  // rotation; of one bit, nothing.
+  float slack;
 
-  std::string name() const override { return "SDC" + std::to_string(bits); }
-  size_t code_size() const override { return fine_at() + fine_size(); }
-  bool is_trained() const override { return !centre.empty(); }
-  bool needs_training() const override { return true; }
-  void train(Matrix<const float> x) override;  // centre and slack
-  void encode(Matrix<const float> x, std::byte* codes) const override;
-  void decode(const std::byte* codes, size_t n, float* x) const override;
-  std::unique_ptr<DistanceComputer> distance_computer(Metric metric,
-                                                      const CodeStore& store) const override;
+  size_t code_size() const { return fine_at() + fine_size(); }
+  bool is_trained() const { return !centre.empty(); }
+  void train(Matrix<const float> x);  // centres, unless the encoder brings them, and slack
+  void encode(const Rows& x, std::byte* codes, const ProgressFn* progress = nullptr) const;
+  void decode(const std::byte* codes, size_t n, float* x) const;
 
   size_t m() const { return encoder->m; }
   size_t padded() const { return padded_dims(m()); }
@@ -75,8 +72,8 @@ class OddIntCodec final : public Codec {
 
  private:
   float times() const { return metric == Metric::l2 ? -2.f : -1.f; }
-  void write_code(const float* r, const float* turned, const uint8_t* c, bool found,
-                  std::byte* code) const;
+  void encode_some(Matrix<const float> x, std::byte* codes) const;
+  void measure_slack(Matrix<const float> x);
   void values(const std::byte* code, float* u) const;
   void finish(Query& q) const;
 };

@@ -20,13 +20,9 @@ OddIntEncoder::OddIntEncoder(size_t d, size_t m) : d(d), m(m) {
           text("dimension ", dims, " is out of range; choose 1 to ", kMaxDimension));
 }
 
-RabitqEncoder::RabitqEncoder(size_t d, size_t m) : OddIntEncoder(d, m), rotation_(m, kSeed) {}
+RabitqEncoder::RabitqEncoder(size_t d, size_t m) : OddIntEncoder(d, m), rotation_(d, m, kSeed) {}
 
-void RabitqEncoder::turn(const float* x, float* out) const {
-  std::vector<float> wide(m);
-  std::copy_n(x, d, wide.data());
-  rotation_.apply(wide.data(), out);
-}
+void RabitqEncoder::turn(const float* x, float* out) const { rotation_.apply(x, out); }
 
 void RabitqEncoder::turn_back(const float* u, float* out) const {
   std::vector<float> wide(m);
@@ -49,7 +45,7 @@ void nearest_in_angle(const float* x, size_t m, int bits, uint8_t* c) {
   }
   const auto cells = [&](float t) {
     for (size_t i = 0; i < m; ++i)
-      u[i] = static_cast<float>(static_cast<int>(std::min(sizes[i] * t, most))) + 0.5f;
+      u[i] = static_cast<float>(static_cast<int>(sizes[i] * t < most ? sizes[i] * t : most)) + 0.5f;
   };
   float best_t = 0;
   if (bits > 1 && largest > 0) {

@@ -37,7 +37,7 @@ class OddIntEncoder {
 // The code nearest in angle to m values.
 void nearest_in_angle(const float* x, size_t m, int bits, uint8_t* c);
 
-// RaBitQ's code of more than one bit: T is a random rotation, u the point of the grid nearest in
+// RaBitQ's code of 1 to 8 bits: T is a random rotation, u the point of the grid nearest in
 // angle, and f makes <q, x> ~ f <u, T q> unbiased over rotations.
 class RabitqEncoder final : public OddIntEncoder {
  public:

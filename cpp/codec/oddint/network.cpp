@@ -54,6 +54,10 @@ NetworkEncoder::NetworkEncoder(size_t d, size_t m, int bits, int sweeps, std::ve
       maps_(std::move(maps)) {
   if (bits < 1 || bits > 8)
     throw ArgumentError(text("bits = ", bits, "; it must be from 1 to 8 for a dimension"));
+  constexpr size_t kMostDims = size_t{1} << 14;  // products of all pairs are kept
+  if (m > kMostDims)
+    throw ArgumentError(
+        text("the encoder has ", m, " code dimensions; at most ", kMostDims, " are possible"));
   if (sweeps < 0 || sweeps > 1000)
     throw ArgumentError(text("sweeps = ", sweeps, "; it must be from 0 to 1000"));
   if (turns_.size() != d * m)

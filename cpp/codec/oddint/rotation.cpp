@@ -10,7 +10,7 @@
 namespace shortlist {
 namespace {
 
-constexpr size_t kRounds = 4, kAlign = 64;
+constexpr size_t kRounds = 4;
 
 // Calls fn(begin, size) for each block of a round.
 template <class Fn>
@@ -39,8 +39,7 @@ void turn(float* x, size_t m, size_t round) {
 
 }  // namespace
 
-Rotation::Rotation(size_t d, uint64_t seed)
-    : d_(d), m_((d + kAlign - 1) / kAlign * kAlign), factors_(kRounds * m_) {
+Rotation::Rotation(size_t d, size_t m, uint64_t seed) : d_(d), m_(m), factors_(kRounds * m_) {
   for (size_t round = 0; round < kRounds; ++round)
     for_blocks(m_, round, [&](size_t begin, size_t size) {
       const float scale = 1.f / std::sqrt(static_cast<float>(size));

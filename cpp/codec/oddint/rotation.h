@@ -7,13 +7,14 @@
 
 namespace shortlist {
 
-// Orthogonal, from d values padded with zeros to m, the next multiple of 64. Four rounds, each of
+// Orthogonal, from d values padded with zeros to m, a multiple of 64. Four rounds, each of
 // random signs and Hadamard transforms of blocks, the powers of two that make up m: the largest
 // first and last in turn. If there are several blocks, each round then turns all (i, i + m / 2) by
 // 45 degrees, so that energy crosses between them. A seed gives the same bits on every ISA.
 class Rotation {
  public:
-  Rotation(size_t d, uint64_t seed);
+  Rotation(size_t d, size_t m, uint64_t seed);
+  Rotation(size_t d, uint64_t seed) : Rotation(d, (d + 63) / 64 * 64, seed) {}
 
   size_t d() const { return d_; }
   size_t m() const { return m_; }
