@@ -1,13 +1,16 @@
 """Compressed codes side by side in one run: bytes, recall alone and reranked, scans a second.
 
     python bench/codes.py DATA_DIR
+    python bench/codes.py DATA_DIR --train      # with encoders trained here, which needs torch
     python bench/codes.py DATA_DIR --limit 200000 --only SDC1,SDC2,RaBitQ --json codes.json
 
 DATA_DIR is as of bench.frontier. Every contender compares each query with all codes, one query a
 call, on one thread and one core; bytes are those of a code with all its factors. Contenders take
 turns, round after round; queries a second are by CPU time. Recall@10 is tie-aware: of the scan
 alone, and of its 100 nearest compared again by the vectors. "symmetric" compares the query's own
-code; everything else the query as it is.
+code; everything else the query as it is. Where DATA_DIR has qrels.tsv, nDCG@10 of the reranked
+results is told too, as a share of the exact results'. Encoders learn from the base and, where there
+is one, from train_query.*.npy.
 """
 
 from __future__ import annotations
@@ -45,6 +48,7 @@ class Contender:
     symmetric: bool = False
     recall: float = 0
     reranked: float = 0
+    ndcg: float | None = None  # of the reranked, over the exact results'
     qps: list[float] = field(default_factory=list)
 
     def search(self, q: np.ndarray, k: int) -> np.ndarray:
@@ -100,10 +104,52 @@ def makers(d: int, metric: str) -> dict[str, Callable[[], tuple[Any, int]]]:
     return out
 
 
-def built(data: dataset.Dataset, only: list[str] | None) -> list[Contender]:
+def trained(
+    x: np.ndarray, queries: np.ndarray | None, metric: str
+) -> dict[str, Callable[[], tuple[Any, int]]]:
+    """IndexSDC with encoders trained on x: in less than d / 8 bytes, and of 1, 2 and 4 bits."""
+    d = x.shape[1]
+
+    def make(bits: int, code_dim: int) -> tuple[Any, int]:
+        binarizer = shortlist.binary.RecurrentBinarizer(d, code_dim, bits=bits)
+        binarizer.fit(x, queries=queries, metric=metric)
+        ours = shortlist.METRIC_L2 if metric == "l2" else shortlist.METRIC_INNER_PRODUCT
+        index = shortlist.IndexSDC(d, metric=ours, encoder=binarizer.export())
+        return index, index.code_size
+
+    sizes = [(1, d * 7 // 8), (1, d), (2, d), (4, d)]
+    return {
+        f"trained SDC{bits}x{code_dim}": lambda bits=bits, code_dim=code_dim: make(bits, code_dim)
+        for bits, code_dim in sizes
+    }
+
+
+def judged(folder: Path, queries: int) -> dict[int, set[int]]:
+    """The relevant rows of each of the first queries, by qrels.tsv; empty without it."""
+    out: dict[int, set[int]] = {}
+    if (folder / "qrels.tsv").exists():
+        for line in (folder / "qrels.tsv").read_text().splitlines():
+            query, row = map(int, line.split("\t")[:2])
+            if query < queries:
+                out.setdefault(query, set()).add(row)
+    return out
+
+
+def ndcg(found: np.ndarray, relevant: dict[int, set[int]]) -> float:
+    gains = 1 / np.log2(np.arange(found.shape[1]) + 2)
+    each = [
+        gains[np.isin(found[query], list(rows))].sum() / gains[: len(rows)].sum()
+        for query, rows in relevant.items()
+    ]
+    return float(np.mean(each))
+
+
+def built(
+    data: dataset.Dataset, only: list[str] | None, more: dict[str, Callable[[], tuple[Any, int]]]
+) -> list[Contender]:
     x = np.array(data.base, np.float32)
     out = []
-    for name, make in makers(x.shape[1], data.metric).items():
+    for name, make in {**makers(x.shape[1], data.metric), **more}.items():
         if only and not any(word in name for word in only):
             continue
         start = time.process_time()
@@ -123,11 +169,23 @@ def rerank(data: dataset.Dataset, found: np.ndarray) -> np.ndarray:
     return np.take_along_axis(found, np.argsort(distance, axis=1)[:, : data.k], 1)
 
 
-def measure(data: dataset.Dataset, all_: list[Contender], rounds: int, seconds: float) -> None:
+def measure(
+    data: dataset.Dataset,
+    all_: list[Contender],
+    relevant: dict[int, set[int]],
+    rounds: int,
+    seconds: float,
+) -> None:
     q = np.array(data.queries, np.float32)
+    exact = shortlist.IndexFlat(q.shape[1], int(data.metric == "l2"))
+    exact.add(np.array(data.base, np.float32))
+    best = ndcg(exact.search(q, K)[1], relevant) if relevant else 0
     for c in all_:
         c.recall = data.recall(c.search(q, K))
-        c.reranked = data.recall(rerank(data, c.search(q, CANDIDATES)))
+        again = rerank(data, c.search(q, CANDIDATES))
+        c.reranked = data.recall(again)
+        if best:
+            c.ndcg = ndcg(again, relevant) / best
     for turn in range(rounds):
         for c in all_[turn % len(all_) :] + all_[: turn % len(all_)]:
             done, start = 0, time.process_time()
@@ -140,12 +198,13 @@ def measure(data: dataset.Dataset, all_: list[Contender], rounds: int, seconds: 
 
 def table(all_: list[Contender]) -> str:
     lines = [
-        "| | bytes | recall@10 | reranked 100 | queries/s | min, max | build, CPU s |",
-        "|---|---:|---:|---:|---:|---:|---:|",
+        "| | bytes | recall@10 | reranked 100 | nDCG | queries/s | min, max | build, CPU s |",
+        "|---|---:|---:|---:|---:|---:|---:|---:|",
     ]
     for c in sorted(all_, key=lambda c: (c.code_size, c.name)):
         lines.append(
             f"| {c.name} | {c.code_size} | {c.recall:.4f} | {c.reranked:.4f} | "
+            f"{'' if c.ndcg is None else f'{c.ndcg:.4f}'} | "
             f"{statistics.median(c.qps):,.0f} | {min(c.qps):,.0f}, {max(c.qps):,.0f} | "
             f"{c.build_seconds:.1f} |"
         )
@@ -161,17 +220,23 @@ def main() -> None:
     add("--rounds", type=int, default=5, help="default: %(default)s")
     add("--seconds", type=float, default=0.3, help="of a measurement (default: %(default)s)")
     add("--only", type=lambda text: text.split(","), help="names that hold one of these words")
+    add("--train", action="store_true", help="encoders of shortlist.binary too; needs torch")
     add("--core", type=int, help="default: the last allowed one")
     add("--json", type=Path, help="where to write the figures")
     args = parser.parse_args()
     data = dataset.load(args.data, K, args.limit, args.queries, None)
     core = max(os.sched_getaffinity(0)) if args.core is None else args.core
-    all_ = built(data, args.only)
+    more = {}
+    if args.train:
+        files = sorted(args.data.glob("train_query.*.npy"))
+        queries = np.load(files[0]).astype(np.float32) if files else None
+        more = trained(np.array(data.base, np.float32), queries, data.metric)
+    all_ = built(data, args.only, more)
     faiss.omp_set_num_threads(1)
     shortlist.omp_set_num_threads(1)
     for thread in os.listdir("/proc/self/task"):
         os.sched_setaffinity(int(thread), {core})
-    measure(data, all_, args.rounds, args.seconds)
+    measure(data, all_, judged(args.data, len(data.queries)), args.rounds, args.seconds)
     print(f"{data.name}, {len(data.base):,} x {data.base.shape[1]}, {data.metric}\n")
     print(table(all_))
     if args.json:
