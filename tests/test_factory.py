@@ -165,6 +165,7 @@ def test_not_a_string(description):
 @example("\ud800")
 @example("Flat\x00")
 @example("(" * 60)
+@example("00" + "\U00010000" * 58)
 def test_any_text_is_a_plan_or_a_factory_error(text):
     try:
         parse(text)

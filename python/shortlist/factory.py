@@ -385,7 +385,8 @@ def _checked(description: str) -> str:
 
 
 def _shown(text: str) -> str:
-    return ascii(text if len(text) <= 60 else text[:57] + "...")
+    shown = ascii(text)  # an escape is up to ten characters long: the limit is on what is shown
+    return shown if len(shown) <= 62 else shown[:58] + "..." + shown[-1]
 
 
 def _closest(text: str) -> str | None:
