@@ -71,7 +71,7 @@ def test_text_that_is_not_there_exactly_once_is_an_error(text: str) -> None:
 
 
 def test_steps_count_only_where_they_do_something() -> None:
-    links_only, blocks_only = {"pool", "together", "links"}, {"fill", "ahead", "own"}
+    links_only, blocks_only = {"pool", "together", "links"}, {"fill", "ahead"}
     assert effective(BLOCKS, "float16") == BLOCKS - links_only
     assert effective(LINKS, "float16") == LINKS - blocks_only
     assert effective(LINKS, "uint8") == LINKS - blocks_only - {"int8", "settled"}

@@ -28,42 +28,6 @@ class Step:
     kept: str = "yes"
 
 
-# In search.cpp: the codes lie beside the rows, and are sent for together with them.
-_OWN_CODE = (
-    Edit(
-        "cpp/graph/search.cpp",
-        "// As walk, through blocks: ",
-        "static thread_local const CodeStore* own_codes;\n\n// As walk, through blocks: ",
-    ),
-    Edit(
-        "cpp/graph/search.cpp",
-        "  blocks_->prepare(query, walk.query);\n",
-        "  blocks_->prepare(query, walk.query);\n  const CodeStore& codes = *own_codes;\n",
-    ),
-    Edit(
-        "cpp/graph/search.cpp",
-        "      blocks_->prefetch_row(s);\n",
-        "      blocks_->prefetch_row(s);\n      const size_t size = codes.code_size();\n"
-        "      for (size_t at = 0; at < size; at += 64) prefetch(codes.row(s) + at);\n",
-    ),
-    Edit(
-        "cpp/graph/search.cpp",
-        "computer.score_code(blocks_->code(s))",
-        "computer.score_code(codes.row(s))",
-    ),
-    Edit(
-        "cpp/graph/search.cpp",
-        "    Computers computers(base, exact);\n",
-        "    Computers computers(base, exact);\n    own_codes = &base.store;\n",
-    ),
-    Edit("cpp/graph/blocks.cpp", "(code_at_ + code_size_ + kLine - 1)", "(code_at_ + kLine - 1)"),
-    Edit(
-        "cpp/graph/blocks.cpp",
-        "      std::memcpy(out + code_at_, base.store.row(s), code_size_);\n",
-        "",
-    ),
-)
-
 # The paper's candidates and results; several are expanded at once here too.
 _TWO_HEAPS = (
     Edit("cpp/graph/walk.h", "#include <span>\n", "#include <queue>\n#include <span>\n"),
@@ -192,12 +156,6 @@ STEPS = {
         "rows on their way ahead",
         "used as soon as chosen",
         (Edit("cpp/graph/search.cpp", "ahead = blocks_->ahead();", "ahead = 0;"),),
-        needs=frozenset({"blocks"}),
-    ),
-    "own": Step(
-        "a node's own code in its row",
-        "elsewhere",
-        _OWN_CODE,
         needs=frozenset({"blocks"}),
     ),
 }

@@ -2,6 +2,7 @@
 #pragma once
 
 #include <cstddef>
+#include <cstdint>
 #include <cstring>
 #include <span>
 #include <type_traits>
@@ -14,6 +15,14 @@ namespace shortlist {
 inline void prefetch(const void* p) {
   __builtin_prefetch(p);
   asm volatile("" ::"r"(p));
+}
+
+// All lines that hold any of n bytes.
+inline void prefetch(const void* p, size_t n) {
+  constexpr size_t kLine = 64;
+  const auto begin = reinterpret_cast<uintptr_t>(p) / kLine * kLine;
+  const auto end = reinterpret_cast<uintptr_t>(p) + n;
+  for (uintptr_t at = begin; at < end; at += kLine) prefetch(reinterpret_cast<const void*>(at));
 }
 
 // Untyped block. Growing never holds two full copies: the old pages are given back while

@@ -22,7 +22,6 @@ namespace {
 using Clock = std::chrono::steady_clock;
 constexpr size_t kClusterGrain = 16;
 constexpr size_t kPollRows = 1024;
-constexpr size_t kLineBytes = 64;
 constexpr size_t kAhead = 3, kAheadBytes = 1024;  // rows of a cluster lie anywhere in memory
 
 double seconds_since(Clock::time_point start) {
@@ -182,8 +181,7 @@ class Lloyd {
   void fetch(size_t member) const {
     if (member >= x_.n) return;
     const std::byte* row = x_.row(order_[member]);
-    const size_t bytes = std::min(kAheadBytes, x_.d * size_of(x_.dtype));
-    for (size_t at = 0; at < bytes; at += kLineBytes) prefetch(row + at);
+    prefetch(row, std::min(kAheadBytes, x_.d * size_of(x_.dtype)));
   }
 
   void average() {

@@ -22,11 +22,7 @@ class KernelComputer final : public DistanceComputer {
   void score_range(size_t begin, size_t n, float* out) override {
     run(query_, store_.row(begin), nullptr, n, out);
   }
-  float score_code(const std::byte* code) override {
-    float out;
-    run(query_, code, nullptr, 1, &out);
-    return out;
-  }
+  void prefetch(slot_t s) const override { shortlist::prefetch(store_.row(s), store_.code_size()); }
   void between(slot_t a, const slot_t* b, size_t n, float* out) override {
     if (a != prepared_) {
       codec_.prepare_code(store_.row(a), metric_, other_);

@@ -43,7 +43,7 @@ class DistanceComputer {
   virtual void set_query(slot_t stored) = 0;
   virtual void score(const slot_t* slots, size_t n, float* out) = 0;
   virtual void score_range(size_t begin, size_t n, float* out) = 0;
-  virtual float score_code(const std::byte* code) = 0;  // of a vector that may be elsewhere
+  virtual void prefetch(slot_t s) const = 0;  // what score() reads of s
   // Distances from stored vector `a`; the query stays bound.
   virtual void between(slot_t a, const slot_t* b, size_t n, float* out) = 0;
 };

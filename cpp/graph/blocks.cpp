@@ -1,7 +1,6 @@
 #include "graph/blocks.h"
 
 #include <algorithm>
-#include <cstring>
 #include <limits>
 
 #include "base/threads.h"
@@ -22,22 +21,18 @@ constexpr size_t kFillFrom = 100;  // nearest nodes that rows are filled up from
 
 NeighborBlocks::NeighborBlocks(const Vectors& base, size_t links)
     : metric_(base.metric),
-      code_size_(base.codec.code_size()),
       blocks_((links + kBlockVectors - 1) / kBlockVectors),
       rotation_(base.codec.d, kSeed) {
   block_bytes_ = block_size(rotation_.m()) + 2 * kBlockVectors * sizeof(uint16_t);
   links_at_ = blocks_ * block_bytes_;
-  code_at_ = links_at_ + width() * sizeof(slot_t);
-  row_size_ = (code_at_ + code_size_ + kLine - 1) / kLine * kLine;
+  row_size_ = (links_at_ + width() * sizeof(slot_t) + kLine - 1) / kLine * kLine;
 }
 
 std::span<const slot_t> NeighborBlocks::links(slot_t s) const {
   return {reinterpret_cast<const slot_t*>(row(s) + links_at_), width()};
 }
 
-void NeighborBlocks::prefetch_row(slot_t s) const {
-  for (size_t at = 0; at < row_size_; at += kLine) prefetch(row(s) + at);
-}
+void NeighborBlocks::prefetch_row(slot_t s) const { prefetch(row(s), row_size_); }
 
 // Buffers for packing rows; one per thread.
 struct NeighborBlocks::Packer {
@@ -97,7 +92,6 @@ void NeighborBlocks::pack(const Vectors& base, const Hnsw& graph, std::span<cons
       std::byte* const out = row(s);
       auto* links = reinterpret_cast<slot_t*>(out + links_at_);
       std::fill(std::copy(slots.begin(), slots.end(), links), links + width(), kNoSlot);
-      std::memcpy(out + code_at_, base.store.row(s), code_size_);
       packer.rotate(s, packer.centre);
       for (size_t b = 0; b < blocks_; ++b) {
         auto* block = reinterpret_cast<uint8_t*>(out + b * block_bytes_);

@@ -1,5 +1,5 @@
-// Neighbour blocks: a node's vector, its links and one-bit codes of what they lead to, in one row
-// of memory, so that a step of a search waits for one place (SymphonyQG: Gou et al. 2024,
+// Neighbour blocks: a node's links and one-bit codes of what they lead to, in one row of memory, so
+// that a step of a search does not wait for all of them (SymphonyQG: Gou et al. 2024,
 // arXiv 2411.12229). Links and codes here are copies, made again when the graph changes.
 #pragma once
 
@@ -26,7 +26,6 @@ class NeighborBlocks {
   size_t width() const { return blocks_ * kBlockVectors; }
   size_t blocks() const { return blocks_; }       // of 32 links, in a row
   std::span<const slot_t> links(slot_t s) const;  // of width(); kNoSlot where there are too few
-  const std::byte* code(slot_t s) const { return row(s) + code_at_; }
   void prefetch_row(slot_t s) const;
   // How many rows are worth having on their way while one is used: about 3 KB of them.
   static constexpr size_t kMostAhead = 3;
@@ -55,11 +54,10 @@ class NeighborBlocks {
   std::byte* row(slot_t s) { return rows_.data() + size_t{s} * row_size_; }
 
   const Metric metric_;
-  const size_t code_size_, blocks_;
+  const size_t blocks_;
   const Rotation rotation_;
-  // A row: of each block 32 codes and the 32 addends and 32 factors, as bfloat16; then the links;
-  // then the node's own code.
-  size_t block_bytes_, links_at_, code_at_, row_size_;
+  // A row: of each block 32 codes and the 32 addends and 32 factors, as bfloat16; then the links.
+  size_t block_bytes_, links_at_, row_size_;
   Array<std::byte> rows_;
 };
 

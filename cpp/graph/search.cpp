@@ -78,15 +78,11 @@ void Hnsw::near(DistanceComputer& computer, size_t ef, std::vector<Neighbor>& ou
 // all over: what is admitted may be far from the query.
 void Hnsw::walk_admitted(DistanceComputer& computer, Start start, size_t ef,
                          const Admitted& admitted) const {
-  constexpr size_t kLine = 64 / sizeof(slot_t);
   const size_t row_links = 2 * M_, wanted = 3 * M_;
   const std::vector<slot_t>& spread = admitted.set().spread();
   Walk& walk = Walk::of_this_thread();
   const Visited::Marks passed = walk.passed.begin(size());
-  const auto prefetch_row = [&](slot_t s) {
-    const slot_t* const links = row(s, 0);
-    for (size_t at = 0; at < row_links; at += kLine) prefetch(links + at);
-  };
+  const auto prefetch_row = [&](slot_t s) { prefetch(row(s, 0), row_links * sizeof(slot_t)); };
   const auto admitted_links = [&](slot_t from) -> std::span<const slot_t> {
     walk.around.clear();
     walk.others.clear();
@@ -140,12 +136,14 @@ void Hnsw::walk_blocks(const float* query, DistanceComputer& computer, Start sta
       const slot_t s = candidates.slot(cursor);
       if (expanded.add(s)) continue;
       blocks_->prefetch_row(s);
+      computer.prefetch(s);
       chosen[waiting++] = s;
     }
     if (waiting == 0) return;
     const slot_t s = chosen[0];
     std::copy(chosen + 1, chosen + waiting--, chosen);
-    const float near = computer.score_code(blocks_->code(s));
+    float near;
+    computer.score(&s, 1, &near);
     found.push(near, s);
     blocks_->estimate(walk.query, s, near, candidates.worst(), estimates, walk.below.data());
     const slot_t* links = blocks_->links(s).data();

@@ -132,9 +132,9 @@ class Hnsw:
         links = 4 * (2 * self.M + self.M / (self.M - 1))
         code = self.codec.bytes_per_vector(d, dtype)
         int8 = d if self.codec.qtype is None and dtype == "float32" else 0  # see int8_traversal
-        # Rows of 32 one-bit codes with 8 bytes for each link, and the code walked by again.
+        # Rows of 32 one-bit codes with 8 bytes for each link.
         padded = -(-d // 64) * 64
-        rows = -(-2 * self.M // 32) * 32 * (padded / 8 + 8) + (int8 or code) if self.blocks else 0
+        rows = -(-2 * self.M // 32) * 32 * (padded / 8 + 8) if self.blocks else 0
         return code + int8 + links + 6 + rows
 
     def stores_flat(self) -> bool:

@@ -557,7 +557,7 @@ class IndexHNSW(Index):
     @property
     def neighbor_blocks(self) -> bool:
         """
-        Whether searches go through neighbour blocks (bool): each node's vector, links and one-bit codes of its neighbours in one row of memory, so that a step waits for memory once and compares 32 neighbours at a time. More QPS at equal recall, for about 32 d / 8 + 256 bytes and another copy of the code per 32 links of a vector. The same efSearch finds somewhat less than without, so tune again. Kept in step with add, remove_ids and update_vectors; save keeps the links, and opening makes the codes anew; faiss's files do not have it.
+        Whether searches go through neighbour blocks (bool): each node's links and one-bit codes of its neighbours in one row of memory, so that a step reads one vector instead of 32. More QPS at equal recall, for about 32 d / 8 + 256 bytes per 32 links of a vector. The same efSearch finds somewhat less than without, so tune again. Kept in step with add, remove_ids and update_vectors; save keeps the links, and opening makes the codes anew; faiss's files do not have it.
 
         Source: SymphonyQG (arXiv 2411.12229), with RaBitQ codes (arXiv 2405.12497). Making them may raise MemoryError or be interrupted; searches then do without, until the next change of the index or setting this again makes them.
         """
