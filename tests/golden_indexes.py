@@ -66,6 +66,12 @@ def _sdc() -> shortlist.Index:
     return index
 
 
+def _trained(index: shortlist.Index) -> shortlist.Index:
+    index.train(vectors(40))
+    index.add(vectors(40))
+    return index
+
+
 INDEXES: dict[str, Callable[[], shortlist.Index | shortlist.IndexBinary]] = {
     "flat-uint8": _flat,
     "hnsw-sq8": _sq,
@@ -73,6 +79,9 @@ INDEXES: dict[str, Callable[[], shortlist.Index | shortlist.IndexBinary]] = {
     "idmap2-refine-hnsw": _nested,
     "binary-idmap2-hnsw": _bits,
     "sdc3": _sdc,
+    "lsh": lambda: _trained(shortlist.IndexLSH(8, 20, True, True)),
+    "rabitq": lambda: _trained(shortlist.IndexRaBitQ(8, shortlist.METRIC_INNER_PRODUCT)),
+    "rabitqfs4": lambda: _trained(shortlist.IndexRaBitQFastScan(8, bbs=64, nb_bits=4)),
 }
 
 if __name__ == "__main__":

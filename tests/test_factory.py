@@ -1,5 +1,7 @@
 from __future__ import annotations
 
+import re
+
 import pytest
 import shortlist
 from hypothesis import example, given
@@ -21,6 +23,21 @@ BUILDS = {
     "HNSW32,SQ8": "IndexHNSWSQ",
     "HNSW,SQfp16": "IndexHNSWSQ",
     "HNSW8,SQ8_direct": "IndexHNSWSQ",
+    "LSH": "IndexLSH",
+    "LSH5": "IndexLSH",
+    "LSHr": "IndexLSH",
+    "LSH40r": "IndexLSH",
+    "LSHt": "IndexLSH",
+    "LSH40rt": "IndexLSH",
+    "RaBitQ": "IndexRaBitQ",
+    "RaBitQ4": "IndexRaBitQ",
+    "RaBitQfs": "IndexRaBitQFastScan",
+    "RaBitQfs_64": "IndexRaBitQFastScan",
+    "RaBitQfs4": "IndexRaBitQFastScan",
+    "RaBitQfs8_96": "IndexRaBitQFastScan",
+    "IDMap2,RaBitQ2": "IndexIDMap2(IndexRaBitQ)",
+    "RaBitQfs,RFlat": "IndexRefineFlat(IndexRaBitQFastScan, IndexFlat)",
+    "LSHr,Refine(SQ8)": "IndexRefine(IndexLSH, IndexScalarQuantizer)",
     "IDMap,Flat": "IndexIDMap(IndexFlat)",
     "Flat,IDMap": "IndexIDMap(IndexFlat)",
     "IDMap2,HNSW32,Flat": "IndexIDMap2(IndexHNSWFlat)",
@@ -50,10 +67,11 @@ def classes(index, downcast=lambda index: index):
 
 @pytest.mark.parametrize("description", BUILDS)
 def test_builds_the_class(description):
-    index = index_factory(12, description, shortlist.METRIC_INNER_PRODUCT)
+    metric = shortlist.METRIC_L2 if "LSH" in description else shortlist.METRIC_INNER_PRODUCT
+    index = index_factory(12, description, metric)
     assert classes(index) == BUILDS[description]
     assert index.d == 12
-    assert index.metric_type == shortlist.METRIC_INNER_PRODUCT
+    assert index.metric_type == metric
     assert index.ntotal == 0
 
 
@@ -76,9 +94,24 @@ def test_parameters_reach_the_index():
     )
 
 
+@pytest.mark.parametrize("description", [d for d in BUILDS if re.match("LSH|RaBitQ", d)])
+def test_parameters_are_those_of_faiss(description):
+    faiss = pytest.importorskip("faiss")
+    ours, theirs = index_factory(12, description), faiss.index_factory(12, description)
+    if "," in description:
+        ours, theirs = ours.base_index, faiss.downcast_index(theirs.base_index)
+    names = ("nbits", "rotate_data", "train_thresholds", "qb", "bbs", "code_size", "centered")
+    for name in names:
+        got, want = getattr(ours, name, None), getattr(theirs, name, None)
+        if name != "nbits" or "LSH" in description:  # of faiss's fast scan it is another number
+            assert got == want, name
+    if "RaBitQ" in description:
+        assert ours.rabitq.nb_bits == theirs.rabitq.nb_bits
+
+
 def test_needs_training_is_what_the_index_says():
     for description in BUILDS:
-        assert parse(description).needs_training() != index_factory(4, description).is_trained
+        assert parse(description).needs_training() != index_factory(5, description).is_trained
 
 
 @pytest.mark.parametrize(
@@ -99,6 +132,13 @@ def test_needs_training_is_what_the_index_says():
         ("SQ8,Refine(HNSW32)", ["'HNSW32'", "position 11"]),
         ("SQ8,Refine(Flat", ["never closed"]),
         ("SQ8)", ["')' at position 3"]),
+        ("LSH9", ["9 values", "have 8", "LSH9r"]),
+        ("LSH0r", ["bits = 0", "from 1 to 1048576"]),
+        ("LSHr,Flat", ["'Flat'", "position 5", "does not fit"]),
+        ("RaBitQfs_33", ["blocks of 33", "multiple of 32"]),
+        ("RaBitQfs_16", ["vectors in a block = 16", "from 32"]),
+        ("RaBitQ4fs", ["did you mean 'RaBitQfs'?"]),
+        ("HNSW8,RaBitQ", ["'RaBitQ'", "position 6", "does not fit"]),
         ("RFlat", ["behind an index"]),
         ("IDMap", ["beside an index"]),
         ("IDMap,", ["empty part at position 6"]),
@@ -124,13 +164,12 @@ def test_wrong_descriptions_are_explained(description, words):
         "PCA64,Flat",
         "PCAR64,SQ8",
         "L2norm,Flat",
-        "LSH",
-        "LSHrt",
         "NSG32,Flat",
         "RQ4x8",
         "LSQ8x4_Nqint8",
         "PRQ2x4x8",
-        "RaBitQ",
+        "RaBitQ9",
+        "RaBitQfs9_64",
         "IMI2x8,PQ8",
         "SQ4",
         "SQ6",
@@ -190,6 +229,11 @@ def test_mutated_descriptions_build_or_are_explained(data):
     assert index.d == 4
 
 
+def test_bits_that_differ_are_no_inner_product():
+    with pytest.raises(shortlist.FactoryError, match="metric is 0; pass METRIC_L2"):
+        index_factory(8, "LSHr", shortlist.METRIC_INNER_PRODUCT)
+
+
 def test_memory_estimate_grows_with_what_is_stored():
     d = 128
     assert parse("Flat").bytes_per_vector(d) == 4 * d
@@ -198,3 +242,7 @@ def test_memory_estimate_grows_with_what_is_stored():
     assert parse("SQ8,RFlat").bytes_per_vector(d) == 5 * d
     assert 64 * 4 < parse("HNSW32,SQ8").bytes_per_vector(d) - d < 70 * 4
     assert parse("IDMap,SQ8").bytes_per_vector(d) == d + 8
+    assert parse("LSH33").bytes_per_vector(d) == 5
+    assert parse("LSHr").bytes_per_vector(d) == d / 8
+    assert parse("RaBitQ").bytes_per_vector(d) == d / 8 + 12
+    assert parse("RaBitQfs4").bytes_per_vector(d) == d / 2 + 24

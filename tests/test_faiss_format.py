@@ -91,7 +91,9 @@ def test_faiss_reads_ours(name: str, faiss: object) -> None:
         return
     ours = sl.deserialize_index(data)
     (D1, I1), (D2, I2) = ours.search(Q, 5), theirs.search(Q, 5)
-    if "HNSW" in name:  # two searches of the same graph
+    if "RaBitQ" in name:  # faiss rounds queries: see test_rabitq.py
+        assert np.mean(I1[:, 0] == I2[:, 0]) >= 0.6
+    elif "HNSW" in name:  # two searches of the same graph
         assert (
             np.mean([len(set(a) & set(b)) / len(set(a)) for a, b in zip(I1, I2, strict=True)]) > 0.8
         )
@@ -108,6 +110,15 @@ FAISS_BUILDS = {
     "SQfp16": lambda f: f.IndexScalarQuantizer(D, 4),
     "SQ direct": lambda f: f.IndexScalarQuantizer(D, 5),
     "SQ signed": lambda f: f.IndexScalarQuantizer(D, 8),
+    "LSH": lambda f: f.IndexLSH(D, 20, True, True),
+    "LSH plain": lambda f: f.IndexLSH(D, 5, False),
+    "IDMap,LSHr": lambda f: f.index_factory(D, "IDMap,LSHr"),
+    "LSHr,RFlat": lambda f: f.index_factory(D, "LSHr,RFlat"),
+    "RaBitQ": lambda f: f.IndexRaBitQ(D),
+    "RaBitQ3 IP": lambda f: f.IndexRaBitQ(D, f.METRIC_INNER_PRODUCT, 3),
+    "RaBitQfs4_64": lambda f: f.index_factory(D, "RaBitQfs4_64"),
+    "IDMap2,RaBitQfs": lambda f: f.index_factory(D, "IDMap2,RaBitQfs"),
+    "RaBitQ4,RFlat": lambda f: f.index_factory(D, "RaBitQ4,RFlat"),
     "HNSWFlat": lambda f: f.IndexHNSWFlat(D, 4),
     "HNSWFlat M2": lambda f: f.IndexHNSWFlat(D, 2),
     "HNSWFlat M64 IP": lambda f: f.IndexHNSWFlat(D, 64, f.METRIC_INNER_PRODUCT),
@@ -125,9 +136,9 @@ def test_ours_reads_faiss(name: str, n: int, faiss: object, tmp_path: Path) -> N
     theirs = FAISS_BUILDS[name](faiss)
     x = rows(400, seed=4)
     theirs.train(x)
-    if "IDMap" in name:
+    if "IDMap" in name and (n or "fs" not in name):
         theirs.add_with_ids(x[:n], np.arange(n) * 5 + 2)
-    else:
+    elif n:  # faiss aborts where its fast scan is given nothing to add
         theirs.add(x[:n])
     faiss.write_index(theirs, str(tmp_path / "i"))
     ours = sl.read_index(tmp_path / "i")
@@ -137,7 +148,10 @@ def test_ours_reads_faiss(name: str, n: int, faiss: object, tmp_path: Path) -> N
     assert (tmp_path / "i").read_bytes() == (tmp_path / "j").read_bytes()
     if n == 0:
         return
-    (D1, I1), (D2, I2) = ours.search(x[:50], 5), theirs.search(x[:50], 5)
+    if "RaBitQ" in name:  # faiss rounds queries: see test_rabitq.py
+        return
+    k = min(5, n) if "LSH" in name else 5  # where nothing is left faiss says 2^31, as in no other
+    (D1, I1), (D2, I2) = ours.search(x[:50], k), theirs.search(x[:50], k)
     if "HNSW" in name:
         sign = 1 if ours.metric_type == sl.METRIC_L2 else -1
         assert np.mean(sign * D1[:, 0] <= sign * D2[:, 0] + 1e-3) > 0.9

@@ -106,6 +106,88 @@ void bind_flat(py::module_& m) {
           "The ScalarQuantizer; a live alias that may outlive the index.");
 }
 
+// An IndexLSH's rotation, to look at.
+struct RotationOf {
+  std::shared_ptr<const LshCodec> lsh;
+};
+
+py::array_t<float> copy_of(const std::vector<float>& x) {
+  return py::array_t<float>(static_cast<py::ssize_t>(x.size()), x.data());
+}
+
+void bind_lsh(py::module_& m) {
+  py::class_<RotationOf>(
+      m, "RandomRotationMatrix",
+      "The rotation of an IndexLSH, to look at: y = A x + b.\n\n"
+      "Get it as index.rrot. Of A's rows and columns the fewer ones are orthonormal.")
+      .def_property_readonly(
+          "d_in", [](const RotationOf& r) { return r.lsh->d; }, "Values of a vector.")
+      .def_property_readonly(
+          "d_out", [](const RotationOf& r) { return r.lsh->nbits; }, "Values it becomes.")
+      .def_property_readonly(
+          "is_trained", [](const RotationOf& r) { return r.lsh->rotates; },
+          "Whether there is a rotation.")
+      .def_property_readonly(
+          "have_bias", [](const RotationOf& r) { return !r.lsh->bias.empty(); },
+          "Whether b is added.")
+      .def_property_readonly(
+          "A",
+          [](const RotationOf& r) {
+            const size_t rows = r.lsh->rotates ? r.lsh->nbits : 0;
+            return py::array_t<float>(
+                {static_cast<py::ssize_t>(rows), static_cast<py::ssize_t>(r.lsh->d)},
+                r.lsh->rotation.data());
+          },
+          "A copy of the matrix, float32 (d_out, d_in); without rows where there is no rotation.")
+      .def_property_readonly(
+          "b", [](const RotationOf& r) { return copy_of(r.lsh->bias); },
+          "A copy of what is added, float32 (d_out,), or empty.");
+  py::class_<IndexLSH, IndexFlatCodes, py::smart_holder>(
+      m, "IndexLSH",
+      "Exhaustive search over signs: a vector is kept as nbits bits, and distances count the bits "
+      "that differ (as float32).\n\n"
+      "rotate_data: the signs are those of a random rotation of the vector; without it, of its "
+      "first nbits values. train_thresholds: instead of zero, values are compared with their "
+      "medians, which train(x) finds. Signs are taken as in faiss, and so are files; the rotation "
+      "that is drawn is another one than faiss draws. Vectors reconstruct as plus or minus one "
+      "from the thresholds, turned back.\n\n"
+      "Raises ArgumentError for nbits above d without rotate_data and for rotations of more than a "
+      "GiB. Source: Charikar 2002, Similarity estimation techniques from rounding algorithms.")
+      .def(py::init([](py::ssize_t d, py::ssize_t nbits, bool rotate_data, bool train_thresholds) {
+             auto lsh = std::make_shared<LshCodec>(size_arg(d, "d"), size_arg(nbits, "nbits"),
+                                                   rotate_data, train_thresholds);
+             const Unlocked unlocked;  // drawing takes a while, and can be interrupted
+             if (rotate_data) lsh->draw_rotation();
+             return std::make_shared<IndexLSH>(std::move(lsh));
+           }),
+           py::arg("d"), py::arg("nbits"), py::arg("rotate_data") = true,
+           py::arg("train_thresholds") = false)
+      .def_property_readonly(
+          "nbits", [](const IndexLSH& self) { return self.lsh->nbits; }, "Bits of a vector.")
+      .def_property_readonly(
+          "rotate_data", [](const IndexLSH& self) { return self.lsh->rotates; },
+          "Whether vectors are rotated first.")
+      .def_property_readonly(
+          "train_thresholds", [](const IndexLSH& self) { return self.lsh->trains; },
+          "Whether train finds the values to compare with.")
+      .def_property_readonly(
+          "rrot", [](const IndexLSH& self) { return RotationOf{self.lsh}; },
+          "The rotation, a RandomRotationMatrix.")
+      .def_property_readonly(
+          "thresholds",
+          [](const IndexLSH& self) {
+            std::vector<float> copy;
+            {
+              const Unlocked unlocked;
+              const std::shared_lock hold(self.lock());
+              copy = self.lsh->thresholds;
+            }
+            return copy_of(copy);
+          },
+          "A copy of what training found, float32 (nbits,); empty before it and without "
+          "train_thresholds.");
+}
+
 int at_least_one(int value, const char* name) {
   if (value < 1)
     throw ArgumentError(text(name, " = ", value, "; it must be at least 1 (16 to 512 is usual)"));
@@ -273,6 +355,7 @@ void bind_wrappers(py::module_& m) {
 void bind_classes(py::module_& m) {
   bind_scalar_quantizer(m);
   bind_flat(m);
+  bind_lsh(m);
   bind_hnsw(m);
   bind_wrappers(m);
 }

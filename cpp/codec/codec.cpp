@@ -34,7 +34,7 @@ class KernelComputer final : public DistanceComputer {
  private:
   void run(const PreparedQuery& p, const std::byte* base, const slot_t* slots, size_t n,
            float* out) const {
-    p.kernel(p.query, base, store_.code_size(), slots, n, codec_.d, out);
+    p.kernel(p.query, base, store_.code_size(), slots, n, codec_.compared_values(), out);
     if (p.scale != 1 || p.bias != 0)
       for (size_t i = 0; i < n; ++i) out[i] = p.bias + p.scale * out[i];
   }

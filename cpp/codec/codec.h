@@ -81,6 +81,7 @@ class Codec {
   // Readies `q` (d floats), or stored code `code`, for the kernel that compares it with codes.
   virtual void prepare(const float* q, Metric metric, PreparedQuery& out) const = 0;
   virtual void prepare_code(const std::byte* code, Metric metric, PreparedQuery& out) const;
+  virtual size_t compared_values() const { return d; }  // of a code, by that kernel
 
   // Codes that are plain integers are compared exactly in batches, as s16. The first form widens n
   // codes; the second widens queries, or says false if one of them is not made of codes.

@@ -1,6 +1,7 @@
 #include <algorithm>
 #include <cctype>
 #include <cmath>
+#include <cstring>
 #include <limits>
 #include <string>
 #include <vector>
@@ -8,8 +9,10 @@
 #include "base/error.h"
 #include "base/memory.h"
 #include "faiss_format/faiss_format.h"
+#include "faiss_format/fast_scan.h"
 #include "index/binary.h"
 #include "index/hnsw.h"
+#include "index/rabitq.h"
 #include "index/wrap.h"
 #include "io/container.h"
 #include "io/foreign.h"
@@ -67,6 +70,9 @@ class Reader {
     if (h == fourcc("IBM2")) return read_id_map<IndexBinaryIDMap2>(depth);
     if (h == fourcc("IxF2") || h == fourcc("IxFI") || h == fourcc("IxFl")) return read_flat(h);
     if (h == fourcc("IxSQ")) return read_quantizer();
+    if (h == fourcc("IxHe")) return read_lsh();
+    if (h == fourcc("Ixrq") || h == fourcc("Ixrr")) return read_rabitq(h);
+    if (h == fourcc("Irfn") || h == fourcc("Irfs")) return read_fast_scan(h);
     if (h == fourcc("IHNf")) return read_graph<IndexHNSWFlat>(depth);
     if (h == fourcc("IHNs")) return read_graph<IndexHNSWSQ>(depth);
     if (h == fourcc("IH00")) return read_graph<IndexHNSW>(depth);
@@ -217,6 +223,135 @@ class Reader {
     const bool fits = sq.is_trained() || (sq.trained.empty() && !h.is_trained && h.n == 0);
     if (!fits) corrupt(text(sq.trained.size(), " trained values do not fit the quantizer type"));
     read_codes(*index, get_count(1, "the codes"), 1, h);
+    return index;
+  }
+
+  std::shared_ptr<Index> read_lsh() {
+    const Header h = get_header();
+    const auto nbits = get<int32_t>();
+    const bool rotates = get_bool("rotate_data"), trains = get_bool("train_thresholds");
+    if (h.metric != Metric::l2) corrupt(text("an IndexLSH has the metric ", name_of(h.metric)));
+    if (nbits < 1) corrupt(text("nbits = ", nbits, " is not positive"));
+    auto lsh = std::make_shared<LshCodec>(h.d, static_cast<size_t>(nbits), rotates, trains);
+    lsh->thresholds = get_vector<float>("the thresholds");
+    const auto code_size = get<int32_t>();
+    if (get<uint32_t>() != fourcc("rrot")) corrupt("the random rotation is missing");
+    const bool have_bias = get_bool("have_bias");
+    lsh->rotation = get_vector<float>("the rotation");
+    lsh->bias = get_vector<float>("the bias of the rotation");
+    const auto d_in = get<int32_t>(), d_out = get<int32_t>();
+    const bool is_ready = get_bool("is_trained of the rotation");
+    if (static_cast<size_t>(code_size) != lsh->code_size() || static_cast<size_t>(d_in) != h.d ||
+        d_out != nbits || have_bias == lsh->bias.empty() || is_ready != rotates ||
+        h.is_trained != lsh->is_trained() || (h.n && !h.is_trained) || !lsh->sizes_fit())
+      corrupt(text("codes of ", code_size, " bytes, a rotation of ", d_in, " to ", d_out,
+                   " values and ", lsh->thresholds.size(), " thresholds do not fit d = ", h.d,
+                   " and ", nbits, " bits"));
+    auto index = std::make_shared<IndexLSH>(std::move(lsh));
+    read_codes(*index, get_count(1, "the codes"), 1, h);
+    return index;
+  }
+
+  struct RaBitQHeader {
+    Header of_index;
+    int bits;
+    size_t code_size;
+  };
+
+  RaBitQHeader get_rabitq_header(bool one_bit) {
+    const Header h = get_header();
+    const auto d = get<uint64_t>(), code_size = get<uint64_t>();
+    const auto metric = get<int32_t>();
+    const auto bits = one_bit ? uint64_t{1} : get<uint64_t>();
+    if (d != h.d || metric != static_cast<int>(h.metric))
+      corrupt(text("the quantizer has d = ", d, " and metric ", metric, " but the index d = ", h.d,
+                   " and ", name_of(h.metric)));
+    if (bits == 9) throw UnsupportedError("it has codes of 9 bits; only 1 to 8 are supported");
+    if (bits < 1 || bits > 9) corrupt(text("nb_bits = ", bits, " is not between 1 and 9"));
+    if (h.n && !h.is_trained) corrupt("it has vectors but is not trained");
+    return {h, static_cast<int>(bits), code_size};
+  }
+
+  // What both classes check once they are made; their codes follow, or came before.
+  static void restore(IndexRaBitQ& index, const RaBitQHeader& h, std::vector<float> center,
+                      int qb) {
+    if (h.code_size != index.sa_code_size())
+      corrupt(text("codes of ", h.code_size, " bytes where ", index.sa_code_size(), " are right"));
+    if (qb > IndexRaBitQ::kMostQueryBits) corrupt(text("qb = ", qb, " is more than 8"));
+    index.qb = qb;
+    if (h.of_index.is_trained) index.set_centres(center, center);
+  }
+
+  // faiss 1.13 gave these factors other meanings under the same name, which later releases do not
+  // notice; its sign was another.
+  static void append(IndexRaBitQ& index, const std::byte* codes, size_t n) {
+    if (index.metric_type == Metric::inner_product && index.codec().bits > 1)
+      for (size_t i = 1; i <= n; ++i) {
+        float rescale;
+        std::memcpy(&rescale, codes + i * index.sa_code_size() - sizeof rescale, sizeof rescale);
+        if (rescale < 0)
+          throw UnsupportedError(
+              "it holds inner-product codes of several bits by faiss 1.13, which later releases "
+              "misread; build the index again");
+      }
+    index.append_faiss_codes(codes, n);
+  }
+
+  std::shared_ptr<Index> read_rabitq(uint32_t name) {
+    const RaBitQHeader h = get_rabitq_header(name == fourcc("Ixrq"));
+    auto index = std::make_shared<IndexRaBitQ>(h.of_index.d, h.of_index.metric, h.bits);
+    const auto codes = get_vector<std::byte>("the codes");
+    auto center = get_vector<float>("the center");
+    restore(*index, h, std::move(center), get<uint8_t>());
+    if (codes.size() != h.of_index.n * h.code_size)
+      corrupt(text(codes.size(), " bytes of codes, but ", h.of_index.n, " vectors of ", h.code_size,
+                   " bytes are claimed"));
+    append(*index, codes.data(), h.of_index.n);
+    index->learn_from_codes();
+    return index;
+  }
+
+  std::shared_ptr<Index> read_fast_scan(uint32_t name) {
+    const RaBitQHeader h = get_rabitq_header(false);
+    auto center = get_vector<float>("the center");
+    const auto qb = get<uint8_t>();
+    // Up to faiss 1.13 blocks held the signs alone.
+    const bool apart = name == fourcc("Irfs");
+    std::vector<std::byte> rests;
+    if (apart) rests = get_vector<std::byte>("the factors");
+    const auto bbs = get<int32_t>();
+    const auto padded = get<uint64_t>(), nibbles = get<uint64_t>(), code_size = get<uint64_t>();
+    auto index =
+        std::make_shared<IndexRaBitQFastScan>(h.of_index.d, h.of_index.metric, bbs, h.bits);
+    if (qb == 0) corrupt("qb is 0");
+    restore(*index, h, std::move(center), qb);
+    const size_t n = h.of_index.n, width = static_cast<size_t>(bbs), size = h.code_size;
+    const size_t blocks = (n + width - 1) / width, signs = (h.of_index.d + 7) / 8;
+    const size_t rest = size - signs;
+    const faiss_format::FastScanBlocks layout(h.of_index.d, apart ? signs : size, width);
+    // Where nothing is stored, faiss may not have set the padding back.
+    if ((n && padded != blocks * width) || nibbles != signs * 2 || code_size != size ||
+        (apart && rests.size() != n * rest) || get_count(1, "the codes") != blocks * layout.size())
+      corrupt(
+          text("its blocks do not hold ", n, " codes of ", size, " bytes, ", width, " in each"));
+    std::vector<std::byte> codes, of_block;
+    for (size_t at = 0; at < n; at += width) {
+      const auto block = io::read_vector<uint8_t>(in_, layout.size());
+      const size_t m = std::min(width, n - at);
+      codes.resize(m * size);
+      if (apart) {
+        of_block.resize(m * signs);
+        layout.unpack(block.data(), m, of_block.data());
+        for (size_t i = 0; i < m; ++i) {
+          std::copy_n(of_block.data() + i * signs, signs, codes.data() + i * size);
+          std::copy_n(rests.data() + (at + i) * rest, rest, codes.data() + i * size + signs);
+        }
+      } else {
+        layout.unpack(block.data(), m, codes.data());
+      }
+      append(*index, codes.data(), m);
+    }
+    index->learn_from_codes();
     return index;
   }
 

@@ -6,8 +6,10 @@
 
 #include "base/error.h"
 #include "faiss_format/faiss_format.h"
+#include "faiss_format/fast_scan.h"
 #include "index/binary.h"
 #include "index/hnsw.h"
+#include "index/rabitq.h"
 #include "index/save.h"
 #include "index/wrap.h"
 
@@ -101,6 +103,8 @@ class Writer {
   void write_rows(const Index& index) {
     if (const auto* codes = dynamic_cast<const IndexFlatCodes*>(&index))
       write_codes(*codes, nullptr);
+    else if (const auto* rabitq = dynamic_cast<const IndexRaBitQ*>(&index))
+      write_rabitq(*rabitq);
     else if (const auto* graph = dynamic_cast<const IndexHNSW*>(&index))
       write_graph(*graph);
     else if (const auto* map = dynamic_cast<const IndexIDMap*>(&index))
@@ -124,6 +128,10 @@ class Writer {
       put(uint64_t{size});
       array(sq->trained.data(), sq->trained.size());
       put(uint64_t{n * size});
+    } else if (const auto* lsh = dynamic_cast<const LshCodec*>(&index.codec())) {
+      header("IxHe", index, n);
+      write_lsh(*lsh);
+      put(uint64_t{n * size});
     } else if (is_binary(index)) {
       header("IBxF", index, n);
       put(uint64_t{n * size});
@@ -141,6 +149,68 @@ class Writer {
                     size);
       index.codec().swap_faiss_form(piece.data(), m);
       sink_.write(piece.data(), m * size);
+    }
+  }
+
+  void write_lsh(const LshCodec& lsh) {
+    put(static_cast<int32_t>(lsh.nbits));
+    put(static_cast<uint8_t>(lsh.rotates));
+    put(static_cast<uint8_t>(lsh.trains));
+    array(lsh.thresholds.data(), lsh.thresholds.size());
+    put(static_cast<int32_t>(lsh.code_size()));
+    put(fourcc("rrot"));  // there also where nothing is rotated
+    put(static_cast<uint8_t>(!lsh.bias.empty()));
+    array(lsh.rotation.data(), lsh.rotation.size());
+    array(lsh.bias.data(), lsh.bias.size());
+    put(static_cast<int32_t>(lsh.d));
+    put(static_cast<int32_t>(lsh.nbits));
+    put(static_cast<uint8_t>(lsh.rotates));
+  }
+
+  void write_rabitq(const IndexRaBitQ& index) {
+    const auto* fast = dynamic_cast<const IndexRaBitQFastScan*>(&index);
+    const size_t size = index.sa_code_size(), n = index.ntotal();
+    const int bits = index.codec().bits;
+    const std::vector<float>& center = index.codec().centre;
+    header(fast ? "Irfn" : bits == 1 ? "Ixrq" : "Ixrr", index);
+    put(uint64_t{index.d});
+    put(uint64_t{size});
+    put(static_cast<int32_t>(index.metric_type));
+    if (fast || bits > 1) put(static_cast<uint64_t>(bits));
+    if (fast) return write_fast_scan(*fast);
+    put(uint64_t{n * size});
+    const size_t most = std::max<size_t>(1, io::kBufferBytes / size);
+    std::vector<std::byte> piece(std::min(n, most) * size);
+    for (size_t at = 0; at < n; at += most) {
+      const size_t m = std::min(most, n - at);
+      index.faiss_codes(at, m, piece.data());
+      sink_.write(piece.data(), m * size);
+    }
+    array(center.data(), center.size());
+    put(static_cast<uint8_t>(index.qb));
+  }
+
+  void write_fast_scan(const IndexRaBitQFastScan& index) {
+    const size_t size = index.sa_code_size(), n = index.ntotal();
+    const auto width = static_cast<size_t>(index.bbs);
+    const size_t blocks = (n + width - 1) / width;
+    std::vector<float> center = index.codec().centre;
+    center.resize(index.d);  // zeros before training
+    array(center.data(), center.size());
+    put(static_cast<uint8_t>(index.qb));
+    put(int32_t{index.bbs});
+    put(uint64_t{blocks * width});
+    put(uint64_t{(index.d + 7) / 8 * 2});  // nibbles of the signs
+    put(uint64_t{size});
+    const faiss_format::FastScanBlocks layout(index.d, size, width);
+    put(uint64_t{blocks * layout.size()});
+    std::vector<uint8_t> block(n ? layout.size() : 0);
+    std::vector<std::byte> codes(std::min(n, width) * size);
+    for (size_t at = 0; at < n; at += width) {
+      const size_t m = std::min(width, n - at);
+      index.faiss_codes(at, m, codes.data());
+      layout.pack(codes.data(), m, block.data());
+      sink_.write(block.data(), block.size());
     }
   }
 

@@ -152,8 +152,9 @@ class OddIntBlocks::Scan {
     for (size_t i = 0; i < n; ++i) {
       const size_t v = slots[i] % kBlockVectors;
       const double first = fine_.offset + fine_.step * (256.0 * high[v] + low[v]) + query_.sum / 2;
-      const std::byte* factors =
-          others ? all_.rest_.row(slots[i]) + others * codec_.plane_size() : nullptr;
+      const std::byte* factors = all_.rest_.code_size()
+                                     ? all_.rest_.row(slots[i]) + others * codec_.plane_size()
+                                     : nullptr;
       visit(slots[i],
             codec_.distance(query_, codec_.fine(factors, {add[v], add[kBlockVectors + v]}),
                             std::ldexp(first, static_cast<int>(others)) + products[i]));

@@ -63,11 +63,12 @@ size_t IndexFlatCodes::do_remove(const Selector& sel) {
 void IndexFlatCodes::check_same_codes(const IndexFlatCodes& other) const {
   const auto* mine = dynamic_cast<const ScalarQuantizer*>(codec_.get());
   const auto* theirs = dynamic_cast<const ScalarQuantizer*>(other.codec_.get());
-  if (!mine != !theirs ||
+  const auto* lsh = dynamic_cast<const LshCodec*>(codec_.get());
+  if (!mine != !theirs || (lsh && !lsh->same_as(*other.codec_)) ||
       (mine && (mine->qtype != theirs->qtype || mine->trained != theirs->trained)))
     throw ArgumentError(
         "cannot merge indexes whose codes mean different things; they must share dtype, "
-        "quantizer type and trained ranges");
+        "quantizer type, rotation and training");
 }
 
 void IndexFlatCodes::check_compatible_for_merge(const Index& other) const {
@@ -101,5 +102,10 @@ IndexScalarQuantizer::IndexScalarQuantizer(std::shared_ptr<ScalarQuantizer> sq, 
     : IndexFlatCodes(sq, metric), sq(sq) {}
 IndexScalarQuantizer::IndexScalarQuantizer(size_t d, QuantizerType qtype, Metric metric)
     : IndexScalarQuantizer(std::make_shared<ScalarQuantizer>(d, qtype), metric) {}
+
+std::string IndexLSH::summary() const {
+  return text(lsh->nbits, " bits", lsh->rotates ? ", rotated" : "",
+              lsh->trains ? ", trained thresholds" : "");
+}
 
 }  // namespace shortlist

@@ -1,7 +1,8 @@
-// IndexFlat and IndexScalarQuantizer: every code is compared. One structure, two codecs.
+// IndexFlat, IndexScalarQuantizer and IndexLSH: every code is compared. One structure, some codecs.
 #pragma once
 
 #include "codec/flat.h"
+#include "codec/lsh.h"
 #include "codec/scalar.h"
 #include "flat/flat.h"
 #include "index/rows.h"
@@ -70,6 +71,14 @@ class IndexScalarQuantizer final : public IndexFlatCodes {
   IndexScalarQuantizer(std::shared_ptr<ScalarQuantizer> sq, Metric metric);
   std::string class_name() const override { return "IndexScalarQuantizer"; }
   const std::shared_ptr<ScalarQuantizer> sq;  // shared: an alias may outlive the index
+};
+
+class IndexLSH final : public IndexFlatCodes {
+ public:
+  explicit IndexLSH(std::shared_ptr<LshCodec> lsh) : IndexFlatCodes(lsh, Metric::l2), lsh(lsh) {}
+  std::string class_name() const override { return "IndexLSH"; }
+  std::string summary() const override;
+  const std::shared_ptr<LshCodec> lsh;
 };
 
 }  // namespace shortlist

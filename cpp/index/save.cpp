@@ -9,6 +9,7 @@
 #include "codec/oddint/network.h"
 #include "index/binary.h"
 #include "index/hnsw.h"
+#include "index/rabitq.h"
 #include "index/sdc.h"
 #include "index/wrap.h"
 
@@ -50,6 +51,8 @@ class Saver {
                   {"verbose", text(index.verbose)}};
     if (const auto* codes = dynamic_cast<const IndexFlatCodes*>(&index))
       save_codes(*codes, at, fields);
+    else if (const auto* rabitq = dynamic_cast<const IndexRaBitQ*>(&index))
+      save_rabitq(*rabitq, at, fields);
     else if (const auto* sdc = dynamic_cast<const IndexSDC*>(&index))
       save_sdc(*sdc, at, fields);
     else if (const auto* graph = dynamic_cast<const IndexHNSW*>(&index))
@@ -77,8 +80,19 @@ class Saver {
     }
     if (const auto* flat = dynamic_cast<const IndexFlat*>(&index))
       fields["dtype"] = name_of(flat->dtype);
+    const auto* lsh = dynamic_cast<const LshCodec*>(&index.codec());
+    if (lsh) {
+      fields["nbits"] = text(lsh->nbits);
+      fields["rotate_data"] = text(lsh->rotates);
+      fields["train_thresholds"] = text(lsh->trains);
+    }
     io::write_fields(out_, at, fields);
     if (sq) array(at + "/trained", sq->trained.data(), sq->trained.size());
+    if (lsh) {
+      array(at + "/rotation", lsh->rotation.data(), lsh->rotation.size());
+      array(at + "/bias", lsh->bias.data(), lsh->bias.size());
+      array(at + "/thresholds", lsh->thresholds.data(), lsh->thresholds.size());
+    }
     array(at + "/codes", index.codes().data(), index.codes().size() * index.codes().code_size());
   }
 
@@ -95,6 +109,24 @@ class Saver {
     if (network) save_network(*network, at + "/encoder");
     array(at + "/centre", codec.centre.data(), codec.centre.size());
     array(at + "/query_centre", codec.query_centre.data(), codec.query_centre.size());
+    save_odd_codes(index, at);
+  }
+
+  void save_rabitq(const IndexRaBitQ& index, const std::string& at, Fields& fields) {
+    const OddIntCodec& codec = index.codec();
+    fields["nb_bits"] = text(codec.bits);
+    fields["qb"] = text(index.qb);
+    fields["centered"] = text(index.centered);
+    fields["slack"] = bits_of(codec.slack);
+    if (const auto* fast = dynamic_cast<const IndexRaBitQFastScan*>(&index))
+      fields["bbs"] = text(fast->bbs);
+    io::write_fields(out_, at, fields);
+    array(at + "/center", codec.centre.data(), codec.centre.size());
+    save_odd_codes(index, at);
+  }
+
+  void save_odd_codes(const IndexSDC& index, const std::string& at) {
+    const OddIntCodec& codec = index.codec();
     out_.begin(at + "/codes", index.ntotal() * codec.code_size());
     std::vector<std::byte> codes(kSlice * codec.code_size());
     for (size_t i = 0; i < index.ntotal(); i += kSlice) {
@@ -248,10 +280,11 @@ class Loader {
  private:
   std::shared_ptr<Index> of_class(const std::string& name, const Record& record,
                                   const std::string& at, int depth) {
-    if (name.starts_with("IndexFlat") || name == "IndexScalarQuantizer" ||
+    if (name.starts_with("IndexFlat") || name == "IndexScalarQuantizer" || name == "IndexLSH" ||
         name == "IndexBinaryFlat")
       return load_codes(name, record, at);
     if (name == "IndexSDC") return load_sdc(record, at);
+    if (name.starts_with("IndexRaBitQ")) return load_rabitq(name, record, at);
     if (name == "IndexHNSW") return load_graph<IndexHNSW>(record, at, depth);
     if (name == "IndexHNSWFlat") return load_graph<IndexHNSWFlat>(record, at, depth);
     if (name == "IndexHNSWSQ") return load_graph<IndexHNSWSQ>(record, at, depth);
@@ -289,6 +322,8 @@ class Loader {
     if (name == "IndexScalarQuantizer") {
       const auto qtype = static_cast<QuantizerType>(record.number<int>("qtype"));
       index = std::make_shared<IndexScalarQuantizer>(d, qtype, metric);
+    } else if (name == "IndexLSH") {
+      index = std::make_shared<IndexLSH>(load_lsh(d, record, at));
     } else if (name == "IndexBinaryFlat") {
       index = std::make_shared<IndexBinaryFlat>(8 * std::min(d, kNoSlot + size_t{1}));
     } else {
@@ -320,29 +355,73 @@ class Loader {
     return index;
   }
 
+  std::shared_ptr<LshCodec> load_lsh(size_t d, const Record& record, const std::string& at) {
+    auto lsh = std::make_shared<LshCodec>(d, record.number<size_t>("nbits"),
+                                          record.number<int>("rotate_data", 0, 1) == 1,
+                                          record.number<int>("train_thresholds", 0, 1) == 1);
+    lsh->rotation = array<float>(at + "/rotation");
+    lsh->bias = array<float>(at + "/bias");
+    lsh->thresholds = array<float>(at + "/thresholds");
+    if (!lsh->sizes_fit())
+      throw CorruptIndexError(text("'", at, "' has ", lsh->rotation.size(),
+                                   " values of a rotation, ", lsh->bias.size(), " of a bias and ",
+                                   lsh->thresholds.size(), " thresholds, which do not fit d = ", d,
+                                   " and ", lsh->nbits, " bits"));
+    return lsh;
+  }
+
   std::shared_ptr<Index> load_sdc(const Record& record, const std::string& at) {
     const int bits = record.number<int>("bits", 1, 8);
     auto index = std::make_shared<IndexSDC>(load_encoder(record, at, bits), bits, record.metric());
     index->symmetric = record.number<int>("symmetric", 0, 1) == 1;
-    const float slack = record.real("slack");
-    if (!(slack >= 0)) throw CorruptIndexError(text("slack = ", slack, ", which cannot be"));
-    index->restore_slack(slack);
+    load_slack(*index, record);
     auto centre = array<float>(at + "/centre"), query_centre = array<float>(at + "/query_centre");
     if (!centre.empty() || !query_centre.empty())
       index->set_centres(std::move(centre), std::move(query_centre));
-    const size_t size = index->codec().code_size(), length = in_.open(at + "/codes");
+    load_odd_codes(*index, at);
+    return index;
+  }
+
+  std::shared_ptr<Index> load_rabitq(const std::string& name, const Record& record,
+                                     const std::string& at) {
+    const auto d = record.number<size_t>("d", 1, kMaxDimension);
+    const int bits = record.number<int>("nb_bits", 1, 8);
+    std::shared_ptr<IndexRaBitQ> index;
+    if (name == "IndexRaBitQ")
+      index = std::make_shared<IndexRaBitQ>(d, record.metric(), bits);
+    else if (name == "IndexRaBitQFastScan")
+      index = std::make_shared<IndexRaBitQFastScan>(d, record.metric(), record.number<int>("bbs"),
+                                                    bits);
+    else
+      unknown(name);
+    index->qb = record.number<int>("qb", 0, IndexRaBitQ::kMostQueryBits);
+    index->centered = record.number<int>("centered", 0, 1) == 1;
+    load_slack(*index, record);
+    const auto center = array<float>(at + "/center");
+    if (!center.empty()) index->set_centres(center, center);
+    load_odd_codes(*index, at);
+    return index;
+  }
+
+  static void load_slack(IndexSDC& index, const Record& record) {
+    const float slack = record.real("slack");
+    if (!(slack >= 0)) throw CorruptIndexError(text("slack = ", slack, ", which cannot be"));
+    index.restore_slack(slack);
+  }
+
+  void load_odd_codes(IndexSDC& index, const std::string& at) {
+    const size_t size = index.codec().code_size(), length = in_.open(at + "/codes");
     const size_t rows = length / size;
-    if (length % size || rows > kNoSlot || (rows && !index->is_trained()))
+    if (length % size || rows > kNoSlot || (rows && !index.is_trained()))
       throw CorruptIndexError(
           text("'", at, "' has ", length, " bytes of codes, which do not fit it"));
     std::vector<std::byte> codes(kSlice * size);
     for (size_t i = 0; i < rows; i += kSlice) {
       const size_t n = std::min(kSlice, rows - i);
       in_.read(codes.data(), n * size);
-      index->restore_codes(codes.data(), n);
+      index.restore_codes(codes.data(), n);
     }
     in_.close();
-    return index;
   }
 
   std::shared_ptr<const OddIntEncoder> load_encoder(const Record& record, const std::string& at,

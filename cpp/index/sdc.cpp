@@ -11,7 +11,10 @@ constexpr size_t kRows = 1024;  // of codes handled at a time
 }  // namespace
 
 IndexSDC::IndexSDC(std::shared_ptr<const OddIntEncoder> encoder, int bits, Metric metric)
-    : IndexRows(encoder->d, metric), codec_(std::move(encoder), bits, metric), blocks_(codec_) {}
+    : IndexSDC(std::make_unique<OddIntCodec>(std::move(encoder), bits, metric)) {}
+
+IndexSDC::IndexSDC(std::unique_ptr<OddIntCodec> codec)
+    : IndexRows(codec->d, codec->metric), owned_(std::move(codec)), blocks_(codec_) {}
 
 std::string IndexSDC::summary() const {
   return text(codec_.bits, " bits x ", codec_.m(), ", ", codec_.encoder->name());
@@ -22,8 +25,7 @@ void IndexSDC::set_centres(std::vector<float> centre, std::vector<float> query_c
     if (c->size() != d || !finite(c->data(), d))
       throw ArgumentError(
           text("a centre has ", c->size(), " values; they should be d = ", d, " numbers"));
-  codec_.centre = std::move(centre);
-  codec_.query_centre = std::move(query_centre);
+  codec_.set_centres(std::move(centre), std::move(query_centre));
 }
 
 void IndexSDC::do_train(const Rows& x) {

@@ -8,7 +8,7 @@
 
 namespace shortlist {
 
-class IndexSDC final : public IndexRows {
+class IndexSDC : public IndexRows {
  public:
   IndexSDC(std::shared_ptr<const OddIntEncoder> encoder, int bits, Metric metric);
 
@@ -31,6 +31,7 @@ class IndexSDC final : public IndexRows {
   void check_compatible_for_merge(const Index& other) const override;
 
  protected:
+  explicit IndexSDC(std::unique_ptr<OddIntCodec> codec);
   void do_train(const Rows& x) override;
   void do_add(const Rows& x, const AddOptions& options) override;
   void do_search_exact(const Rows& x, size_t k, float* distances, id_t* labels) const override;
@@ -43,9 +44,11 @@ class IndexSDC final : public IndexRows {
   void nearest(const Rows& x, size_t k, const SelectedSlots* allowed, Hits& hits) const override;
   void within(const Rows& x, float radius, const SelectedSlots* allowed, Hits& hits) const override;
   void row(size_t i, float* out) const override;
+  OddIntCodec& mutable_codec() { return codec_; }
 
  private:
-  OddIntCodec codec_;
+  const std::unique_ptr<OddIntCodec> owned_;
+  OddIntCodec& codec_ = *owned_;
   OddIntBlocks blocks_;
 };
 

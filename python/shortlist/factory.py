@@ -27,7 +27,8 @@ def index_factory(d: int, description: str, metric: int = _core.METRIC_L2) -> An
     d: dimensions of the vectors, at least 1.
     description: for example "Flat", "SQ8", "HNSW32", "HNSW32,SQfp16", "IDMap2,HNSW32,Flat" or
         "HNSW32,SQ8,Refine(Flat)"; beyond faiss "HNSW32,QG", which turns neighbor_blocks on, and
-        "SDC2" or "SDC4x512", an IndexSDC of so many bits and dimensions.
+        "SDC2" or "SDC4x512", an IndexSDC of so many bits and dimensions. Signs and RaBitQ codes
+        are spelt as in faiss: "LSH", "LSH64rt", "RaBitQ", "RaBitQ4", "RaBitQfs4_64".
     metric: METRIC_L2 (default) or METRIC_INNER_PRODUCT.
 
     Returns the class that faiss returns for the same string. Raises FactoryError (a ValueError
@@ -103,6 +104,60 @@ class Sdc:
     def bytes_per_vector(self, d: int, dtype: str = "float32") -> float:
         dims = self.code_dim or -(-d // 64) * 64
         return self.bits * dims / 8 + (4 if self.bits == 1 else 12)
+
+    def stores_flat(self) -> bool:
+        return False
+
+    def needs_training(self) -> bool:
+        return True
+
+
+@dataclass(frozen=True)
+class Lsh:
+    """Signs of values, or of a rotation's, all compared."""
+
+    nbits: int | None  # None: d
+    rotated: bool
+    trained: bool
+
+    def build(self, d: int, metric: int, dtype: str = "float32") -> Any:
+        if metric != _core.METRIC_L2:
+            raise _core.FactoryError(
+                f"LSH counts the bits that differ, but the metric is {metric}; "
+                "pass METRIC_L2, as faiss asks for"
+            )
+        nbits = d if self.nbits is None else self.nbits
+        if nbits > d and not self.rotated:
+            raise _core.FactoryError(
+                f"LSH{nbits} takes the signs of {nbits} values, but vectors have {d}; ask for at "
+                f"most LSH{d}, or LSH{nbits}r, which rotates them first"
+            )
+        return _core.IndexLSH(d, nbits, self.rotated, self.trained)
+
+    def bytes_per_vector(self, d: int, dtype: str = "float32") -> float:
+        return -(-(d if self.nbits is None else self.nbits) // 8)
+
+    def stores_flat(self) -> bool:
+        return False
+
+    def needs_training(self) -> bool:
+        return self.trained
+
+
+@dataclass(frozen=True)
+class RaBitQ:
+    """faiss's RaBitQ codes, all compared."""
+
+    bits: int
+    bbs: int | None = None  # vectors in a block of the fast-scan form
+
+    def build(self, d: int, metric: int, dtype: str = "float32") -> Any:
+        if self.bbs is None:
+            return _core.IndexRaBitQ(d, metric, self.bits)
+        return _core.IndexRaBitQFastScan(d, metric, self.bbs, self.bits)
+
+    def bytes_per_vector(self, d: int, dtype: str = "float32") -> float:
+        return self.bits * (-(-d // 16) * 2) + (12 if self.bits == 1 else 24)
 
     def stores_flat(self) -> bool:
         return False
@@ -195,7 +250,8 @@ _CODECS = {
 }
 _KNOWN_FORMS = (
     "Flat, SQ8, SQfp16, SQ8_direct, SQ8_direct_signed, HNSW<M> and HNSW<M>,<codec>, "
-    "both with ,QG for neighbour blocks; SDC<bits> and SDC<bits>x<dimensions>; "
+    "both with ,QG for neighbour blocks; SDC<bits> and SDC<bits>x<dimensions>; LSH<bits>[r][t], "
+    "RaBitQ<bits>, RaBitQfs<bits>[_<block>]; "
     "IDMap,... or IDMap2,... around them; ...,RFlat or ...,Refine(<codec>) behind them"
 )
 _KNOWN_BINARY_FORMS = "BFlat and BHNSW<M>; IDMap,... or IDMap2,... around them"
@@ -206,8 +262,9 @@ _NOT_YET = re.compile(
     rf"""IVF\d*[kM]?(_HNSW\d*|_NSG\d*|\(.*\))? | IMI2x\d+ | Residual\d+(x\d+)?
     | (OPQ|PCAW?R?|ITQ|RR|Pad|SH)[\d._]*[gcm]? | L2[nN]orm | MinMax(FP16)?
     | PQ\d+(x\d+)?(np|fsr?)?(_\d+)?(\+\d+)? | (\d+|2x\d+)\+PQ\d*
-    | (RQ|RCQ|LSQ|LSCQ|PRQ|PLSQ){_AQ} | RaBitQ(fs)?\w* | SQ(4|6|bf16|tqmse\d) | ZnLattice[\dx_]+
-    | LSH\d*r?t? | NSG\d*([,_].*)? | Flat(Dedup|Panorama\d*|L2Panorama\d*)
+    | (RQ|RCQ|LSQ|LSCQ|PRQ|PLSQ){_AQ} | RaBitQ(fs)?9(_\d+)? | SQ(4|6|bf16|tqmse\d)
+    | ZnLattice[\dx_]+
+    | NSG\d*([,_].*)? | Flat(Dedup|Panorama\d*|L2Panorama\d*)
     | B(IVF\d+.*|Hash\d+(x\d+)?) | SPANN\d* | QA""",
     re.VERBOSE | re.DOTALL,
 )
@@ -302,6 +359,25 @@ class _Parser:
         dims = match["dims"] and self.number(part, match["dims"], "dimensions", 64, 1 << 20)
         return Sdc(bits, dims or None)
 
+    def lsh(self, part: _Part, match: re.Match[str], rest: list[_Part]) -> Plan:
+        if rest:
+            self.unknown(rest[0])
+        nbits = match["bits"] and self.number(part, match["bits"], "bits", 1, 1 << 20)
+        return Lsh(nbits or None, bool(match["r"]), bool(match["t"]))
+
+    def rabitq(self, part: _Part, match: re.Match[str], rest: list[_Part]) -> Plan:
+        if rest:
+            self.unknown(rest[0])
+        return RaBitQ(int(match["bits"] or 1))
+
+    def rabitq_fast_scan(self, part: _Part, match: re.Match[str], rest: list[_Part]) -> Plan:
+        if rest:
+            self.unknown(rest[0])
+        bbs = self.number(part, match["bbs"] or "32", "vectors in a block", 32, 1 << 20)
+        if bbs % 32:
+            self.fail(f"asks for blocks of {bbs} in {_shown(part.text)}; expected a multiple of 32")
+        return RaBitQ(int(match["bits"] or 1), bbs)
+
     def codec(self, part: _Part) -> Codec:
         if part.text not in _CODECS:
             self.unknown(part)
@@ -364,6 +440,9 @@ _Make = Callable[[_Parser, _Part, "re.Match[str]", "list[_Part]"], Plan]
 _STRUCTURES: list[tuple[str, _Make]] = [
     (r"HNSW(?P<M>\d*)(_(?P<codec>.*))?", _Parser.hnsw),
     (r"SDC(?P<bits>\d*)(x(?P<dims>\d+))?", _Parser.sdc),
+    (r"LSH(?P<bits>\d*)(?P<r>r?)(?P<t>t?)", _Parser.lsh),
+    (r"RaBitQ(?P<bits>[1-8]?)", _Parser.rabitq),
+    (r"RaBitQfs(?P<bits>[1-8]?)(_(?P<bbs>\d+))?", _Parser.rabitq_fast_scan),
 ]
 
 
@@ -391,7 +470,8 @@ def _shown(text: str) -> str:
 
 def _closest(text: str) -> str | None:
     """A known part that looks like `text`, with the digits of `text` where they are a number."""
-    known = (*_CODECS, "SDC2", "QG", "IDMap", "IDMap2", "RFlat", "Refine(Flat)")
+    codes = (*_CODECS, "SDC2", "LSH", "RaBitQ", "RaBitQfs")
+    known = (*codes, "QG", "IDMap", "IDMap2", "RFlat", "Refine(Flat)")
     parts = {name.lower(): name for name in known}
     text = text[:60]
     stripped = text.strip()

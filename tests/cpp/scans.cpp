@@ -1,13 +1,17 @@
-// IndexSDC on every ISA, both encoders, through adding in parts, removing and saving: what it finds
-// is what the definition of a code's distance says.
+// IndexSDC on every ISA, both encoders, and faiss's RaBitQ indexes, through adding in parts,
+// removing and saving: what they find is what the definition of a code's distance says. IndexLSH,
+// by the bits of its codes.
 #include <algorithm>
+#include <bit>
 #include <cmath>
 #include <limits>
 
 #include "check.h"
 #include "codec/oddint/network.h"
+#include "faiss_format/faiss_format.h"
+#include "index/flat.h"
+#include "index/rabitq.h"
 #include "index/save.h"
-#include "index/sdc.h"
 #include "kernels/dispatch.h"
 
 namespace shortlist::test {
@@ -20,6 +24,9 @@ std::vector<float> normals(Random& random, size_t n, float size = 1) {
 }
 
 std::shared_ptr<IndexSDC> untrained(Random& random, size_t d, int bits, Metric metric) {
+  if (random.chance(0.3)) return std::make_shared<IndexRaBitQ>(d, metric, bits);
+  if (random.chance(0.4))
+    return std::make_shared<IndexRaBitQFastScan>(d, metric, random.chance(0.5) ? 32 : 64, bits);
   if (random.chance(0.5))
     return std::make_shared<IndexSDC>(std::make_shared<RabitqEncoder>(d), bits, metric);
   const size_t m = random.between(1, 70), width = random.chance(0.5) ? 5 : 0;
@@ -66,10 +73,12 @@ std::vector<Told> by_definition(const IndexSDC& index, const std::vector<float>&
     OddIntCodec::Coarse coarse;
     std::copy_n(code + codec.coarse_at(), sizeof coarse, reinterpret_cast<std::byte*>(&coarse));
     const OddIntCodec::Fine fine = codec.fine(code + codec.fine_at(), coarse);
-    out.push_back({index.outward(codec.distance(query, fine, product)),
-                   std::abs(query.near) + std::abs(fine.add) +
-                       std::abs(fine.rescale * query.scale * codec.half_range()) *
-                           static_cast<float>(sizes)});
+    float distance = index.outward(codec.distance(query, fine, product));
+    if (dynamic_cast<const IndexRaBitQ*>(&index) && index.metric_type == Metric::l2)
+      distance = std::max(distance, 0.f);
+    out.push_back({distance, std::abs(query.near) + std::abs(fine.add) +
+                                 std::abs(fine.rescale * query.scale * codec.half_range()) *
+                                     static_cast<float>(sizes)});
   }
   return out;
 }
@@ -100,6 +109,36 @@ void check(const IndexSDC& index, const std::vector<float>& x, Random& random) {
   }
 }
 
+// A file of faiss with a damaged byte is refused, or makes an index that can be searched.
+void damaged(std::vector<std::byte> file, Random& random) {
+  const size_t at =
+      random.below(random.chance(0.5) ? file.size() : std::min<size_t>(file.size(), 90));
+  file[at] ^= std::byte(1) << random.below(8);
+  try {
+    const auto index = read_faiss(*io::memory_source(file.data(), file.size()));
+    const auto q = normals(random, index->d);
+    std::vector<float> distances(5);
+    std::vector<id_t> labels(5);
+    index->search(as_rows({q.data(), 1, index->d}), 5, distances.data(), labels.data());
+  } catch (const Error&) {
+    return;
+  }
+}
+
+std::shared_ptr<IndexSDC> copied(const IndexSDC& index, Random& random) {
+  std::shared_ptr<Index> copy;
+  if (dynamic_cast<const IndexRaBitQ*>(&index) && random.chance(0.5)) {
+    io::MemorySink file;
+    write_faiss(index, file);
+    for (int i = 0; i < 5; ++i) damaged(file.bytes, random);
+    copy = read_faiss(*io::memory_source(file.bytes.data(), file.bytes.size()));
+  } else {
+    copy = clone_index(index);
+  }
+  CHECK_EQ(copy->class_name(), index.class_name());
+  return std::dynamic_pointer_cast<IndexSDC>(copy);
+}
+
 void history(Random& random, size_t d, int bits, Metric metric) {
   auto index = untrained(random, d, bits, metric);
   const auto training = normals(random, 60 * d);
@@ -119,13 +158,45 @@ void history(Random& random, size_t d, int bits, Metric metric) {
       x.erase(x.begin() + static_cast<ptrdiff_t>(from * d),
               x.begin() + static_cast<ptrdiff_t>(to * d));
     }
-    if (random.chance(0.3)) index = std::dynamic_pointer_cast<IndexSDC>(clone_index(*index));
+    if (random.chance(0.3)) index = copied(*index, random);
     check(*index, x, random);
   }
   std::vector<float> huge(d, 3e38f), back(d);
   index->add(as_rows({huge.data(), 1, d}));
   const auto last = static_cast<id_t>(index->ntotal()) - 1;
   index->reconstruct_batch(&last, 1, back.data());
+}
+
+void signs(Random& random, size_t d, size_t nbits, bool rotates, bool trains) {
+  const size_t n = random.between(1, 150);
+  auto lsh = std::make_shared<LshCodec>(d, nbits, rotates, trains);
+  if (rotates) lsh->draw_rotation();
+  std::shared_ptr<Index> index = std::make_shared<IndexLSH>(lsh);
+  const auto x = normals(random, n * d);
+  const Rows rows = as_rows({x.data(), n, d});
+  index->train(rows);
+  index->add(rows);
+  io::MemorySink file;
+  write_faiss(*index, file);
+  for (int i = 0; i < 20; ++i) damaged(file.bytes, random);
+  index = read_faiss(*io::memory_source(file.bytes.data(), file.bytes.size()));
+  index = clone_index(*index);
+  const size_t size = index->sa_code_size();
+  std::vector<std::byte> codes(n * size);
+  index->sa_encode(rows, codes.data());
+  std::vector<float> distances(n * n), back(n * d);
+  std::vector<id_t> labels(n * n);
+  index->search(rows, n, distances.data(), labels.data());
+  index->sa_decode(codes.data(), n, back.data());
+  for (size_t i = 0; i < n; ++i)
+    for (size_t j = 0; j < n; ++j) {
+      const auto other = static_cast<size_t>(labels[i * n + j]);
+      int differ = 0;
+      for (size_t k = 0; k < size; ++k)
+        differ +=
+            std::popcount(static_cast<unsigned>(codes[i * size + k] ^ codes[other * size + k]));
+      CHECK_EQ(distances[i * n + j], static_cast<float>(differ));
+    }
 }
 
 }  // namespace
@@ -139,6 +210,10 @@ void scans(uint64_t seed) {
       for (const size_t d : {1, 20, 65})
         for (const Metric metric : {Metric::l2, Metric::inner_product})
           history(random, d, bits, metric);
+    for (const size_t d : {1, 20, 65})
+      for (const size_t nbits : {1, 20, 65})
+        for (const bool rotates : {false, true})
+          if (rotates || nbits <= d) signs(random, d, nbits, rotates, random.chance(0.5));
   }
   kernels::set_level(before);
 }

@@ -32,21 +32,25 @@ OddIntCodec::OddIntCodec(std::shared_ptr<const OddIntEncoder> encoder_, int bits
     throw ArgumentError(text("bits = ", bits, "; it must be from 1 to 8 for a dimension"));
 }
 
+void OddIntCodec::set_centres(std::vector<float> of_vectors, std::vector<float> of_queries) {
+  centre = std::move(of_vectors);
+  query_centre = std::move(of_queries);
+}
+
 void OddIntCodec::train(Matrix<const float> x) {
   if (x.rows == 0) throw ArgumentError("there are no vectors to train on");
   if (!encoder->brings_centres()) {
     std::vector<double> sums(d);
     for (size_t r = 0; r < x.rows; ++r)
       for (size_t i = 0; i < d; ++i) sums[i] += x.row(r)[i];
-    centre.resize(d);
+    std::vector<float> mean(d);
     for (size_t i = 0; i < d; ++i)
-      centre[i] = static_cast<float>(sums[i] / static_cast<double>(x.rows));
-    query_centre = centre;
+      mean[i] = static_cast<float>(sums[i] / static_cast<double>(x.rows));
+    set_centres(mean, mean);
   }
   if (bits > 1) measure_slack(x);
 }
 
-// Some of the vectors ask for others.
 void OddIntCodec::measure_slack(Matrix<const float> x) {
   constexpr size_t kAsking = 64, kCodes = 512;
   auto any = [&, draw = uint64_t{0}]() mutable { return x.row(mix64(draw++) % x.rows); };
@@ -70,7 +74,8 @@ void OddIntCodec::measure_slack(Matrix<const float> x) {
       const float rough =
           q.near + widen_bf16(coarse.add) + rescale * (static_cast<float>(first) - q.sum / 2);
       const float close = distance(q, fine(code + fine_at(), coarse), all);
-      excess.push_back((rough - close) / (std::abs(rescale) * q.length));
+      const float above = (rough - close) / (std::abs(rescale) * q.length);
+      if (std::isfinite(above)) excess.push_back(above);
     }
   }
   if (excess.empty()) return;
@@ -110,20 +115,24 @@ void OddIntCodec::encode_some(Matrix<const float> x, std::byte* codes) const {
       for (size_t b = 0; b < planes; ++b)
         codes[b * plane_size() + j / 8] |= std::byte(c >> (planes - 1 - b) & 1) << j % 8;
     }
-    // What q' does not hold of <q, r>, for the query at the queries' centre.
-    float add = -ordered_dot(query_centre.data(), r, d);
-    if (metric == Metric::l2)
-      add = 2 * (add + ordered_dot(centre.data(), r, d)) + ordered_dot(r, r, d);
-    if (!found[i]) add = std::numeric_limits<float>::quiet_NaN();
-    const auto rescale = [&](const std::vector<float>& of) {
-      return times() * encoder->rescale(r, &turned[i * padded()], of.data());
-    };
-    const Coarse coarse{narrow_bf16(add), narrow_bf16(rescale(sign))};
-    std::memcpy(codes + coarse_at(), &coarse, sizeof coarse);
-    if (bits == 1) continue;
-    const Fine fine{add, rescale(u)};
-    std::memcpy(codes + fine_at(), &fine, sizeof fine);
+    put_factors({x.row(i), r, &turned[i * padded()], u.data(), sign.data(), found[i]}, codes);
   }
+}
+
+void OddIntCodec::put_factors(const Encoded& v, std::byte* code) const {
+  // What q' does not hold of <q, r>, for the query at the queries' centre.
+  float add = -ordered_dot(query_centre.data(), v.r, d);
+  if (metric == Metric::l2)
+    add = 2 * (add + ordered_dot(centre.data(), v.r, d)) + ordered_dot(v.r, v.r, d);
+  if (!v.found) add = std::numeric_limits<float>::quiet_NaN();
+  const auto rescale = [&](const float* of) {
+    return times() * encoder->rescale(v.r, v.turned, of);
+  };
+  const Coarse coarse{narrow_bf16(add), narrow_bf16(rescale(v.sign))};
+  std::memcpy(code + coarse_at(), &coarse, sizeof coarse);
+  if (bits == 1) return;
+  const Fine fine{add, rescale(v.u)};
+  std::memcpy(code + fine_at(), &fine, sizeof fine);
 }
 
 OddIntCodec::Fine OddIntCodec::fine(const std::byte* at, Coarse coarse) const {

@@ -20,12 +20,14 @@ namespace shortlist {
 class OddIntCodec {
  public:
   OddIntCodec(std::shared_ptr<const OddIntEncoder> encoder, int bits, Metric metric);
+  virtual ~OddIntCodec() = default;
 
   const std::shared_ptr<const OddIntEncoder> encoder;
   const size_t d;
   const int bits;
   const Metric metric;
   std::vector<float> centre, query_centre;  // d values; empty until trained
+  virtual void set_centres(std::vector<float> of_vectors, std::vector<float> of_queries);
   // How far the estimate of the first plane alone is above that of all, in lengths of q' and units
   // of that plane's rescale, but for one vector in a hundred. At first what theory says of a random
   // rotation; of one bit, nothing.
@@ -33,7 +35,8 @@ class OddIntCodec {
 
   size_t code_size() const { return fine_at() + fine_size(); }
   bool is_trained() const { return !centre.empty(); }
-  void train(Matrix<const float> x);  // centres, unless the encoder brings them, and slack
+  void train(Matrix<const float> x);          // centres, unless the encoder brings them, and slack
+  void measure_slack(Matrix<const float> x);  // some of the vectors ask for others
   void encode(const Rows& x, std::byte* codes, const ProgressFn* progress = nullptr) const;
   void decode(const std::byte* codes, size_t n, float* x) const;
 
@@ -48,9 +51,9 @@ class OddIntCodec {
   };
   size_t coarse_at() const { return static_cast<size_t>(bits) * plane_size(); }
   size_t fine_at() const { return coarse_at() + sizeof(Coarse); }
-  size_t fine_size() const { return bits == 1 ? 0 : sizeof(Fine); }
+  virtual size_t fine_size() const { return bits == 1 ? 0 : sizeof(Fine); }
   // Of the fine_size() bytes at `at`; of one bit, of the coarse factors.
-  Fine fine(const std::byte* at, Coarse coarse) const;
+  virtual Fine fine(const std::byte* at, Coarse coarse) const;
 
   // A query made ready.
   struct Query {
@@ -70,10 +73,18 @@ class OddIntCodec {
   }
   float half_range() const { return static_cast<float>((1 << bits) - 1) / 2; }
 
+ protected:
+  // One vector being encoded: r = x - c, T r, u of its code and of the first plane alone.
+  struct Encoded {
+    const float *x, *r, *turned, *u, *sign;
+    bool found;  // else it has NaN or Inf, r is zero, and searches must not find it
+  };
+  // Writes the factors behind the planes.
+  virtual void put_factors(const Encoded& v, std::byte* code) const;
+
  private:
   float times() const { return metric == Metric::l2 ? -2.f : -1.f; }
   void encode_some(Matrix<const float> x, std::byte* codes) const;
-  void measure_slack(Matrix<const float> x);
   void values(const std::byte* code, float* u) const;
   void finish(Query& q) const;
 };

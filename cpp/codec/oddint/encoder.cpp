@@ -20,7 +20,7 @@ OddIntEncoder::OddIntEncoder(size_t d, size_t m) : d(d), m(m) {
           text("dimension ", dims, " is out of range; choose 1 to ", kMaxDimension));
 }
 
-RabitqEncoder::RabitqEncoder(size_t d, size_t m) : OddIntEncoder(d, m), rotation_(d, m, kSeed) {}
+RabitqEncoder::RabitqEncoder(size_t d, size_t m) : AngleEncoder(d, m), rotation_(d, m, kSeed) {}
 
 void RabitqEncoder::turn(const float* x, float* out) const { rotation_.apply(x, out); }
 
@@ -77,11 +77,11 @@ void nearest_in_angle(const float* x, size_t m, int bits, uint8_t* c) {
   }
 }
 
-void RabitqEncoder::code(const float*, const float* turned, size_t n, int bits, uint8_t* c) const {
+void AngleEncoder::code(const float*, const float* turned, size_t n, int bits, uint8_t* c) const {
   for (size_t i = 0; i < n; ++i) nearest_in_angle(turned + i * padded_dims(m), m, bits, c + i * m);
 }
 
-float RabitqEncoder::rescale(const float*, const float* turned, const float* u) const {
+float AngleEncoder::rescale(const float*, const float* turned, const float* u) const {
   const float dot = ordered_dot(turned, u, m);
   return dot > 0 ? ordered_dot(turned, turned, m) / dot : 0.f;
 }

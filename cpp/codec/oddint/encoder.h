@@ -37,9 +37,17 @@ class OddIntEncoder {
 // The code nearest in angle to m values.
 void nearest_in_angle(const float* x, size_t m, int bits, uint8_t* c);
 
-// RaBitQ's code of 1 to 8 bits: T is a random rotation, u the point of the grid nearest in
-// angle, and f makes <q, x> ~ f <u, T q> unbiased over rotations.
-class RabitqEncoder final : public OddIntEncoder {
+// RaBitQ's code of 1 to 8 bits: u is the point of the grid nearest in angle, and f makes
+// <q, x> ~ f <u, T q> unbiased over rotations T.
+class AngleEncoder : public OddIntEncoder {
+ public:
+  using OddIntEncoder::OddIntEncoder;
+  void code(const float* x, const float* turned, size_t n, int bits, uint8_t* c) const override;
+  float rescale(const float* x, const float* turned, const float* u) const override;
+};
+
+// With a random rotation of its own.
+class RabitqEncoder final : public AngleEncoder {
  public:
   // m is a multiple of 64, and at least d; zeros make up for what d lacks.
   RabitqEncoder(size_t d, size_t m);
@@ -52,8 +60,6 @@ class RabitqEncoder final : public OddIntEncoder {
   }
   void turn(const float* x, float* out) const override;
   void turn_back(const float* u, float* out) const override;
-  void code(const float* x, const float* turned, size_t n, int bits, uint8_t* c) const override;
-  float rescale(const float* x, const float* turned, const float* u) const override;
 
  private:
   const Rotation rotation_;

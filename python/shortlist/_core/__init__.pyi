@@ -491,6 +491,84 @@ class IndexScalarQuantizer(IndexFlatCodes):
         The ScalarQuantizer; a live alias that may outlive the index.
         """
 
+class RandomRotationMatrix:
+    """
+    The rotation of an IndexLSH, to look at: y = A x + b.
+
+    Get it as index.rrot. Of A's rows and columns the fewer ones are orthonormal.
+    """
+    @property
+    def A(self) -> numpy.typing.NDArray[numpy.float32]:
+        """
+        A copy of the matrix, float32 (d_out, d_in); without rows where there is no rotation.
+        """
+    @property
+    def b(self) -> numpy.typing.NDArray[numpy.float32]:
+        """
+        A copy of what is added, float32 (d_out,), or empty.
+        """
+    @property
+    def d_in(self) -> int:
+        """
+        Values of a vector.
+        """
+    @property
+    def d_out(self) -> int:
+        """
+        Values it becomes.
+        """
+    @property
+    def have_bias(self) -> bool:
+        """
+        Whether b is added.
+        """
+    @property
+    def is_trained(self) -> bool:
+        """
+        Whether there is a rotation.
+        """
+
+class IndexLSH(IndexFlatCodes):
+    """
+    Exhaustive search over signs: a vector is kept as nbits bits, and distances count the bits that differ (as float32).
+
+    rotate_data: the signs are those of a random rotation of the vector; without it, of its first nbits values. train_thresholds: instead of zero, values are compared with their medians, which train(x) finds. Signs are taken as in faiss, and so are files; the rotation that is drawn is another one than faiss draws. Vectors reconstruct as plus or minus one from the thresholds, turned back.
+
+    Raises ArgumentError for nbits above d without rotate_data and for rotations of more than a GiB. Source: Charikar 2002, Similarity estimation techniques from rounding algorithms.
+    """
+    def __init__(
+        self,
+        d: typing.SupportsIndex,
+        nbits: typing.SupportsIndex,
+        rotate_data: bool = True,
+        train_thresholds: bool = False,
+    ) -> None: ...
+    @property
+    def nbits(self) -> int:
+        """
+        Bits of a vector.
+        """
+    @property
+    def rotate_data(self) -> bool:
+        """
+        Whether vectors are rotated first.
+        """
+    @property
+    def rrot(self) -> RandomRotationMatrix:
+        """
+        The rotation, a RandomRotationMatrix.
+        """
+    @property
+    def thresholds(self) -> numpy.typing.NDArray[numpy.float32]:
+        """
+        A copy of what training found, float32 (nbits,); empty before it and without train_thresholds.
+        """
+    @property
+    def train_thresholds(self) -> bool:
+        """
+        Whether train finds the values to compare with.
+        """
+
 class HNSW:
     """
     The graph of an HNSW index: M links per node and level, 2 M on the lowest (Malkov and Yashunin, arXiv 1603.09320).
@@ -910,6 +988,148 @@ class IndexSDC(Index):
         """
     @symmetric.setter
     def symmetric(self, arg1: bool) -> None: ...
+
+class RaBitQSearchParameters(SearchParameters):
+    """
+    SearchParameters of the RaBitQ indexes. Its sel is followed; qb and centered, faiss's ways of rounding a query, change nothing here.
+    """
+    def __init__(
+        self, *, sel: IDSelector | None = None, qb: typing.SupportsIndex = 4, centered: bool = False
+    ) -> None: ...
+    @property
+    def centered(self) -> bool:
+        """
+        Kept for faiss programs; queries are compared as they are.
+        """
+    @centered.setter
+    def centered(self, arg0: bool) -> None: ...
+    @property
+    def qb(self) -> int:
+        """
+        Kept for faiss programs; queries are compared as they are.
+        """
+    @qb.setter
+    def qb(self, arg1: typing.SupportsIndex) -> None: ...
+
+class RaBitQuantizer:
+    """
+    What the codes of a RaBitQ index are, to look at: index.rabitq.
+    """
+    @property
+    def code_size(self) -> int:
+        """
+        Bytes of one code.
+        """
+    @property
+    def d(self) -> int:
+        """
+        Dimensions of a vector.
+        """
+    @property
+    def metric_type(self) -> int:
+        """
+        METRIC_L2 or METRIC_INNER_PRODUCT.
+        """
+    @property
+    def nb_bits(self) -> int:
+        """
+        Bits a dimension.
+        """
+
+class IndexRaBitQ(Index):
+    """
+    Exhaustive search over codes of nb_bits bits a dimension: the signs of a vector relative to the mean that train(x) finds, or the point of a finer grid nearest to it in angle, and factors that make distances unbiased estimates.
+
+    Vectors are not rotated, as in faiss, and the estimates count on one: turn the vectors by a random rotation first, or take IndexSDC, which has its own. Codes and files are faiss's. Queries are compared as they are, which finds at least what faiss finds with qb bits; of several bits reconstruct uses all, where faiss uses the signs. Put IndexRefineFlat behind it for exact distances.
+
+    nb_bits: 1 to 8. Raises ArgumentError for others. Source: RaBitQ (arXiv 2405.12497 and 2409.09913).
+    """
+    def __init__(
+        self,
+        d: typing.SupportsIndex,
+        metric: typing.SupportsIndex = 1,
+        nb_bits: typing.SupportsIndex = 1,
+    ) -> None: ...
+    @property
+    def center(self) -> numpy.typing.NDArray[numpy.float32]:
+        """
+        A copy of the mean that train found, float32 (d,); empty before.
+        """
+    @property
+    def centered(self) -> bool:
+        """
+        How faiss rounds a query's values. Kept for faiss programs; files do not hold it.
+        """
+    @centered.setter
+    def centered(self, arg1: bool) -> None: ...
+    @property
+    def code_size(self) -> int:
+        """
+        Bytes of one code, factors included, as sa_encode gives it.
+        """
+    @property
+    def qb(self) -> int:
+        """
+        Bits to which faiss rounds a query's values. Kept for faiss programs and files: queries are compared as they are here, whatever it says.
+        """
+    @qb.setter
+    def qb(self, arg1: typing.SupportsIndex) -> None: ...
+    @property
+    def rabitq(self) -> RaBitQuantizer:
+        """
+        The RaBitQuantizer: what the codes are.
+        """
+
+class IndexRaBitQFastScan(Index):
+    """
+    IndexRaBitQ under the name and in the files of faiss's faster form, which here is the only one: both search alike.
+
+    bbs: vectors in a block of faiss's files, a multiple of 32. nb_bits: 1 to 8. Given an IndexRaBitQ, it begins as a copy of that one, vectors included; its qb is taken over, and 8 where it is 0. Raises ArgumentError for others. Source: as IndexRaBitQ.
+    """
+    @typing.overload
+    def __init__(self, orig: IndexRaBitQ, bbs: typing.SupportsIndex = 32) -> None: ...
+    @typing.overload
+    def __init__(
+        self,
+        d: typing.SupportsIndex,
+        metric: typing.SupportsIndex = 1,
+        bbs: typing.SupportsIndex = 32,
+        nb_bits: typing.SupportsIndex = 1,
+    ) -> None: ...
+    @property
+    def bbs(self) -> int:
+        """
+        Vectors in a block of faiss's files.
+        """
+    @property
+    def center(self) -> numpy.typing.NDArray[numpy.float32]:
+        """
+        A copy of the mean that train found, float32 (d,); empty before.
+        """
+    @property
+    def centered(self) -> bool:
+        """
+        How faiss rounds a query's values. Kept for faiss programs; files do not hold it.
+        """
+    @centered.setter
+    def centered(self, arg1: bool) -> None: ...
+    @property
+    def code_size(self) -> int:
+        """
+        Bytes of one code, factors included, as sa_encode gives it.
+        """
+    @property
+    def qb(self) -> int:
+        """
+        Bits to which faiss rounds a query's values. Kept for faiss programs and files: queries are compared as they are here, whatever it says.
+        """
+    @qb.setter
+    def qb(self, arg1: typing.SupportsIndex) -> None: ...
+    @property
+    def rabitq(self) -> RaBitQuantizer:
+        """
+        The RaBitQuantizer: what the codes are.
+        """
 
 class IOWriter:
     """

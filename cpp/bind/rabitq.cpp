@@ -1,0 +1,135 @@
+// RaBitQ indexes under faiss's names.
+#include <pybind11/stl.h>
+
+#include <shared_mutex>
+#include <string>
+
+#include "base/error.h"
+#include "bind/arrays.h"
+#include "bind/bind.h"
+#include "index/rabitq.h"
+
+namespace shortlist {
+namespace {
+
+constexpr int kL2 = static_cast<int>(Metric::l2);
+
+// What an index's `rabitq` says of its codes.
+struct RaBitQuantizer {
+  size_t d, nb_bits, code_size;
+  int metric_type;
+};
+
+int checked_qb(int qb, int least) {
+  if (qb < least || qb > IndexRaBitQ::kMostQueryBits)
+    throw ArgumentError(
+        text("qb = ", qb, "; it must be from ", least, " to ", IndexRaBitQ::kMostQueryBits));
+  return qb;
+}
+
+// The attributes that both classes have.
+template <class T>
+void bind_fields(py::class_<T, Index, py::smart_holder>& c, int least_qb) {
+  c.def_property_readonly(
+       "rabitq",
+       [](const T& self) {
+         return RaBitQuantizer{self.d, static_cast<size_t>(self.codec().bits), self.sa_code_size(),
+                               static_cast<int>(self.metric_type)};
+       },
+       "The RaBitQuantizer: what the codes are.")
+      .def_property_readonly("code_size", &T::sa_code_size,
+                             "Bytes of one code, factors included, as sa_encode gives it.")
+      .def_property_readonly(
+          "center",
+          [](const T& self) {
+            std::vector<float> copy;
+            {
+              const Unlocked unlocked;
+              const std::shared_lock hold(self.lock());
+              copy = self.codec().centre;
+            }
+            return py::array_t<float>(static_cast<py::ssize_t>(copy.size()), copy.data());
+          },
+          "A copy of the mean that train found, float32 (d,); empty before.")
+      .def_property(
+          "qb", [](const T& self) { return self.qb.load(); },
+          [least_qb](T& self, int qb) { self.qb = checked_qb(qb, least_qb); },
+          "Bits to which faiss rounds a query's values. Kept for faiss programs and files: "
+          "queries are compared as they are here, whatever it says.")
+      .def_property(
+          "centered", [](const T& self) { return self.centered.load(); },
+          [](T& self, bool value) { self.centered = value; },
+          "How faiss rounds a query's values. Kept for faiss programs; files do not hold it.");
+}
+
+}  // namespace
+
+void bind_rabitq(py::module_& m) {
+  py::class_<RaBitQSearchParameters, SearchParameters, py::smart_holder>(
+      m, "RaBitQSearchParameters",
+      "SearchParameters of the RaBitQ indexes. Its sel is followed; qb and centered, faiss's ways "
+      "of rounding a query, change nothing here.")
+      .def(py::init([](std::shared_ptr<Selector> sel, int qb, bool centered) {
+             auto p = std::make_shared<RaBitQSearchParameters>();
+             p->sel = std::move(sel);
+             p->qb = checked_qb(qb, 0);
+             p->centered = centered;
+             return p;
+           }),
+           py::kw_only(), py::arg("sel") = nullptr, py::arg("qb") = 4, py::arg("centered") = false)
+      .def_property(
+          "qb", [](const RaBitQSearchParameters& p) { return p.qb; },
+          [](RaBitQSearchParameters& p, int qb) { p.qb = checked_qb(qb, 0); },
+          "Kept for faiss programs; queries are compared as they are.")
+      .def_readwrite("centered", &RaBitQSearchParameters::centered,
+                     "Kept for faiss programs; queries are compared as they are.");
+  py::class_<RaBitQuantizer>(m, "RaBitQuantizer",
+                             "What the codes of a RaBitQ index are, to look at: index.rabitq.")
+      .def_readonly("d", &RaBitQuantizer::d, "Dimensions of a vector.")
+      .def_readonly("nb_bits", &RaBitQuantizer::nb_bits, "Bits a dimension.")
+      .def_readonly("code_size", &RaBitQuantizer::code_size, "Bytes of one code.")
+      .def_readonly("metric_type", &RaBitQuantizer::metric_type,
+                    "METRIC_L2 or METRIC_INNER_PRODUCT.");
+
+  py::class_<IndexRaBitQ, Index, py::smart_holder> plain(
+      m, "IndexRaBitQ",
+      "Exhaustive search over codes of nb_bits bits a dimension: the signs of a vector relative "
+      "to the mean that train(x) finds, or the point of a finer grid nearest to it in angle, and "
+      "factors that make distances unbiased estimates.\n\n"
+      "Vectors are not rotated, as in faiss, and the estimates count on one: turn the vectors by a "
+      "random rotation first, or take IndexSDC, which has its own. Codes and files are faiss's. "
+      "Queries are compared as they are, which finds at least what faiss finds with qb bits; of "
+      "several bits reconstruct uses all, where faiss uses the signs. Put IndexRefineFlat behind "
+      "it for exact distances.\n\n"
+      "nb_bits: 1 to 8. Raises ArgumentError for others. Source: RaBitQ (arXiv 2405.12497 and "
+      "2409.09913).");
+  plain.def(py::init([](py::ssize_t d, int metric, int nb_bits) {
+              return std::make_shared<IndexRaBitQ>(size_arg(d, "d"), metric_of(metric), nb_bits);
+            }),
+            py::arg("d"), py::arg("metric") = kL2, py::arg("nb_bits") = 1);
+  bind_fields(plain, 0);
+
+  py::class_<IndexRaBitQFastScan, Index, py::smart_holder> fast(
+      m, "IndexRaBitQFastScan",
+      "IndexRaBitQ under the name and in the files of faiss's faster form, which here is the only "
+      "one: both search alike.\n\n"
+      "bbs: vectors in a block of faiss's files, a multiple of 32. nb_bits: 1 to 8. Given an "
+      "IndexRaBitQ, it begins as a copy of that one, vectors included; its qb is taken over, and 8 "
+      "where it is 0. Raises ArgumentError for others. Source: as IndexRaBitQ.");
+  fast.def(py::init([](const IndexRaBitQ& orig, int bbs) {
+             const Unlocked unlocked;
+             return std::make_shared<IndexRaBitQFastScan>(orig, bbs);
+           }),
+           py::arg("orig"), py::arg("bbs") = 32)
+      .def(py::init([](py::ssize_t d, int metric, int bbs, int nb_bits) {
+             return std::make_shared<IndexRaBitQFastScan>(size_arg(d, "d"), metric_of(metric), bbs,
+                                                          nb_bits);
+           }),
+           py::arg("d"), py::arg("metric") = kL2, py::arg("bbs") = 32, py::arg("nb_bits") = 1)
+      .def_property_readonly(
+          "bbs", [](const IndexRaBitQFastScan& self) { return self.bbs; },
+          "Vectors in a block of faiss's files.");
+  bind_fields(fast, 1);
+}
+
+}  // namespace shortlist

@@ -1,0 +1,58 @@
+// faiss's RaBitQ indexes: the scan of IndexSDC over codes in faiss's terms.
+#pragma once
+
+#include "codec/oddint/rabitq_codec.h"
+#include "index/sdc.h"
+
+namespace shortlist {
+
+struct RaBitQSearchParameters final : SearchParameters {
+  std::shared_ptr<SearchParameters> copy(const SelectorMap& map) const override {
+    return copy_as(*this, map);
+  }
+  int qb = 4;  // faiss's fields; queries are always compared as they are
+  bool centered = false;
+};
+
+class IndexRaBitQ : public IndexSDC {
+ public:
+  IndexRaBitQ(size_t d, Metric metric, int nb_bits);  // throws ArgumentError unless 1 to 8 bits
+
+  static constexpr int kMostQueryBits = 8;
+  std::atomic<int> qb = 4;  // faiss's fields, for its files
+  std::atomic<bool> centered = false;
+
+  const RaBitQCodec& rabitq() const { return static_cast<const RaBitQCodec&>(codec()); }
+  // n codes from row `begin` on in faiss's bytes, and rows of such codes put behind the others.
+  void faiss_codes(size_t begin, size_t n, std::byte* out) const;
+  void append_faiss_codes(const std::byte* codes, size_t n);
+  // What training finds besides the centre, from what the stored codes stand for.
+  void learn_from_codes();
+
+  std::string class_name() const override { return "IndexRaBitQ"; }
+  std::string summary() const override;
+  size_t sa_code_size() const override { return rabitq().faiss_size(); }
+
+ protected:
+  void do_search_exact(const Rows& x, size_t k, float* distances, id_t* labels) const override;
+  void do_sa_encode(const Rows& x, std::byte* codes) const override;
+  void do_sa_decode(const std::byte* codes, size_t n, float* x) const override;
+  void nearest(const Rows& x, size_t k, const SelectedSlots* allowed, Hits& hits) const override;
+  void within(const Rows& x, float radius, const SelectedSlots* allowed, Hits& hits) const override;
+
+ private:
+  void not_below_zero(Hits& hits) const;
+};
+
+class IndexRaBitQFastScan final : public IndexRaBitQ {
+ public:
+  static constexpr int kMostBlock = 1 << 20;
+  // Throws ArgumentError unless bbs is a multiple of 32 up to kMostBlock.
+  IndexRaBitQFastScan(size_t d, Metric metric, int bbs, int nb_bits);
+  IndexRaBitQFastScan(const IndexRaBitQ& from, int bbs);  // a copy
+
+  const int bbs;  // vectors in a block of faiss's files; ours are of 32
+  std::string class_name() const override { return "IndexRaBitQFastScan"; }
+};
+
+}  // namespace shortlist
