@@ -66,6 +66,14 @@ def _sdc() -> shortlist.Index:
     return index
 
 
+def _sdc_graph() -> shortlist.Index:
+    index = shortlist.IndexHNSWSDC(8, 2, 4, shortlist.METRIC_INNER_PRODUCT)
+    index.train(vectors(40))
+    index.add(vectors(40))
+    index.remove_ids([5, 6])
+    return index
+
+
 INDEXES: dict[str, Callable[[], shortlist.Index | shortlist.IndexBinary]] = {
     "flat-uint8": _flat,
     "hnsw-sq8": _sq,
@@ -73,6 +81,7 @@ INDEXES: dict[str, Callable[[], shortlist.Index | shortlist.IndexBinary]] = {
     "idmap2-refine-hnsw": _nested,
     "binary-idmap2-hnsw": _bits,
     "sdc3": _sdc,
+    "hnsw-sdc2": _sdc_graph,
 }
 
 if __name__ == "__main__":

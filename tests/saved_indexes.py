@@ -68,6 +68,8 @@ INDEXES: dict[str, Callable[[], sl.Index]] = {
     "SDC1": lambda: filled(sl.IndexSDC(D, 1, IP)),
     "SDC4": lambda: filled(sl.IndexSDC(D, 4)),
     "SDC untrained": lambda: sl.IndexSDC(D),
+    "SDC graph": lambda: without(filled(sl.IndexHNSWSDC(D, 2, 4, IP)), range(3, 7)),
+    "SDC graph untrained": lambda: sl.IndexHNSWSDC(D, 2, 4),
     "HNSWFlat": lambda: filled(hnsw()),
     "HNSWFlat IP float16": lambda: filled(hnsw(metric=IP, dtype="float16")),
     "HNSWFlat empty": hnsw,

@@ -77,24 +77,18 @@ class Saver {
     }
     if (const auto* flat = dynamic_cast<const IndexFlat*>(&index))
       fields["dtype"] = name_of(flat->dtype);
-    io::write_fields(out_, at, fields);
+    if (const auto* sdc = dynamic_cast<const IndexSDCRows*>(&index))
+      save_oddint(*sdc->sdc, at, fields);
+    else
+      io::write_fields(out_, at, fields);
     if (sq) array(at + "/trained", sq->trained.data(), sq->trained.size());
     array(at + "/codes", index.codes().data(), index.codes().size() * index.codes().code_size());
   }
 
   void save_sdc(const IndexSDC& index, const std::string& at, Fields& fields) {
     const OddIntCodec& codec = index.codec();
-    fields["bits"] = text(codec.bits);
-    fields["code_dim"] = text(codec.m());
-    fields["encoder"] = codec.encoder->name();
     fields["symmetric"] = text(index.symmetric);
-    fields["slack"] = bits_of(codec.slack);
-    const auto* network = dynamic_cast<const NetworkEncoder*>(codec.encoder.get());
-    if (network) fields["sweeps"] = text(network->sweeps);
-    io::write_fields(out_, at, fields);
-    if (network) save_network(*network, at + "/encoder");
-    array(at + "/centre", codec.centre.data(), codec.centre.size());
-    array(at + "/query_centre", codec.query_centre.data(), codec.query_centre.size());
+    save_oddint(codec, at, fields);
     out_.begin(at + "/codes", index.ntotal() * codec.code_size());
     std::vector<std::byte> codes(kSlice * codec.code_size());
     for (size_t i = 0; i < index.ntotal(); i += kSlice) {
@@ -103,6 +97,20 @@ class Saver {
       out_.write(codes.data(), n * codec.code_size());
     }
     out_.end();
+  }
+
+  // The record of an index, too.
+  void save_oddint(const OddIntCodec& codec, const std::string& at, Fields& fields) {
+    fields["bits"] = text(codec.bits);
+    fields["code_dim"] = text(codec.m());
+    fields["encoder"] = codec.encoder->name();
+    fields["slack"] = bits_of(codec.slack);
+    const auto* network = dynamic_cast<const NetworkEncoder*>(codec.encoder.get());
+    if (network) fields["sweeps"] = text(network->sweeps);
+    io::write_fields(out_, at, fields);
+    if (network) save_network(*network, at + "/encoder");
+    array(at + "/centre", codec.centre.data(), codec.centre.size());
+    array(at + "/query_centre", codec.query_centre.data(), codec.query_centre.size());
   }
 
   void save_network(const NetworkEncoder& network, const std::string& at) {
@@ -249,12 +257,13 @@ class Loader {
   std::shared_ptr<Index> of_class(const std::string& name, const Record& record,
                                   const std::string& at, int depth) {
     if (name.starts_with("IndexFlat") || name == "IndexScalarQuantizer" ||
-        name == "IndexBinaryFlat")
+        name == "IndexBinaryFlat" || name == "IndexSDCRows")
       return load_codes(name, record, at);
     if (name == "IndexSDC") return load_sdc(record, at);
     if (name == "IndexHNSW") return load_graph<IndexHNSW>(record, at, depth);
     if (name == "IndexHNSWFlat") return load_graph<IndexHNSWFlat>(record, at, depth);
     if (name == "IndexHNSWSQ") return load_graph<IndexHNSWSQ>(record, at, depth);
+    if (name == "IndexHNSWSDC") return load_graph<IndexHNSWSDC>(record, at, depth);
     if (name == "IndexIDMap") return load_id_map<IndexIDMap>(at, depth);
     if (name == "IndexIDMap2") return load_id_map<IndexIDMap2>(at, depth);
     if (name == "IndexBinaryHNSW") return load_graph<IndexBinaryHNSW>(record, at, depth);
@@ -291,6 +300,8 @@ class Loader {
       index = std::make_shared<IndexScalarQuantizer>(d, qtype, metric);
     } else if (name == "IndexBinaryFlat") {
       index = std::make_shared<IndexBinaryFlat>(8 * std::min(d, kNoSlot + size_t{1}));
+    } else if (name == "IndexSDCRows") {
+      index = std::make_shared<IndexSDCRows>(load_oddint(record, at));
     } else {
       const DType dtype = dtype_named(record.word("dtype"));
       if (name == "IndexFlat")
@@ -321,15 +332,8 @@ class Loader {
   }
 
   std::shared_ptr<Index> load_sdc(const Record& record, const std::string& at) {
-    const int bits = record.number<int>("bits", 1, 8);
-    auto index = std::make_shared<IndexSDC>(load_encoder(record, at, bits), bits, record.metric());
+    auto index = std::make_shared<IndexSDC>(load_oddint(record, at));
     index->symmetric = record.number<int>("symmetric", 0, 1) == 1;
-    const float slack = record.real("slack");
-    if (!(slack >= 0)) throw CorruptIndexError(text("slack = ", slack, ", which cannot be"));
-    index->restore_slack(slack);
-    auto centre = array<float>(at + "/centre"), query_centre = array<float>(at + "/query_centre");
-    if (!centre.empty() || !query_centre.empty())
-      index->set_centres(std::move(centre), std::move(query_centre));
     const size_t size = index->codec().code_size(), length = in_.open(at + "/codes");
     const size_t rows = length / size;
     if (length % size || rows > kNoSlot || (rows && !index->is_trained()))
@@ -343,6 +347,19 @@ class Loader {
     }
     in_.close();
     return index;
+  }
+
+  std::shared_ptr<OddIntCodec> load_oddint(const Record& record, const std::string& at) {
+    const int bits = record.number<int>("bits", 1, 8);
+    auto codec =
+        std::make_shared<OddIntCodec>(load_encoder(record, at, bits), bits, record.metric());
+    codec->slack = record.real("slack");
+    if (!(codec->slack >= 0))
+      throw CorruptIndexError(text("slack = ", codec->slack, ", which cannot be"));
+    auto centre = array<float>(at + "/centre"), query_centre = array<float>(at + "/query_centre");
+    if (!centre.empty() || !query_centre.empty())
+      codec->set_centres(std::move(centre), std::move(query_centre));
+    return codec;
   }
 
   std::shared_ptr<const OddIntEncoder> load_encoder(const Record& record, const std::string& at,

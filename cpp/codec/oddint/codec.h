@@ -4,8 +4,7 @@
 #include <memory>
 #include <vector>
 
-#include "base/threads.h"
-#include "base/types.h"
+#include "codec/codec.h"
 #include "codec/oddint/encoder.h"
 
 namespace shortlist {
@@ -17,12 +16,11 @@ namespace shortlist {
 // that is near + add + rescale * <u, q'>. A code is `bits` planes of padded_dims(m) / 8 bytes, the
 // high bits first; then add and the rescale of the first plane alone as bfloat16; then, of several
 // bits, add and rescale as float32.
-class OddIntCodec {
+class OddIntCodec final : public Codec {
  public:
   OddIntCodec(std::shared_ptr<const OddIntEncoder> encoder, int bits, Metric metric);
 
   const std::shared_ptr<const OddIntEncoder> encoder;
-  const size_t d;
   const int bits;
   const Metric metric;
   std::vector<float> centre, query_centre;  // d values; empty until trained
@@ -31,11 +29,21 @@ class OddIntCodec {
   // rotation; of one bit, nothing.
   float slack;
 
-  size_t code_size() const { return fine_at() + fine_size(); }
-  bool is_trained() const { return !centre.empty(); }
-  void train(Matrix<const float> x);  // centres, unless the encoder brings them, and slack
-  void encode(const Rows& x, std::byte* codes, const ProgressFn* progress = nullptr) const;
-  void decode(const std::byte* codes, size_t n, float* x) const;
+  std::string name() const override;
+  bool same_as(const Codec& other) const override;
+  size_t code_size() const override { return fine_at() + fine_size(); }
+  bool needs_training() const override { return true; }
+  bool is_trained() const override { return !centre.empty(); }
+  // Centres, unless the encoder brings them, and slack.
+  void train(Matrix<const float> x) override;
+  // What train learns, or the encoder brings. Throws ArgumentError where sizes do not fit.
+  void set_centres(std::vector<float> of_vectors, std::vector<float> of_queries);
+  void encode(Matrix<const float> x, std::byte* codes) const override;
+  void decode(const std::byte* codes, size_t n, float* x) const override;
+  bool compares_decoded() const override { return false; }
+  // The metric is the codec's.
+  std::unique_ptr<DistanceComputer> distance_computer(Metric,
+                                                      const CodeStore& store) const override;
 
   size_t m() const { return encoder->m; }
   size_t padded() const { return padded_dims(m()); }
@@ -51,6 +59,7 @@ class OddIntCodec {
   size_t fine_size() const { return bits == 1 ? 0 : sizeof(Fine); }
   // Of the fine_size() bytes at `at`; of one bit, of the coarse factors.
   Fine fine(const std::byte* at, Coarse coarse) const;
+  Fine factors(const std::byte* code) const;
 
   // A query made ready.
   struct Query {
@@ -72,7 +81,6 @@ class OddIntCodec {
 
  private:
   float times() const { return metric == Metric::l2 ? -2.f : -1.f; }
-  void encode_some(Matrix<const float> x, std::byte* codes) const;
   void measure_slack(Matrix<const float> x);
   void values(const std::byte* code, float* u) const;
   void finish(Query& q) const;

@@ -911,6 +911,45 @@ class IndexSDC(Index):
     @symmetric.setter
     def symmetric(self, arg1: bool) -> None: ...
 
+class IndexSDCRows(IndexFlatCodes):
+    """
+    The storage of an IndexHNSWSDC: IndexSDC's codes, one after the other as a graph reads them. Alone it is slower than IndexSDC.
+    """
+    @property
+    def bits(self) -> int:
+        """
+        Bits a dimension.
+        """
+    @property
+    def code_dim(self) -> int:
+        """
+        Dimensions of a code.
+        """
+
+class IndexHNSWSDC(IndexHNSW):
+    """
+    HNSW over the codes of IndexSDC: most memory is links, so put IndexRefineFlat or IndexRefine behind it for exact distances of what it finds.
+
+    bits, code_dim, encoder: as of IndexSDC; train before add. M: links per node. The graph is built by the vectors themselves, in float32: 4 d bytes each while they are added. After additions that are few beside the vectors already there they stay for the next ones, see release_building_vectors; where they are missing, what codes decode to stands in. Raises what IndexSDC raises.
+    """
+    def __init__(
+        self,
+        d: typing.SupportsIndex,
+        bits: typing.SupportsIndex | None = None,
+        M: typing.SupportsIndex = 32,
+        metric: typing.SupportsIndex = 1,
+        *,
+        code_dim: typing.SupportsIndex | None = None,
+        encoder: collections.abc.Mapping[
+            str, typing.Annotated[numpy.typing.ArrayLike, numpy.float32]
+        ]
+        | None = None,
+    ) -> None: ...
+    def release_building_vectors(self) -> None:
+        """
+        Gives back the float32 vectors kept for further small additions; the next addition decodes all codes once.
+        """
+
 class IOWriter:
     """
     Where write_index can write to besides files.
