@@ -6,6 +6,7 @@ from collections.abc import Callable
 
 import numpy as np
 import shortlist as sl
+from golden_indexes import INDEXES as GOLDEN
 
 D = 8
 L2, IP = sl.METRIC_L2, sl.METRIC_INNER_PRODUCT
@@ -69,6 +70,7 @@ INDEXES: dict[str, Callable[[], sl.Index]] = {
     "SDC4": lambda: filled(sl.IndexSDC(D, 4)),
     "SDC untrained": lambda: sl.IndexSDC(D),
     "SDC graph": lambda: without(filled(sl.IndexHNSWSDC(D, 2, 4, IP)), range(3, 7)),
+    "SDC versions": GOLDEN["sdc-versions"],
     "SDC graph untrained": lambda: sl.IndexHNSWSDC(D, 2, 4),
     "HNSWFlat": lambda: filled(hnsw()),
     "HNSWFlat IP float16": lambda: filled(hnsw(metric=IP, dtype="float16")),

@@ -9,7 +9,7 @@
 #include "bind/arrays.h"
 #include "bind/bind.h"
 #include "codec/oddint/network.h"
-#include "index/sdc.h"
+#include "index/versions.h"
 
 namespace shortlist {
 namespace {
@@ -148,6 +148,75 @@ void bind_sdc(py::module_& m) {
            py::call_guard<Unlocked>(),
            "Gives back the float32 vectors kept for further small additions; the next addition "
            "decodes all codes once.");
+  py::class_<IndexSDCVersions, Index, py::smart_holder>(
+      m, "IndexSDCVersions",
+      "Codes of several embedding models in one index, searched together by queries of the newest: "
+      "what upgrading a model leaves behind need not be encoded again. shortlist.binary.upgrade "
+      "makes one.\n\n"
+      "Rows are those of the oldest version first; add() encodes by the newest encoder. newest: an "
+      "IndexSDC with the newest encoder. older: IndexSDCs, oldest first; not to be changed any "
+      "more from outside. readings: for each of them what RecurrentBinarizer.export gives of a "
+      "module that was fit compatible_with its encoder. Inner product only: raises "
+      "UnsupportedError for L2, ArgumentError where sizes do not fit.\n\n"
+      "Source: backward-compatible training, BEBR (arXiv 2302.08714).")
+      .def(py::init([](std::shared_ptr<IndexSDC> newest,
+                       const std::vector<std::shared_ptr<IndexSDC>>& older,
+                       const std::vector<Weights>& readings) {
+             if (older.size() != readings.size())
+               throw ArgumentError(text("there are ", older.size(), " older indexes and ",
+                                        readings.size(), " readings; each needs one"));
+             std::vector<IndexSDCVersions::Older> parts;
+             for (size_t i = 0; i < older.size(); ++i) {
+               if (!older[i]) throw ArgumentError("an older index is None");
+               if (values(readings[i], "mean") != newest->codec().centre ||
+                   values(readings[i], "query_mean") != newest->codec().query_centre)
+                 throw ArgumentError(text("readings[", i, "] has another mean than the newest ",
+                                          "encoder; fit both on the same base and queries"));
+               parts.push_back(
+                   {older[i],
+                    {values(readings[i], "old_query"), values(readings[i], "old_shift"), {}, {}}});
+             }
+             return std::make_shared<IndexSDCVersions>(std::move(parts), std::move(newest));
+           }),
+           py::arg("newest").none(false), py::arg("older"), py::arg("readings"))
+      .def_property_readonly(
+          "newest", [](const IndexSDCVersions& self) { return self.newest; },
+          "The IndexSDC of the newest model; a live alias.")
+      .def_property_readonly(
+          "older",
+          [](const IndexSDCVersions& self) {
+            std::vector<std::shared_ptr<IndexSDC>> out;
+            for (const auto& part : self.older()) out.push_back(part.index);
+            return out;
+          },
+          "The IndexSDCs of older models, oldest first; live aliases.")
+      .def_property_readonly(
+          "readings",
+          [](const IndexSDCVersions& self) {
+            std::vector<std::map<std::string, py::array_t<float>>> out;
+            const OddIntCodec& codec = self.newest->codec();
+            const auto d = static_cast<py::ssize_t>(self.d);
+            for (const auto& [part, reading] : self.older()) {
+              const auto m = static_cast<py::ssize_t>(reading.shift.size());
+              out.push_back({{"old_query", py::array_t<float>({m, d}, reading.turns.data())},
+                             {"old_shift", py::array_t<float>(m, reading.shift.data())},
+                             {"mean", py::array_t<float>(d, codec.centre.data())},
+                             {"query_mean", py::array_t<float>(d, codec.query_centre.data())}});
+            }
+            return out;
+          },
+          "How queries read each of `older`; copies.")
+      .def(
+          "versions",
+          [](const IndexSDCVersions& self) {
+            std::vector<int32_t> out;
+            {
+              const Unlocked unlocked;
+              out = self.versions();
+            }
+            return py::array_t<int32_t>(static_cast<py::ssize_t>(out.size()), out.data());
+          },
+          "The version of each row, (ntotal,) int32: 0 is the oldest.");
 }
 
 }  // namespace shortlist

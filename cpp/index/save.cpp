@@ -10,6 +10,7 @@
 #include "index/binary.h"
 #include "index/hnsw.h"
 #include "index/sdc.h"
+#include "index/versions.h"
 #include "index/wrap.h"
 
 namespace shortlist {
@@ -34,6 +35,9 @@ void hold(const Index& index, ReadLocks& held) {
     hold(*refine->base_index, held);
   } else if (const auto* graph = dynamic_cast<const IndexHNSW*>(&index)) {
     hold(*graph->storage, held);
+  } else if (const auto* versions = dynamic_cast<const IndexSDCVersions*>(&index)) {
+    for (const auto& part : versions->older()) hold(*part.index, held);
+    hold(*versions->newest, held);
   }
 }
 
@@ -52,6 +56,8 @@ class Saver {
       save_codes(*codes, at, fields);
     else if (const auto* sdc = dynamic_cast<const IndexSDC*>(&index))
       save_sdc(*sdc, at, fields);
+    else if (const auto* versions = dynamic_cast<const IndexSDCVersions*>(&index))
+      save_versions(*versions, at, fields);
     else if (const auto* graph = dynamic_cast<const IndexHNSW*>(&index))
       save_graph(*graph, at, fields);
     else if (const auto* map = dynamic_cast<const IndexIDMap*>(&index))
@@ -97,6 +103,19 @@ class Saver {
       out_.write(codes.data(), n * codec.code_size());
     }
     out_.end();
+  }
+
+  void save_versions(const IndexSDCVersions& index, const std::string& at, Fields& fields) {
+    fields["older"] = text(index.older().size());
+    io::write_fields(out_, at, fields);
+    for (size_t i = 0; i < index.older().size(); ++i) {
+      const auto& [part, reading] = index.older()[i];
+      const std::string name = text(at, "/older", i);
+      save(*part, name);
+      array(name + "/read_by", reading.turns.data(), reading.turns.size());
+      array(name + "/shift", reading.shift.data(), reading.shift.size());
+    }
+    save(*index.newest, at + "/newest");
   }
 
   // The record of an index, too.
@@ -260,6 +279,7 @@ class Loader {
         name == "IndexBinaryFlat" || name == "IndexSDCRows")
       return load_codes(name, record, at);
     if (name == "IndexSDC") return load_sdc(record, at);
+    if (name == "IndexSDCVersions") return load_versions(record, at, depth);
     if (name == "IndexHNSW") return load_graph<IndexHNSW>(record, at, depth);
     if (name == "IndexHNSWFlat") return load_graph<IndexHNSWFlat>(record, at, depth);
     if (name == "IndexHNSWSQ") return load_graph<IndexHNSWSQ>(record, at, depth);
@@ -347,6 +367,23 @@ class Loader {
     }
     in_.close();
     return index;
+  }
+
+  std::shared_ptr<Index> load_versions(const Record& record, const std::string& at, int depth) {
+    const auto part = [&](const std::string& name) {
+      auto index = std::dynamic_pointer_cast<IndexSDC>(load(name, depth + 1));
+      if (!index) throw CorruptIndexError(text("'", name, "' is no IndexSDC"));
+      return index;
+    };
+    constexpr size_t kMostVersions = 1000;
+    std::vector<IndexSDCVersions::Older> older;
+    for (size_t i = 0; i < record.number<size_t>("older", 0, kMostVersions); ++i) {
+      const std::string name = text(at, "/older", i);
+      auto index = part(name);
+      auto turns = array<float>(name + "/read_by"), shift = array<float>(name + "/shift");
+      older.push_back({std::move(index), {std::move(turns), std::move(shift), {}, {}}});
+    }
+    return std::make_shared<IndexSDCVersions>(std::move(older), part(at + "/newest"));
   }
 
   std::shared_ptr<OddIntCodec> load_oddint(const Record& record, const std::string& at) {

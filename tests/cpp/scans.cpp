@@ -48,7 +48,8 @@ std::vector<Told> by_definition(const IndexSDC& index, const std::vector<float>&
   std::vector<std::byte> codes(n * size);
   codec.encode({x.data(), n, codec.d}, codes.data());
   OddIntCodec::Query query;
-  index.symmetric ? codec.set_coded_query(q, query) : codec.set_query(q, query);
+  codec.set_query(q, query);
+  if (index.symmetric) codec.code_query(query);
   double sizes = 0;
   for (const float t : query.turned) sizes += std::abs(static_cast<double>(t));
   std::vector<Told> out;

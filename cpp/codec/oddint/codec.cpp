@@ -197,7 +197,7 @@ std::unique_ptr<DistanceComputer> OddIntCodec::distance_computer(Metric,
   return std::make_unique<OddIntComputer>(*this, store);
 }
 
-void OddIntCodec::values(const std::byte* code, float* u) const {
+float OddIntCodec::values(const std::byte* code, float* u) const {
   for (size_t i = 0; i < m(); ++i) {
     int c = 0;
     for (size_t b = 0; b < static_cast<size_t>(bits); ++b)
@@ -205,13 +205,13 @@ void OddIntCodec::values(const std::byte* code, float* u) const {
     u[i] = static_cast<float>(c) - half_range();
   }
   std::fill(u + m(), u + padded(), 0.f);
+  return factors(code).rescale / times();
 }
 
 void OddIntCodec::decode(const std::byte* codes, size_t n, float* x) const {
   std::vector<float> u(padded());
   for (size_t row = 0; row < n; ++row, codes += code_size(), x += d) {
-    values(codes, u.data());
-    const float f = factors(codes).rescale / times();
+    const float f = values(codes, u.data());
     encoder->turn_back(u.data(), x);
     for (size_t i = 0; i < d; ++i) x[i] = centre[i] + f * x[i];
   }
@@ -238,19 +238,18 @@ void OddIntCodec::set_query(const float* q, Query& out) const {
   finish(out);
 }
 
-void OddIntCodec::set_coded_query(const float* q, Query& out) const {
-  set_query(q, out);
+void OddIntCodec::code_query(Query& q) const {
   std::vector<uint8_t> c(m());
-  nearest_in_angle(out.turned.data(), m(), bits, c.data());
+  nearest_in_angle(q.turned.data(), m(), bits, c.data());
   float along = 0, square = 0;
   for (size_t i = 0; i < m(); ++i) {
     const float u = static_cast<float>(c[i]) - half_range();
-    along += u * out.turned[i];
+    along += u * q.turned[i];
     square += u * u;
-    out.turned[i] = u;
+    q.turned[i] = u;
   }
-  out.scale = along / square;
-  finish(out);
+  q.scale = along / square;
+  finish(q);
 }
 
 }  // namespace shortlist

@@ -70,20 +70,22 @@ class OddIntCodec final : public Codec {
     float length = 0;  // of q'
   };
   void set_query(const float* q, Query& out) const;
-  // By the code of q', so that products are those of whole and half numbers: symmetric distances.
-  void set_coded_query(const float* q, Query& out) const;
+  // Puts the code of q' in its place, so that products are those of whole and half numbers:
+  // symmetric distances.
+  void code_query(Query& q) const;
+  void finish(Query& q) const;  // tells `sum` and `length`
   // The distance, from <c, q'>.
   float distance(const Query& q, Fine f, double product) const {
     const auto u = static_cast<float>(product - static_cast<double>(half_range()) * q.sum);
     return q.near + f.add + f.rescale * q.scale * u;
   }
+  // Writes the padded() values u of a code; returns f.
+  float values(const std::byte* code, float* u) const;
   float half_range() const { return static_cast<float>((1 << bits) - 1) / 2; }
 
  private:
   float times() const { return metric == Metric::l2 ? -2.f : -1.f; }
   void measure_slack(Matrix<const float> x);
-  void values(const std::byte* code, float* u) const;
-  void finish(Query& q) const;
 };
 
 }  // namespace shortlist

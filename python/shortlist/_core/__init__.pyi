@@ -599,8 +599,10 @@ class IndexHNSWSQ(IndexHNSW):
 class IndexIDMap(Index):
     """
     Gives an index ids of your own: add_with_ids(x, ids). An id may name several vectors.
+
+    id_map: ids (ntotal,) int64 of the vectors the index already holds; without, it must be empty.
     """
-    def __init__(self, index: Index) -> None: ...
+    def __init__(self, index: Index, id_map: numpy.typing.ArrayLike | None = None) -> None: ...
     @property
     def id_map(self) -> numpy.typing.NDArray[numpy.int64]:
         """
@@ -616,7 +618,7 @@ class IndexIDMap2(IndexIDMap):
     """
     IndexIDMap that can also reconstruct a vector from its id.
     """
-    def __init__(self, index: Index) -> None: ...
+    def __init__(self, index: Index, id_map: numpy.typing.ArrayLike | None = None) -> None: ...
 
 class IndexRefine(Index):
     """
@@ -948,6 +950,42 @@ class IndexHNSWSDC(IndexHNSW):
     def release_building_vectors(self) -> None:
         """
         Gives back the float32 vectors kept for further small additions; the next addition decodes all codes once.
+        """
+
+class IndexSDCVersions(Index):
+    """
+    Codes of several embedding models in one index, searched together by queries of the newest: what upgrading a model leaves behind need not be encoded again. shortlist.binary.upgrade makes one.
+
+    Rows are those of the oldest version first; add() encodes by the newest encoder. newest: an IndexSDC with the newest encoder. older: IndexSDCs, oldest first; not to be changed any more from outside. readings: for each of them what RecurrentBinarizer.export gives of a module that was fit compatible_with its encoder. Inner product only: raises UnsupportedError for L2, ArgumentError where sizes do not fit.
+
+    Source: backward-compatible training, BEBR (arXiv 2302.08714).
+    """
+    def __init__(
+        self,
+        newest: IndexSDC,
+        older: collections.abc.Sequence[IndexSDC],
+        readings: collections.abc.Sequence[
+            collections.abc.Mapping[str, typing.Annotated[numpy.typing.ArrayLike, numpy.float32]]
+        ],
+    ) -> None: ...
+    def versions(self) -> numpy.typing.NDArray[numpy.int32]:
+        """
+        The version of each row, (ntotal,) int32: 0 is the oldest.
+        """
+    @property
+    def newest(self) -> IndexSDC:
+        """
+        The IndexSDC of the newest model; a live alias.
+        """
+    @property
+    def older(self) -> list[IndexSDC]:
+        """
+        The IndexSDCs of older models, oldest first; live aliases.
+        """
+    @property
+    def readings(self) -> list[dict[str, numpy.typing.NDArray[numpy.float32]]]:
+        """
+        How queries read each of `older`; copies.
         """
 
 class IOWriter:
