@@ -10,6 +10,7 @@ from pathlib import Path
 
 import numpy as np
 import shortlist
+from shortlist.binary import upgrade
 
 FOLDER = Path(__file__).parent / "golden" / "v1"
 METADATA = {"made by": "golden_indexes.py"}
@@ -72,6 +73,42 @@ def _trained(index: shortlist.Index) -> shortlist.Index:
     return index
 
 
+def _sdc_graph() -> shortlist.Index:
+    index = shortlist.IndexHNSWSDC(8, 2, 4, shortlist.METRIC_INNER_PRODUCT)
+    index.train(vectors(40))
+    index.add(vectors(40))
+    index.remove_ids([5, 6])
+    return index
+
+
+def _encoder(d: int, m: int) -> dict[str, np.ndarray]:
+    """One bit for each of m dimensions, by weights from a formula."""
+
+    def weights(rows: int, columns: int) -> np.ndarray:
+        return (vectors(rows, columns) - 30) / 64
+
+    return {
+        "bits": np.array(1),
+        "sweeps": np.array(1),
+        "query": weights(m, d),
+        "mean": weights(1, d)[0],
+        "query_mean": weights(2, d)[1],
+        "W.skip": weights(m + 1, d)[1:],
+        "W.bias": weights(1, m)[0],
+    }
+
+
+def _sdc_versions() -> shortlist.Index:
+    metric = shortlist.METRIC_INNER_PRODUCT
+    old = shortlist.IndexSDC(5, metric=metric, encoder=_encoder(5, 24))
+    old.add(vectors(20, 5))
+    new = _encoder(8, 16)
+    new |= {"old_query": vectors(24, 8) / 64, "old_shift": vectors(1, 24)[0] / 64}
+    index = upgrade(old, new)
+    index.add(vectors(20))
+    return index
+
+
 INDEXES: dict[str, Callable[[], shortlist.Index | shortlist.IndexBinary]] = {
     "flat-uint8": _flat,
     "hnsw-sq8": _sq,
@@ -82,6 +119,8 @@ INDEXES: dict[str, Callable[[], shortlist.Index | shortlist.IndexBinary]] = {
     "lsh": lambda: _trained(shortlist.IndexLSH(8, 20, True, True)),
     "rabitq": lambda: _trained(shortlist.IndexRaBitQ(8, shortlist.METRIC_INNER_PRODUCT)),
     "rabitqfs4": lambda: _trained(shortlist.IndexRaBitQFastScan(8, bbs=64, nb_bits=4)),
+    "hnsw-sdc2": _sdc_graph,
+    "sdc-versions": _sdc_versions,
 }
 
 if __name__ == "__main__":

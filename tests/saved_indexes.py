@@ -6,6 +6,7 @@ from collections.abc import Callable
 
 import numpy as np
 import shortlist as sl
+from golden_indexes import INDEXES as GOLDEN
 
 D = 8
 L2, IP = sl.METRIC_L2, sl.METRIC_INNER_PRODUCT
@@ -80,6 +81,9 @@ INDEXES: dict[str, Callable[[], sl.Index]] = {
     "IDMap RaBitQ": lambda: named(sl.IndexIDMap(sl.IndexRaBitQ(D))),
     "RaBitQ4 RefineFlat": lambda: filled(sl.IndexRefineFlat(sl.IndexRaBitQ(D, nb_bits=4))),
     "LSH RefineFlat": lambda: filled(sl.IndexRefineFlat(sl.IndexLSH(D, 16))),
+    "SDC graph": lambda: without(filled(sl.IndexHNSWSDC(D, 2, 4, IP)), range(3, 7)),
+    "SDC versions": GOLDEN["sdc-versions"],
+    "SDC graph untrained": lambda: sl.IndexHNSWSDC(D, 2, 4),
     "HNSWFlat": lambda: filled(hnsw()),
     "HNSWFlat IP float16": lambda: filled(hnsw(metric=IP, dtype="float16")),
     "HNSWFlat empty": hnsw,

@@ -6,7 +6,8 @@ import math
 
 import numpy as np
 import pytest
-from shortlist.binary import align, factors, odd_integers, read_query
+import shortlist
+from shortlist.binary import align, factors, odd_integers, read_query, upgrade
 
 
 @pytest.mark.parametrize(("new_dim", "old_dim"), [(6, 6), (9, 6), (6, 9)])
@@ -157,6 +158,15 @@ def test_new_queries_find_more_by_old_codes_than_old_queries(change, objective):
     assert new_old > old_old + 0.02
     assert new_new > new_old + 0.02
     assert on_old_codes(free, data.asked) < old_old - 0.1  # compatible by training, not by itself
+    # One index: the last third of the base already by the new model.
+    kept = len(data.base) * 2 // 3
+    gallery = shortlist.IndexSDC(10, metric=shortlist.METRIC_INNER_PRODUCT, encoder=exported)
+    gallery.add(old_base[:kept])
+    mixed = upgrade(gallery, new.export())
+    mixed.add(data.base[kept:])
+    distances, found = mixed.search_exact(data.asked, mixed.ntotal)
+    scores = np.take_along_axis(distances, np.argsort(found, 1), 1)
+    assert new_old - 0.01 < data.recall(scores) < new_new + 0.01
     with pytest.raises(ValueError, match="knows no older one; fit it with compatible_with="):
         on_old_codes(free, data.asked, old=True)
 

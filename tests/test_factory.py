@@ -51,6 +51,16 @@ BUILDS = {
     "IDMap,HNSW16,SQ8,RFlat": "IndexIDMap(IndexRefineFlat(IndexHNSWSQ, IndexFlat))",
 }
 
+OURS = {  # beyond faiss
+    "HNSW8,QG": "IndexHNSWFlat",
+    "SDC": "IndexSDC",
+    "SDC4x512": "IndexSDC",
+    "HNSW,SDC": "IndexHNSWSDC",
+    "HNSW16_SDC1": "IndexHNSWSDC",
+    "HNSW16,SDC4x128": "IndexHNSWSDC",
+    "HNSW32,SDC2,Refine(Flat)": "IndexRefine(IndexHNSWSDC, IndexFlat)",
+}
+
 
 def classes(index, downcast=lambda index: index):
     index = downcast(index)
@@ -65,11 +75,11 @@ def classes(index, downcast=lambda index: index):
     return name
 
 
-@pytest.mark.parametrize("description", BUILDS)
+@pytest.mark.parametrize("description", BUILDS | OURS)
 def test_builds_the_class(description):
     metric = shortlist.METRIC_L2 if "LSH" in description else shortlist.METRIC_INNER_PRODUCT
     index = index_factory(12, description, metric)
-    assert classes(index) == BUILDS[description]
+    assert classes(index) == (BUILDS | OURS)[description]
     assert index.d == 12
     assert index.metric_type == metric
     assert index.ntotal == 0
@@ -109,8 +119,17 @@ def test_parameters_are_those_of_faiss(description):
         assert ours.rabitq.nb_bits == theirs.rabitq.nb_bits
 
 
+def test_dimensions_of_codes():
+    assert index_factory(8, "SDC4x512").code_dim == 512
+    assert index_factory(8, "HNSW8,SDC4x512").storage.code_dim == 512
+    with pytest.raises(shortlist.FactoryError, match="100 dimensions in 'SDC4x100'; it must be a"):
+        index_factory(8, "SDC4x100")
+    with pytest.raises(shortlist.FactoryError, match="fewer dimensions than the vectors' 100"):
+        index_factory(100, "HNSW8,SDC4x64")
+
+
 def test_needs_training_is_what_the_index_says():
-    for description in BUILDS:
+    for description in BUILDS | OURS:
         assert parse(description).needs_training() != index_factory(5, description).is_trained
 
 
@@ -217,7 +236,7 @@ PIECES = ["", "8", ",", "(", ")", "_", "x", "Flat", "IDMap,"]
 
 @given(st.data())
 def test_mutated_descriptions_build_or_are_explained(data):
-    text = list(data.draw(st.sampled_from(sorted(BUILDS))))
+    text = list(data.draw(st.sampled_from(sorted(BUILDS | OURS))))
     for _ in range(data.draw(st.integers(1, 3))):
         at = data.draw(st.integers(0, len(text)))
         replacement = data.draw(st.sampled_from(PIECES))

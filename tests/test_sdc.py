@@ -440,9 +440,9 @@ def test_bad_calls(rng):
         index.train(x)
     with pytest.raises(shortlist.IdError):
         index.reconstruct(50)
-    with pytest.raises(ValueError, match="share bits"):
+    with pytest.raises(ValueError, match="mean different things"):
         index.merge_from(built(x, 3))
-    with pytest.raises(ValueError, match="share bits"):
+    with pytest.raises(ValueError, match="mean different things"):
         index.merge_from(built(x + 1, 2))
 
 

@@ -1,6 +1,7 @@
 // The index classes under faiss's names.
 #include <pybind11/stl.h>
 
+#include <optional>
 #include <shared_mutex>
 
 #include "base/error.h"
@@ -299,11 +300,23 @@ void bind_hnsw(py::module_& m) {
            py::arg("d"), py::arg("qtype"), py::arg("M") = 32, py::arg("metric") = kL2);
 }
 
+template <class Map>
+std::shared_ptr<Map> named(std::shared_ptr<Index> index, const std::optional<ArrayLike>& id_map) {
+  if (!id_map) return std::make_shared<Map>(std::move(index));
+  auto known = ids(*id_map, static_cast<py::ssize_t>(index->next_id()), "id_map");
+  if (index->next_id() != static_cast<id_t>(index->ntotal()))
+    throw ArgumentError("the index has lost vectors; name the rows of one that has all of them");
+  return std::make_shared<Map>(std::move(index), std::move(known));
+}
+
 void bind_wrappers(py::module_& m) {
   py::class_<IndexIDMap, Index, py::smart_holder>(
       m, "IndexIDMap",
-      "Gives an index ids of your own: add_with_ids(x, ids). An id may name several vectors.")
-      .def(py::init<std::shared_ptr<Index>>(), py::arg("index").none(false))
+      "Gives an index ids of your own: add_with_ids(x, ids). An id may name several vectors.\n\n"
+      "id_map: ids (ntotal,) int64 of the vectors the index already holds; without, it must be "
+      "empty.")
+      .def(py::init(&named<IndexIDMap>), py::arg("index").none(false),
+           py::arg("id_map") = py::none())
       .def_property_readonly(
           "index", [](const IndexIDMap& self) { return self.index; }, "The wrapped index.")
       .def_property_readonly(
@@ -320,7 +333,8 @@ void bind_wrappers(py::module_& m) {
           "A copy of the ids by inner row; -1 where a wrapped graph dropped the row.");
   py::class_<IndexIDMap2, IndexIDMap, py::smart_holder>(
       m, "IndexIDMap2", "IndexIDMap that can also reconstruct a vector from its id.")
-      .def(py::init<std::shared_ptr<Index>>(), py::arg("index").none(false));
+      .def(py::init(&named<IndexIDMap2>), py::arg("index").none(false),
+           py::arg("id_map") = py::none());
   py::class_<IndexRefine, Index, py::smart_holder>(
       m, "IndexRefine",
       "Takes k * k_factor candidates from base_index and returns the k best by refine_index's "

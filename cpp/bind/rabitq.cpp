@@ -27,6 +27,10 @@ int checked_qb(int qb, int least) {
   return qb;
 }
 
+std::shared_ptr<RaBitQCodec> codec_of(py::ssize_t d, int metric, int nb_bits) {
+  return std::make_shared<RaBitQCodec>(size_arg(d, "d"), nb_bits, metric_of(metric));
+}
+
 // The attributes that both classes have.
 template <class T>
 void bind_fields(py::class_<T, Index, py::smart_holder>& c, int least_qb) {
@@ -98,13 +102,13 @@ void bind_rabitq(py::module_& m) {
       "factors that make distances unbiased estimates.\n\n"
       "Vectors are not rotated, as in faiss, and the estimates count on one: turn the vectors by a "
       "random rotation first, or take IndexSDC, which has its own. Codes and files are faiss's. "
-      "Queries are compared as they are, which finds at least what faiss finds with qb bits; of "
-      "several bits reconstruct uses all, where faiss uses the signs. Put IndexRefineFlat behind "
-      "it for exact distances.\n\n"
+      "Queries are compared as they are, whatever qb says, as faiss does with qb = 0; of several "
+      "bits reconstruct uses all, where faiss uses the signs. Put IndexRefineFlat behind it for "
+      "exact distances.\n\n"
       "nb_bits: 1 to 8. Raises ArgumentError for others. Source: RaBitQ (arXiv 2405.12497 and "
       "2409.09913).");
   plain.def(py::init([](py::ssize_t d, int metric, int nb_bits) {
-              return std::make_shared<IndexRaBitQ>(size_arg(d, "d"), metric_of(metric), nb_bits);
+              return std::make_shared<IndexRaBitQ>(codec_of(d, metric, nb_bits));
             }),
             py::arg("d"), py::arg("metric") = kL2, py::arg("nb_bits") = 1);
   bind_fields(plain, 0);
@@ -122,8 +126,7 @@ void bind_rabitq(py::module_& m) {
            }),
            py::arg("orig"), py::arg("bbs") = 32)
       .def(py::init([](py::ssize_t d, int metric, int bbs, int nb_bits) {
-             return std::make_shared<IndexRaBitQFastScan>(size_arg(d, "d"), metric_of(metric), bbs,
-                                                          nb_bits);
+             return std::make_shared<IndexRaBitQFastScan>(codec_of(d, metric, nb_bits), bbs);
            }),
            py::arg("d"), py::arg("metric") = kL2, py::arg("bbs") = 32, py::arg("nb_bits") = 1)
       .def_property_readonly(

@@ -9,7 +9,7 @@
 #include "bind/arrays.h"
 #include "bind/bind.h"
 #include "codec/oddint/network.h"
-#include "index/sdc.h"
+#include "index/versions.h"
 
 namespace shortlist {
 namespace {
@@ -37,8 +37,8 @@ int whole(const Weights& weights, const std::string& name) {
   return static_cast<int>(*x.data());
 }
 
-std::shared_ptr<IndexSDC> of_encoder(size_t d, std::optional<int> bits, Metric metric,
-                                     const Weights& weights) {
+std::shared_ptr<OddIntCodec> of_encoder(size_t d, std::optional<int> bits, Metric metric,
+                                        const Weights& weights) {
   const int own = whole(weights, "bits");
   if (own < 1 || own > 8)
     throw ArgumentError(text("the encoder's bits are ", own, "; they should be from 1 to 8"));
@@ -56,13 +56,28 @@ std::shared_ptr<IndexSDC> of_encoder(size_t d, std::optional<int> bits, Metric m
                     values(weights, name + ".hidden_bias", true),
                     values(weights, name + ".out", true)});
   }
-  auto index = std::make_shared<IndexSDC>(
+  auto codec = std::make_shared<OddIntCodec>(
       std::make_shared<NetworkEncoder>(d, static_cast<size_t>(query.shape(0)), own,
                                        whole(weights, "sweeps"), values(weights, "query"),
                                        std::move(maps)),
       own, metric);
-  index->set_centres(values(weights, "mean"), values(weights, "query_mean"));
-  return index;
+  codec->set_centres(values(weights, "mean"), values(weights, "query_mean"));
+  return codec;
+}
+
+std::shared_ptr<OddIntCodec> codec_of(py::ssize_t d, std::optional<int> bits, int metric,
+                                      std::optional<py::ssize_t> code_dim,
+                                      const std::optional<Weights>& encoder) {
+  const size_t dims = size_arg(d, "d");
+  if (encoder && code_dim) throw ArgumentError("code_dim is the encoder's; leave it out");
+  if (encoder) return of_encoder(dims, bits, metric_of(metric), *encoder);
+  if (code_dim && (*code_dim % 64 || *code_dim < d))
+    throw ArgumentError(
+        text("code_dim = ", *code_dim, "; it must be a multiple of 64 that is at least d = ", d));
+  const auto rotation = code_dim
+                            ? std::make_shared<RabitqEncoder>(dims, static_cast<size_t>(*code_dim))
+                            : std::make_shared<RabitqEncoder>(dims);
+  return std::make_shared<OddIntCodec>(rotation, bits.value_or(2), metric_of(metric));
 }
 
 }  // namespace
@@ -86,17 +101,7 @@ void bind_sdc(py::module_& m) {
       "something, DimensionError for an encoder of other vectors.")
       .def(py::init([](py::ssize_t d, std::optional<int> bits, int metric,
                        std::optional<py::ssize_t> code_dim, const std::optional<Weights>& encoder) {
-             const size_t dims = size_arg(d, "d");
-             if (encoder && code_dim)
-               throw ArgumentError("code_dim is the encoder's; leave it out");
-             if (encoder) return of_encoder(dims, bits, metric_of(metric), *encoder);
-             if (code_dim && (*code_dim % 64 || *code_dim < d))
-               throw ArgumentError(text("code_dim = ", *code_dim,
-                                        "; it must be a multiple of 64 that is at least d = ", d));
-             const auto rotation =
-                 code_dim ? std::make_shared<RabitqEncoder>(dims, static_cast<size_t>(*code_dim))
-                          : std::make_shared<RabitqEncoder>(dims);
-             return std::make_shared<IndexSDC>(rotation, bits.value_or(2), metric_of(metric));
+             return std::make_shared<IndexSDC>(codec_of(d, bits, metric, code_dim, encoder));
            }),
            py::arg("d"), py::arg("bits") = py::none(),
            py::arg("metric") = static_cast<int>(Metric::l2), py::kw_only(),
@@ -113,6 +118,105 @@ void bind_sdc(py::module_& m) {
           [](IndexSDC& self, bool value) { self.symmetric = value; },
           "Whether queries are compared by codes of their own (bool, False at first): products are "
           "whole numbers then, and it finds fewer.");
+  py::class_<IndexSDCRows, IndexFlatCodes, py::smart_holder>(
+      m, "IndexSDCRows",
+      "The storage of an IndexHNSWSDC: IndexSDC's codes, one after the other as a graph reads "
+      "them. Alone it is slower than IndexSDC.")
+      .def_property_readonly(
+          "bits", [](const IndexSDCRows& self) { return self.sdc->bits; }, "Bits a dimension.")
+      .def_property_readonly(
+          "code_dim", [](const IndexSDCRows& self) { return self.sdc->m(); },
+          "Dimensions of a code.");
+  py::class_<IndexHNSWSDC, IndexHNSW, py::smart_holder>(
+      m, "IndexHNSWSDC",
+      "HNSW over the codes of IndexSDC: most memory is links, so put IndexRefineFlat or "
+      "IndexRefine behind it for exact distances of what it finds.\n\n"
+      "bits, code_dim, encoder: as of IndexSDC; train before add. M: links per node. The graph is "
+      "built by the vectors themselves, in float32: 4 d bytes each while they are added. After "
+      "additions that are few beside the vectors already there they stay for the next ones, see "
+      "release_building_vectors; where they are missing, what codes decode to stands in. Raises "
+      "what IndexSDC raises.")
+      .def(py::init([](py::ssize_t d, std::optional<int> bits, py::ssize_t M, int metric,
+                       std::optional<py::ssize_t> code_dim, const std::optional<Weights>& encoder) {
+             return std::make_shared<IndexHNSWSDC>(codec_of(d, bits, metric, code_dim, encoder),
+                                                   size_arg(M, "M"));
+           }),
+           py::arg("d"), py::arg("bits") = py::none(), py::arg("M") = 32,
+           py::arg("metric") = static_cast<int>(Metric::l2), py::kw_only(),
+           py::arg("code_dim") = py::none(), py::arg("encoder") = py::none())
+      .def("release_building_vectors", &IndexHNSWSDC::release_building_vectors,
+           py::call_guard<Unlocked>(),
+           "Gives back the float32 vectors kept for further small additions; the next addition "
+           "decodes all codes once.");
+  py::class_<IndexSDCVersions, Index, py::smart_holder>(
+      m, "IndexSDCVersions",
+      "Codes of several embedding models in one index, searched together by queries of the newest: "
+      "what upgrading a model leaves behind need not be encoded again. shortlist.binary.upgrade "
+      "makes one.\n\n"
+      "Rows are those of the oldest version first; add() encodes by the newest encoder. newest: an "
+      "IndexSDC with the newest encoder. older: IndexSDCs, oldest first; not to be changed any "
+      "more from outside. readings: for each of them what RecurrentBinarizer.export gives of a "
+      "module that was fit compatible_with its encoder. Inner product only: raises "
+      "UnsupportedError for L2, ArgumentError where sizes do not fit.\n\n"
+      "Source: backward-compatible training, BEBR (arXiv 2302.08714).")
+      .def(py::init([](std::shared_ptr<IndexSDC> newest,
+                       const std::vector<std::shared_ptr<IndexSDC>>& older,
+                       const std::vector<Weights>& readings) {
+             if (older.size() != readings.size())
+               throw ArgumentError(text("there are ", older.size(), " older indexes and ",
+                                        readings.size(), " readings; each needs one"));
+             std::vector<IndexSDCVersions::Older> parts;
+             for (size_t i = 0; i < older.size(); ++i) {
+               if (!older[i]) throw ArgumentError("an older index is None");
+               if (values(readings[i], "mean") != newest->codec().centre ||
+                   values(readings[i], "query_mean") != newest->codec().query_centre)
+                 throw ArgumentError(text("readings[", i, "] has another mean than the newest ",
+                                          "encoder; fit both on the same base and queries"));
+               parts.push_back(
+                   {older[i],
+                    {values(readings[i], "old_query"), values(readings[i], "old_shift"), {}, {}}});
+             }
+             return std::make_shared<IndexSDCVersions>(std::move(parts), std::move(newest));
+           }),
+           py::arg("newest").none(false), py::arg("older"), py::arg("readings"))
+      .def_property_readonly(
+          "newest", [](const IndexSDCVersions& self) { return self.newest; },
+          "The IndexSDC of the newest model; a live alias.")
+      .def_property_readonly(
+          "older",
+          [](const IndexSDCVersions& self) {
+            std::vector<std::shared_ptr<IndexSDC>> out;
+            for (const auto& part : self.older()) out.push_back(part.index);
+            return out;
+          },
+          "The IndexSDCs of older models, oldest first; live aliases.")
+      .def_property_readonly(
+          "readings",
+          [](const IndexSDCVersions& self) {
+            std::vector<std::map<std::string, py::array_t<float>>> out;
+            const OddIntCodec& codec = self.newest->codec();
+            const auto d = static_cast<py::ssize_t>(self.d);
+            for (const auto& [part, reading] : self.older()) {
+              const auto m = static_cast<py::ssize_t>(reading.shift.size());
+              out.push_back({{"old_query", py::array_t<float>({m, d}, reading.turns.data())},
+                             {"old_shift", py::array_t<float>(m, reading.shift.data())},
+                             {"mean", py::array_t<float>(d, codec.centre.data())},
+                             {"query_mean", py::array_t<float>(d, codec.query_centre.data())}});
+            }
+            return out;
+          },
+          "How queries read each of `older`; copies.")
+      .def(
+          "versions",
+          [](const IndexSDCVersions& self) {
+            std::vector<int32_t> out;
+            {
+              const Unlocked unlocked;
+              out = self.versions();
+            }
+            return py::array_t<int32_t>(static_cast<py::ssize_t>(out.size()), out.data());
+          },
+          "The version of each row, (ntotal,) int32: 0 is the oldest.");
 }
 
 }  // namespace shortlist

@@ -8,9 +8,9 @@ namespace shortlist {
 // A vector is d bytes, values 0 to 255 where floats stand for it; each holds 8 bits. Their squared
 // L2 distance, bit by bit, is the Hamming distance, so the metric is L2; there is no other. Floats
 // hold the distances exactly: d is at most 2^20.
-class BitCodec final : public Codec {
+class BitCodec final : public RowsCodec {
  public:
-  using Codec::Codec;
+  using RowsCodec::RowsCodec;
   std::string name() const override { return "bits"; }
   size_t code_size() const override { return d; }
   bool stores(DType t) const override { return t == DType::u8; }

@@ -3,13 +3,14 @@
 #include <algorithm>
 #include <cstring>
 
+#include "base/error.h"
+
 namespace shortlist {
 namespace {
 
-// Every codec whose comparison is one rows kernel.
-class KernelComputer final : public DistanceComputer {
+class RowsComputer final : public DistanceComputer {
  public:
-  KernelComputer(const Codec& codec, Metric metric, const CodeStore& store)
+  RowsComputer(const RowsCodec& codec, Metric metric, const CodeStore& store)
       : codec_(codec), metric_(metric), store_(store) {}
 
   void set_query(const float* q) override { codec_.prepare(q, metric_, query_); }
@@ -39,7 +40,7 @@ class KernelComputer final : public DistanceComputer {
       for (size_t i = 0; i < n; ++i) out[i] = p.bias + p.scale * out[i];
   }
 
-  const Codec& codec_;
+  const RowsCodec& codec_;
   const Metric metric_;
   const CodeStore& store_;
   PreparedQuery query_, other_;
@@ -48,15 +49,22 @@ class KernelComputer final : public DistanceComputer {
 
 }  // namespace
 
-void Codec::prepare_code(const std::byte* code, Metric metric, PreparedQuery& out) const {
+void RowsCodec::prepare_code(const std::byte* code, Metric metric, PreparedQuery& out) const {
   std::vector<float> x(d);
   decode(code, 1, x.data());
   prepare(x.data(), metric, out);
 }
 
-std::unique_ptr<DistanceComputer> Codec::distance_computer(Metric metric,
-                                                           const CodeStore& store) const {
-  return std::make_unique<KernelComputer>(*this, metric, store);
+std::unique_ptr<DistanceComputer> RowsCodec::distance_computer(Metric metric,
+                                                               const CodeStore& store) const {
+  return std::make_unique<RowsComputer>(*this, metric, store);
+}
+
+void check_same_codes(const Codec& a, const Codec& b) {
+  if (!a.same_as(b))
+    throw ArgumentError(
+        "cannot merge indexes whose codes mean different things; they must share dtype, type of "
+        "code, encoder and training");
 }
 
 void encode_rows(const Codec& codec, const Rows& rows, std::byte* codes,

@@ -66,6 +66,7 @@ class Codec {
 
   const size_t d;
   virtual std::string name() const = 0;
+  virtual bool same_as(const Codec& other) const = 0;  // codes of both mean the same
   virtual size_t code_size() const = 0;
   virtual bool is_trained() const { return true; }
   virtual bool needs_training() const { return false; }
@@ -76,12 +77,12 @@ class Codec {
   virtual void encode(Matrix<const float> x, std::byte* codes) const = 0;
   virtual void decode(const std::byte* codes, size_t n, float* x) const = 0;
 
+  virtual std::unique_ptr<DistanceComputer> distance_computer(Metric metric,
+                                                              const CodeStore& store) const = 0;
+  // Whether a code is compared as the vector it decodes to, and with another as fast.
+  virtual bool compares_decoded() const { return true; }
   // Changes a query into what it is compared as: for types whose codes wrap.
   virtual void as_compared(float* /*q*/) const {}
-  // Readies `q` (d floats), or stored code `code`, for the kernel that compares it with codes.
-  virtual void prepare(const float* q, Metric metric, PreparedQuery& out) const = 0;
-  virtual void prepare_code(const std::byte* code, Metric metric, PreparedQuery& out) const;
-  virtual size_t compared_values() const { return d; }  // of a code, by that kernel
 
   // Codes that are plain integers are compared exactly in batches, as s16. The first form widens n
   // codes; the second widens queries, or says false if one of them is not made of codes.
@@ -93,10 +94,23 @@ class Codec {
 
   // Turns n codes in place between our form and the bytes faiss stores; its own inverse.
   virtual void swap_faiss_form(std::byte*, size_t /*n*/) const {}
-
-  virtual std::unique_ptr<DistanceComputer> distance_computer(Metric metric,
-                                                              const CodeStore& store) const;
 };
+
+// Codes that one rows kernel compares.
+class RowsCodec : public Codec {
+ public:
+  using Codec::Codec;
+  bool same_as(const Codec& other) const override { return other.name() == name() && other.d == d; }
+  // Readies `q` (d floats), or stored code `code`, for the kernel.
+  virtual void prepare(const float* q, Metric metric, PreparedQuery& out) const = 0;
+  virtual void prepare_code(const std::byte* code, Metric metric, PreparedQuery& out) const;
+  virtual size_t compared_values() const { return d; }  // of a code, by that kernel
+  std::unique_ptr<DistanceComputer> distance_computer(Metric metric,
+                                                      const CodeStore& store) const override;
+};
+
+// Throws ArgumentError unless codes of both mean the same.
+void check_same_codes(const Codec& a, const Codec& b);
 
 // Encodes rows of any dtype, in parallel.
 void encode_rows(const Codec& codec, const Rows& rows, std::byte* codes,

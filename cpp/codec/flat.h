@@ -5,9 +5,9 @@
 
 namespace shortlist {
 
-class FlatCodec final : public Codec {
+class FlatCodec final : public RowsCodec {
  public:
-  using Codec::Codec;
+  using RowsCodec::RowsCodec;
   std::string name() const override { return "float32"; }
   size_t code_size() const override { return d * sizeof(float); }
   bool stores(DType t) const override { return t == DType::f32; }

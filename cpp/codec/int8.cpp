@@ -29,7 +29,7 @@ void round(const float* x, size_t n, int8_t* codes) {
 }  // namespace
 
 Int8Codec::Int8Codec(Metric metric, Matrix<const float> ranges)
-    : Codec(ranges.cols), centre_(ranges.cols) {
+    : RowsCodec(ranges.cols), centre_(ranges.cols) {
   float reach = 0;
   for (size_t i = 0; i < d; ++i) {
     const float lo = ranges.row(0)[i], hi = ranges.row(1)[i];

@@ -12,7 +12,7 @@ namespace shortlist {
 // x ~ centre + step * code. Under L2 the centre is the middle of each dimension's range and a
 // query is put on the same grid; under inner product it is 0 and a query has a step of its own.
 // Queries that the grid does not hold well are compared as floats.
-class Int8Codec final : public Codec {
+class Int8Codec final : public RowsCodec {
  public:
   // The grid that holds ranges[0][i] <= x_i <= ranges[1][i] (d columns).
   Int8Codec(Metric metric, Matrix<const float> ranges);

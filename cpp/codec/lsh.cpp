@@ -45,7 +45,7 @@ float median(std::vector<float>& x) {
 }  // namespace
 
 LshCodec::LshCodec(size_t d, size_t nbits, bool rotates, bool trains)
-    : Codec(d), nbits(nbits), rotates(rotates), trains(trains), bits_((nbits + 7) / 8) {
+    : RowsCodec(d), nbits(nbits), rotates(rotates), trains(trains), bits_((nbits + 7) / 8) {
   if (d < 1 || d > kMaxDimension)
     throw DimensionError(
         text("dimension d = ", d, " is out of range; choose 1 to ", kMaxDimension));

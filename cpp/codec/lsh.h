@@ -8,7 +8,7 @@ namespace shortlist {
 // Bit i is whether y_i >= t_i. y is R x of a random rotation R (plus a bias that faiss's files may
 // have), or the first values of x; t is zero, or the medians that training finds. Codes are
 // compared by how many of their bits differ.
-class LshCodec final : public Codec {
+class LshCodec final : public RowsCodec {
  public:
   // Throws DimensionError for an unusual d, ArgumentError for more bits than values to take the
   // signs of.
@@ -26,7 +26,7 @@ class LshCodec final : public Codec {
   void draw_rotation();
 
   std::string name() const override { return "lsh"; }
-  bool same_as(const Codec& other) const;
+  bool same_as(const Codec& other) const override;
   size_t code_size() const override { return (nbits + 7) / 8; }
   bool is_trained() const override { return !trains || !thresholds.empty(); }
   bool needs_training() const override { return trains; }

@@ -118,7 +118,7 @@ QuantizerType quantizer_for(DType t) {
   throw ArgumentError("float32 rows have no scalar quantizer type");
 }
 
-ScalarQuantizer::ScalarQuantizer(size_t d, QuantizerType qtype) : Codec(d), qtype(qtype) {
+ScalarQuantizer::ScalarQuantizer(size_t d, QuantizerType qtype) : RowsCodec(d), qtype(qtype) {
   switch (qtype) {
     case qt_8bit:
     case qt_8bit_uniform:
@@ -131,6 +131,11 @@ ScalarQuantizer::ScalarQuantizer(size_t d, QuantizerType qtype) : Codec(d), qtyp
                                   " is not available; choose QT_8bit, QT_8bit_uniform, QT_fp16, "
                                   "QT_8bit_direct or QT_8bit_direct_signed"));
   }
+}
+
+bool ScalarQuantizer::same_as(const Codec& other) const {
+  const auto* that = dynamic_cast<const ScalarQuantizer*>(&other);
+  return that && that->d == d && that->qtype == qtype && that->trained == trained;
 }
 
 bool ScalarQuantizer::stores(DType t) const {
@@ -292,7 +297,7 @@ void ScalarQuantizer::prepare_code(const std::byte* code, Metric metric, Prepare
   if (is_direct())
     prepare_bytes(code, metric, out);
   else
-    Codec::prepare_code(code, metric, out);
+    RowsCodec::prepare_code(code, metric, out);
 }
 
 void ScalarQuantizer::widen(const std::byte* codes, size_t n, int16_t* out) const {

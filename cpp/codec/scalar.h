@@ -29,7 +29,7 @@ std::string name_of(QuantizerType t);
 // How the range is found from the training values (faiss's RangeStat).
 enum class RangeStat : int { minmax = 0, meanstd = 1, quantiles = 2, optim = 3 };
 
-class ScalarQuantizer final : public Codec {
+class ScalarQuantizer final : public RowsCodec {
  public:
   ScalarQuantizer(size_t d, QuantizerType qtype);  // throws UnsupportedError for types not built in
 
@@ -40,6 +40,7 @@ class ScalarQuantizer final : public Codec {
   std::vector<float> trained;
 
   std::string name() const override { return name_of(qtype); }
+  bool same_as(const Codec& other) const override;
   size_t code_size() const override { return qtype == QuantizerType::qt_fp16 ? 2 * d : d; }
   bool needs_training() const override { return ranges() > 0; }
   bool is_trained() const override { return trained.size() == 2 * ranges(); }

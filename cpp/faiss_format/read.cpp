@@ -256,6 +256,9 @@ class Reader {
     Header of_index;
     int bits;
     size_t code_size;
+    std::shared_ptr<RaBitQCodec> codec() const {
+      return std::make_shared<RaBitQCodec>(of_index.d, bits, of_index.metric);
+    }
   };
 
   RaBitQHeader get_rabitq_header(bool one_bit) {
@@ -279,7 +282,7 @@ class Reader {
       corrupt(text("codes of ", h.code_size, " bytes where ", index.sa_code_size(), " are right"));
     if (qb > IndexRaBitQ::kMostQueryBits) corrupt(text("qb = ", qb, " is more than 8"));
     index.qb = qb;
-    if (h.of_index.is_trained) index.set_centres(center, center);
+    if (h.of_index.is_trained) index.rabitq->set_centres(center, center);
   }
 
   // faiss 1.13 gave these factors other meanings under the same name, which later releases do not
@@ -299,7 +302,7 @@ class Reader {
 
   std::shared_ptr<Index> read_rabitq(uint32_t name) {
     const RaBitQHeader h = get_rabitq_header(name == fourcc("Ixrq"));
-    auto index = std::make_shared<IndexRaBitQ>(h.of_index.d, h.of_index.metric, h.bits);
+    auto index = std::make_shared<IndexRaBitQ>(h.codec());
     const auto codes = get_vector<std::byte>("the codes");
     auto center = get_vector<float>("the center");
     restore(*index, h, std::move(center), get<uint8_t>());
@@ -321,8 +324,7 @@ class Reader {
     if (apart) rests = get_vector<std::byte>("the factors");
     const auto bbs = get<int32_t>();
     const auto padded = get<uint64_t>(), nibbles = get<uint64_t>(), code_size = get<uint64_t>();
-    auto index =
-        std::make_shared<IndexRaBitQFastScan>(h.of_index.d, h.of_index.metric, bbs, h.bits);
+    auto index = std::make_shared<IndexRaBitQFastScan>(h.codec(), bbs);
     if (qb == 0) corrupt("qb is 0");
     restore(*index, h, std::move(center), qb);
     const size_t n = h.of_index.n, width = static_cast<size_t>(bbs), size = h.code_size;

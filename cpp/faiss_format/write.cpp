@@ -11,6 +11,7 @@
 #include "index/hnsw.h"
 #include "index/rabitq.h"
 #include "index/save.h"
+#include "index/sdc.h"
 #include "index/wrap.h"
 
 namespace shortlist {
@@ -112,7 +113,10 @@ class Writer {
     else if (const auto* refine = dynamic_cast<const IndexRefine*>(&index))
       write_refine(*refine);
     else
-      throw UnsupportedError(text(index.class_name(), " has no form in faiss's files; use save"));
+      refuse(index);
+  }
+  [[noreturn]] static void refuse(const Index& index) {
+    throw UnsupportedError(text(index.class_name(), " has no form in faiss's files; use save"));
   }
 
   // Only `rows` of it, unless null.
@@ -135,6 +139,8 @@ class Writer {
     } else if (is_binary(index)) {
       header("IBxF", index, n);
       put(uint64_t{n * size});
+    } else if (!dynamic_cast<const FlatCodec*>(&index.codec())) {
+      refuse(index);
     } else {
       header(index.metric_type == Metric::l2 ? "IxF2" : "IxFI", index, n);
       put(uint64_t{n * size / sizeof(float)});
@@ -215,6 +221,7 @@ class Writer {
   }
 
   void write_graph(const IndexHNSW& index) {
+    if (dynamic_cast<const IndexHNSWSDC*>(&index)) refuse(index);
     if (index.storage->ntotal() != index.hnsw->size())
       throw ArgumentError(text("the graph has ", index.hnsw->size(), " nodes but its storage has ",
                                index.storage->ntotal(), " vectors; add and remove through the ",

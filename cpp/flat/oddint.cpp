@@ -93,10 +93,11 @@ class OddIntBlocks::Scan {
  public:
   Scan(const OddIntBlocks& blocks, const float* q, How how)
       : all_(blocks), codec_(blocks.codec_), sure_(how.sure) {
-    if (how.coded)
-      codec_.set_coded_query(q, query_);
+    if (how.reading)
+      how.reading->set_query(codec_, q, query_);
     else
       codec_.set_query(q, query_);
+    if (how.coded) codec_.code_query(query_);
     const float unit = how.coded ? 0.5f : 0.f;
     rough_.set(query_.turned.data(), codec_.padded(), unit);
     fine_.set(query_.turned.data(), codec_.padded(), unit);

@@ -11,6 +11,7 @@
 #include "codec/codec.h"
 #include "codec/oddint/codec.h"
 #include "codec/oddint/lookup.h"
+#include "codec/oddint/reading.h"
 
 namespace shortlist {
 
@@ -28,8 +29,9 @@ class OddIntBlocks {
   void clear();
 
   struct How {
-    bool coded = false;  // queries are compared by their own codes
-    bool sure = false;   // nothing is ruled out by the high bits
+    bool coded = false;                      // queries are compared by their own codes
+    bool sure = false;                       // nothing is ruled out by the high bits
+    const OddIntReading* reading = nullptr;  // queries are a newer model's
   };
   // For each query the k nearest slots, sorted by (distance, slot); a query with NaN has none.
   void search(Matrix<const float> queries, How how, size_t k, const SelectedSlots* allowed,

@@ -196,7 +196,8 @@ void search(const Vectors& base, const Rows& queries, size_t k, const SelectedSl
   const auto in_groups = [&](const auto& make) {
     search_groups(base.store.size(), floats, make, allowed, hits);
   };
-  if ((allowed && allowed->listed()) || (queries.n < kWorthGrouping && !bits))
+  if ((allowed && allowed->listed()) || (queries.n < kWorthGrouping && !bits) ||
+      !base.codec.compares_decoded())
     search_each(base, floats, k, allowed, hits);
   else if (bits)
     in_groups([&](Matrix<const float> some) { return BitGroup(base, some, k); });

@@ -165,7 +165,7 @@ bool Hnsw::repack(const Vectors& base) {
 }
 
 bool Hnsw::settle(const Vectors& base) {
-  if ((routed_ || erased_count_ * 5 > size() - free_.size()) && consolidate(base)) return true;
+  if (worth_consolidating() && consolidate(base)) return true;
   return blocks_ && !packed_ && repack(base);
 }
 

@@ -72,6 +72,7 @@ class Hnsw {
   // What changes leave to be done, for a turn: consolidates once a fifth is erased, and makes
   // blocks. Returns whether some is left. Searches are right before, between and after.
   bool settle(const Vectors& base);
+  bool settled() const { return !worth_consolidating() && (!blocks_ || packed_); }
   // Routes around erased slots and frees them, for a turn; `insert` reuses them. Returns whether
   // some is left.
   bool consolidate(const Vectors& base);
@@ -133,6 +134,7 @@ class Hnsw {
     fresh_to_ = 0;
   }
   bool repack(const Vectors& base);
+  bool worth_consolidating() const { return routed_ || erased_count_ * 5 > size() - free_.size(); }
   struct Computers;
   void search_one(const float* query, const Computers& computers, size_t k, size_t ef,
                   const Admitted& admitted, std::vector<hit_t>& hits) const;

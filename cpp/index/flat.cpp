@@ -2,8 +2,6 @@
 
 #include <cstring>
 
-#include "base/error.h"
-
 namespace shortlist {
 namespace {
 
@@ -60,20 +58,9 @@ size_t IndexFlatCodes::do_remove(const Selector& sel) {
   return removed;
 }
 
-void IndexFlatCodes::check_same_codes(const IndexFlatCodes& other) const {
-  const auto* mine = dynamic_cast<const ScalarQuantizer*>(codec_.get());
-  const auto* theirs = dynamic_cast<const ScalarQuantizer*>(other.codec_.get());
-  const auto* lsh = dynamic_cast<const LshCodec*>(codec_.get());
-  if (!mine != !theirs || (lsh && !lsh->same_as(*other.codec_)) ||
-      (mine && (mine->qtype != theirs->qtype || mine->trained != theirs->trained)))
-    throw ArgumentError(
-        "cannot merge indexes whose codes mean different things; they must share dtype, "
-        "quantizer type, rotation and training");
-}
-
 void IndexFlatCodes::check_compatible_for_merge(const Index& other) const {
   Index::check_compatible_for_merge(other);
-  check_same_codes(dynamic_cast<const IndexFlatCodes&>(other));
+  check_same_codes(*codec_, dynamic_cast<const IndexFlatCodes&>(other).codec());
 }
 
 void IndexFlatCodes::do_merge(Index& other, id_t) {

@@ -18,8 +18,6 @@ class IndexFlatCodes : public IndexRows {
   const CodeStore& codes() const { return store_; }
   CodeStore& mutable_codes() { return store_; }  // for readers of saved indexes
   void check_compatible_for_merge(const Index& other) const override;
-  // Throws ArgumentError unless the codes of both mean the same.
-  void check_same_codes(const IndexFlatCodes& other) const;
   Vectors vectors() const { return {*codec_, metric_type, store_}; }
 
   std::string summary() const override { return codec_->name(); }

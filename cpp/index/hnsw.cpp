@@ -29,7 +29,8 @@ IndexHNSW::IndexHNSW(std::shared_ptr<IndexFlatCodes> storage_, size_t M)
     : Index(storage_->d, storage_->metric_type),
       hnsw(std::make_shared<Hnsw>(M)),
       storage(std::move(storage_)),
-      int8_traversal_(codes_gain(*storage)) {}
+      int8_traversal_(codes_gain(*storage)),
+      building_(d) {}
 
 bool IndexHNSW::codes_gain(const IndexFlatCodes& storage) {
   return dynamic_cast<const FlatCodec*>(&storage.codec()) != nullptr;
@@ -42,7 +43,7 @@ std::string IndexHNSW::summary() const {
 }
 
 size_t IndexHNSW::memory() const {
-  return hnsw->memory() + storage->memory() + codes_.memory() +
+  return hnsw->memory() + storage->memory() + codes_.memory() + building_.memory() +
          names_.ids.capacity() * sizeof(id_t) +
          names_.slot_of.size() * (sizeof(std::pair<id_t, slot_t>) + 2 * sizeof(void*));
 }
@@ -82,11 +83,24 @@ void IndexHNSW::restore(std::vector<id_t> ids, id_t next, bool int8_traversal) {
       throw CorruptIndexError(text("the id ", names.ids[s], " appears twice"));
   }
   names_ = std::move(names);
+  if (int8_traversal) check_builds_by_codes("int8 traversal");
   int8_traversal_ = int8_traversal;
   follow_all();
 }
 
+void IndexHNSW::check_builds_by_codes(const char* what) const {
+  if (builds_by_floats())
+    throw UnsupportedError(text(what, " is not made for ", storage->codec().name(),
+                                " codes, which are as small; use IndexHNSWFlat or IndexHNSWSQ"));
+}
+
+void IndexHNSW::release_building_vectors() {
+  const std::lock_guard hold(lock());
+  building_.clear();
+}
+
 void IndexHNSW::use_neighbor_blocks(bool wanted) {
+  if (wanted) check_builds_by_codes("neighbor_blocks");
   const std::lock_guard hold(lock());
   {
     const std::lock_guard hold_storage(storage->lock());
@@ -97,10 +111,12 @@ void IndexHNSW::use_neighbor_blocks(bool wanted) {
 }
 
 void IndexHNSW::restore_neighbor_blocks(std::span<const slot_t> links) {
+  check_builds_by_codes("neighbor_blocks");
   hnsw->restore_blocks(walked(), links);
 }
 
 void IndexHNSW::use_int8_traversal(bool wanted) {
+  if (wanted) check_builds_by_codes("int8_traversal");
   const std::lock_guard hold(lock());
   {
     const std::lock_guard hold_storage(storage->lock());
@@ -156,8 +172,14 @@ void IndexHNSW::do_expect(const Rows& x, const id_t* ids) {
 void IndexHNSW::make_room(const Rows& x) {
   CodeStore& store = storage->mutable_codes();
   const size_t before = store.size(), fresh = x.n - std::min(x.n, hnsw->free_slots().size());
+  constexpr size_t kFew = 16;
+  more_to_come_ = x.n < hnsw->live() / kFew;
   store.make_room(fresh);
   hnsw->make_room(x.n);
+  if (builds_by_floats()) {
+    building_.follow(storage->vectors());
+    building_.make_room(fresh);
+  }
   if (!int8_traversal_ || !codes_.outgrown(before + fresh, x)) return;
   // Decided by all rows together, not by those of a part, as when the index is opened again.
   const auto back = [&] {
@@ -208,7 +230,8 @@ void IndexHNSW::update_vectors(const Rows& x, const id_t* ids, const AddOptions&
            [&](const Rows& part, size_t at, const AddOptions& o) { insert(part, ids + at, o); });
 }
 
-void IndexHNSW::insert(const Rows& x, const id_t* ids, const AddOptions& options) {
+void IndexHNSW::insert(const Rows& x, const id_t* ids, const AddOptions& options,
+                       const std::byte* given) {
   const std::lock_guard hold(storage->lock());
   check_storage();
   CodeStore& store = storage->mutable_codes();
@@ -216,17 +239,27 @@ void IndexHNSW::insert(const Rows& x, const id_t* ids, const AddOptions& options
   const size_t before = store.size();
   const size_t reused = std::min(x.n, hnsw->free_slots().size());
   if (ids || reused) keep_names(before);
+  if (builds_by_floats()) building_.follow(storage->vectors());
 
   std::vector<slot_t> slots;
   try {
     std::vector<std::byte> codes(reused * codec.code_size());
-    encode_rows(codec, x.slice(0, reused), codes.data());
-    encode_rows(codec, x.slice(reused, x.n), store.grow(x.n - reused));
+    const auto encode = [&](size_t begin, size_t end, std::byte* out) {
+      const size_t size = codec.code_size();
+      if (given)
+        std::copy(given + begin * size, given + end * size, out);
+      else
+        encode_rows(codec, x.slice(begin, end), out);
+    };
+    encode(0, reused, codes.data());
+    encode(reused, x.n, store.grow(x.n - reused));
     slots = hnsw->allocate(x.n);
     for (size_t i = 0; i < reused; ++i)
       std::memcpy(store.row(slots[i]), codes.data() + i * codec.code_size(), codec.code_size());
+    if (builds_by_floats()) building_.write(slots, x);
   } catch (...) {
     store.truncate(before);
+    building_.truncate(before);
     throw;
   }
   size_t done = 0;
@@ -237,7 +270,7 @@ void IndexHNSW::insert(const Rows& x, const id_t* ids, const AddOptions& options
       hnsw->release(slots);
       throw;
     }
-    hnsw->insert(walked(), slots, &options.progress, &done);
+    hnsw->insert(built_by(), slots, &options.progress, &done);
   } catch (...) {
     keep_names(before);
     name(std::span(slots).first(done), ids);
@@ -334,7 +367,12 @@ size_t IndexHNSW::do_remove(const Selector& sel) {
 
 bool IndexHNSW::do_settle() {
   const std::lock_guard hold(storage->lock());
-  return hnsw->settle(walked());
+  if (!hnsw->settled()) {
+    if (builds_by_floats()) building_.follow(storage->vectors());
+    if (hnsw->settle(built_by())) return true;
+  }
+  if (!more_to_come_) building_.clear();
+  return false;
 }
 
 void IndexHNSW::do_reset() {
@@ -342,6 +380,7 @@ void IndexHNSW::do_reset() {
   storage->reset();
   hnsw->reset();
   codes_.clear();
+  building_.clear();
   hnsw->use_blocks(walked(), blocks);
   names_ = {};
 }
@@ -357,7 +396,7 @@ void IndexHNSW::do_reconstruct(id_t id, float* out) const {
 
 void IndexHNSW::check_compatible_for_merge(const Index& other) const {
   Index::check_compatible_for_merge(other);
-  storage->check_same_codes(*dynamic_cast<const IndexHNSW&>(other).storage);
+  check_same_codes(storage->codec(), dynamic_cast<const IndexHNSW&>(other).storage->codec());
 }
 
 void IndexHNSW::do_merge(Index& other, id_t add_id) {
@@ -375,13 +414,17 @@ void IndexHNSW::do_merge(Index& other, id_t add_id) {
       throw IdError(text(
           "id ", id,
           " of the other index plus add_id is negative or already here; choose another add_id"));
+  const size_t size = storage->codec().code_size();
+  std::vector<std::byte> codes;
   std::vector<float> rows;
   for (size_t at = 0; at < slots.size(); at += kRows) {
     const size_t n = std::min(kRows, slots.size() - at);
+    codes.resize(n * size);
     rows.resize(n * d);
     for (size_t i = 0; i < n; ++i)
-      storage->codec().decode(from.storage->codes().row(slots[at + i]), 1, rows.data() + i * d);
-    insert(as_rows({rows.data(), n, d}), ids.empty() ? nullptr : ids.data() + at, {});
+      std::memcpy(&codes[i * size], from.storage->codes().row(slots[at + i]), size);
+    storage->codec().decode(codes.data(), n, rows.data());
+    insert(as_rows({rows.data(), n, d}), ids.empty() ? nullptr : ids.data() + at, {}, codes.data());
   }
   from.do_reset();
 }

@@ -4,6 +4,7 @@
 #include <unordered_map>
 
 #include "graph/hnsw.h"
+#include "index/building.h"
 #include "index/flat.h"
 #include "index/traversal.h"
 
@@ -43,6 +44,10 @@ class IndexHNSW : public Index {
   bool walks_codes() const { return codes_.in_use(); }
   void use_int8_traversal(bool wanted);
 
+  // Gives back the floats that the graph was built by, where its codes need such: they stay after
+  // additions that were few beside the vectors already there, for the next ones.
+  void release_building_vectors();
+
   // Replaces the vectors of ids that are present; the ids stay.
   void update_vectors(const Rows& x, const id_t* ids, const AddOptions& options = {});
 
@@ -79,22 +84,28 @@ class IndexHNSW : public Index {
 
  private:
   // Adds x under `ids`, or under the next ones if null; an id already present moves to the new
-  // vector.
-  void insert(const Rows& x, const id_t* ids, const AddOptions& options);
+  // vector. `codes` are those of x, or null.
+  void insert(const Rows& x, const id_t* ids, const AddOptions& options,
+              const std::byte* codes = nullptr);
   void name(std::span<const slot_t> slots, const id_t* ids);
   void keep_names(size_t slots);
   void check_storage() const;
   void make_room(const Rows& x);
   void check_ids(size_t n, const id_t* ids, bool there) const;
   IdMap id_map() const;
-  // What the graph is built and walked by.
+  // What the graph is walked by, and what it is built by.
   Vectors walked() const { return codes_.of(storage->vectors()); }
+  bool builds_by_floats() const { return !storage->codec().compares_decoded(); }
+  Vectors built_by() const { return builds_by_floats() ? building_.of(metric_type) : walked(); }
+  void check_builds_by_codes(const char* what) const;
   void follow(std::span<const slot_t> written);
   void follow_all();
 
   Names names_;
   bool int8_traversal_;
   TraversalCodes codes_;
+  BuildingVectors building_;
+  bool more_to_come_ = false;  // the last addition was small: the floats stay
 };
 
 class IndexHNSWFlat final : public IndexHNSW {

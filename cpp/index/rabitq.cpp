@@ -11,13 +11,6 @@ namespace {
 
 constexpr size_t kSlice = 1024;  // codes at a time
 
-int checked_bits(int nb_bits) {
-  if (nb_bits < 1 || nb_bits > 8)
-    throw ArgumentError(text("nb_bits = ", nb_bits, "; it must be from 1 to 8",
-                             nb_bits == 9 ? " (faiss's 9 are not available yet)" : ""));
-  return nb_bits;
-}
-
 int checked_block(int bbs) {
   if (bbs < 32 || bbs % 32 || bbs > IndexRaBitQFastScan::kMostBlock)
     throw ArgumentError(text("bbs = ", bbs, "; it must be a multiple of 32 up to ",
@@ -27,39 +20,39 @@ int checked_block(int bbs) {
 
 }  // namespace
 
-IndexRaBitQ::IndexRaBitQ(size_t d, Metric metric, int nb_bits)
-    : IndexSDC(std::make_unique<RaBitQCodec>(d, checked_bits(nb_bits), metric)) {}
+IndexRaBitQ::IndexRaBitQ(std::shared_ptr<RaBitQCodec> codec)
+    : IndexSDC(codec), rabitq(std::move(codec)) {}
 
-std::string IndexRaBitQ::summary() const { return text(codec().bits, " bits"); }
+std::string IndexRaBitQ::summary() const { return text(rabitq->bits, " bits"); }
 
 void IndexRaBitQ::faiss_codes(size_t begin, size_t n, std::byte* out) const {
-  const size_t size = codec().code_size();
+  const size_t size = rabitq->code_size();
   std::vector<std::byte> own(std::min(kSlice, n) * size);
   for (size_t at = 0; at < n; at += kSlice) {
     const size_t some = std::min(kSlice, n - at);
     blocks().codes(begin + at, some, own.data());
-    for (size_t i = 0; i < some; ++i, out += rabitq().faiss_size())
-      rabitq().to_faiss(own.data() + i * size, out);
+    for (size_t i = 0; i < some; ++i, out += rabitq->faiss_size())
+      rabitq->to_faiss(own.data() + i * size, out);
   }
 }
 
 void IndexRaBitQ::append_faiss_codes(const std::byte* codes, size_t n) {
-  const size_t size = codec().code_size();
+  const size_t size = rabitq->code_size();
   std::vector<std::byte> own(std::min(kSlice, n) * size);
   for (size_t at = 0; at < n; at += kSlice) {
     const size_t some = std::min(kSlice, n - at);
-    for (size_t i = 0; i < some; ++i, codes += rabitq().faiss_size())
-      rabitq().from_faiss(codes, own.data() + i * size);
+    for (size_t i = 0; i < some; ++i, codes += rabitq->faiss_size())
+      rabitq->from_faiss(codes, own.data() + i * size);
     restore_codes(own.data(), some);
   }
 }
 
 void IndexRaBitQ::learn_from_codes() {
-  if (codec().bits == 1 || ntotal() == 0) return;
+  if (rabitq->bits == 1 || ntotal() == 0) return;
   const size_t n = std::min(kSlice, ntotal());
   std::vector<float> x(n * d);
   for (size_t i = 0; i < n; ++i) row(i * (ntotal() / n), x.data() + i * d);
-  mutable_codec().measure_slack({x.data(), n, d});
+  rabitq->measure_slack({x.data(), n, d});
 }
 
 void IndexRaBitQ::not_below_zero(Hits& hits) const {
@@ -92,35 +85,36 @@ void IndexRaBitQ::do_sa_encode(const Rows& x, std::byte* codes) const {
   std::vector<std::byte> own;
   for (size_t at = 0; at < x.n; at += kSlice) {
     const Rows part = x.slice(at, std::min(x.n, at + kSlice));
-    own.resize(part.n * codec().code_size());
-    codec().encode(part, own.data());
-    for (size_t i = 0; i < part.n; ++i, codes += rabitq().faiss_size())
-      rabitq().to_faiss(own.data() + i * codec().code_size(), codes);
+    own.resize(part.n * rabitq->code_size());
+    encode_rows(*rabitq, part, own.data());
+    for (size_t i = 0; i < part.n; ++i, codes += rabitq->faiss_size())
+      rabitq->to_faiss(own.data() + i * rabitq->code_size(), codes);
   }
 }
 
 void IndexRaBitQ::do_sa_decode(const std::byte* codes, size_t n, float* x) const {
-  std::vector<std::byte> own(codec().code_size());
-  for (size_t i = 0; i < n; ++i, codes += rabitq().faiss_size()) {
-    rabitq().from_faiss(codes, own.data());
-    codec().decode(own.data(), 1, x + i * d);
+  std::vector<std::byte> own(rabitq->code_size());
+  for (size_t i = 0; i < n; ++i, codes += rabitq->faiss_size()) {
+    rabitq->from_faiss(codes, own.data());
+    rabitq->decode(own.data(), 1, x + i * d);
   }
 }
 
-IndexRaBitQFastScan::IndexRaBitQFastScan(size_t d, Metric metric, int bbs, int nb_bits)
-    : IndexRaBitQ(d, metric, nb_bits), bbs(checked_block(bbs)) {
+IndexRaBitQFastScan::IndexRaBitQFastScan(std::shared_ptr<RaBitQCodec> codec, int bbs)
+    : IndexRaBitQ(std::move(codec)), bbs(checked_block(bbs)) {
   qb = kMostQueryBits;
 }
 
 IndexRaBitQFastScan::IndexRaBitQFastScan(const IndexRaBitQ& from, int bbs)
-    : IndexRaBitQFastScan(from.d, from.metric_type, bbs, from.codec().bits) {
+    : IndexRaBitQFastScan(
+          std::make_shared<RaBitQCodec>(from.d, from.rabitq->bits, from.metric_type), bbs) {
   const std::shared_lock hold(from.lock());
   if (from.qb) qb = from.qb.load();
   centered = from.centered.load();
   if (!from.is_trained()) return;
-  set_centres(from.codec().centre, from.codec().centre);
-  restore_slack(from.codec().slack);
-  std::vector<std::byte> codes(kSlice * codec().code_size());
+  rabitq->set_centres(from.rabitq->centre, from.rabitq->centre);
+  rabitq->slack = from.rabitq->slack;
+  std::vector<std::byte> codes(kSlice * rabitq->code_size());
   for (size_t at = 0; at < from.ntotal(); at += kSlice) {
     const size_t n = std::min(kSlice, from.ntotal() - at);
     from.blocks().codes(at, n, codes.data());

@@ -16,13 +16,13 @@ struct RaBitQSearchParameters final : SearchParameters {
 
 class IndexRaBitQ : public IndexSDC {
  public:
-  IndexRaBitQ(size_t d, Metric metric, int nb_bits);  // throws ArgumentError unless 1 to 8 bits
+  explicit IndexRaBitQ(std::shared_ptr<RaBitQCodec> codec);
 
   static constexpr int kMostQueryBits = 8;
   std::atomic<int> qb = 4;  // faiss's fields, for its files
   std::atomic<bool> centered = false;
 
-  const RaBitQCodec& rabitq() const { return static_cast<const RaBitQCodec&>(codec()); }
+  const std::shared_ptr<RaBitQCodec> rabitq;
   // n codes from row `begin` on in faiss's bytes, and rows of such codes put behind the others.
   void faiss_codes(size_t begin, size_t n, std::byte* out) const;
   void append_faiss_codes(const std::byte* codes, size_t n);
@@ -31,7 +31,7 @@ class IndexRaBitQ : public IndexSDC {
 
   std::string class_name() const override { return "IndexRaBitQ"; }
   std::string summary() const override;
-  size_t sa_code_size() const override { return rabitq().faiss_size(); }
+  size_t sa_code_size() const override { return rabitq->faiss_size(); }
 
  protected:
   void do_search_exact(const Rows& x, size_t k, float* distances, id_t* labels) const override;
@@ -48,7 +48,7 @@ class IndexRaBitQFastScan final : public IndexRaBitQ {
  public:
   static constexpr int kMostBlock = 1 << 20;
   // Throws ArgumentError unless bbs is a multiple of 32 up to kMostBlock.
-  IndexRaBitQFastScan(size_t d, Metric metric, int bbs, int nb_bits);
+  IndexRaBitQFastScan(std::shared_ptr<RaBitQCodec> codec, int bbs);
   IndexRaBitQFastScan(const IndexRaBitQ& from, int bbs);  // a copy
 
   const int bbs;  // vectors in a block of faiss's files; ours are of 32

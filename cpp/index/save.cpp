@@ -2,15 +2,15 @@
 
 #include <algorithm>
 #include <bit>
-#include <charconv>
-#include <limits>
 
 #include "base/error.h"
 #include "codec/oddint/network.h"
 #include "index/binary.h"
 #include "index/hnsw.h"
 #include "index/rabitq.h"
+#include "index/record.h"
 #include "index/sdc.h"
+#include "index/versions.h"
 #include "index/wrap.h"
 
 namespace shortlist {
@@ -35,6 +35,9 @@ void hold(const Index& index, ReadLocks& held) {
     hold(*refine->base_index, held);
   } else if (const auto* graph = dynamic_cast<const IndexHNSW*>(&index)) {
     hold(*graph->storage, held);
+  } else if (const auto* versions = dynamic_cast<const IndexSDCVersions*>(&index)) {
+    for (const auto& part : versions->older()) hold(*part.index, held);
+    hold(*versions->newest, held);
   }
 }
 
@@ -51,10 +54,10 @@ class Saver {
                   {"verbose", text(index.verbose)}};
     if (const auto* codes = dynamic_cast<const IndexFlatCodes*>(&index))
       save_codes(*codes, at, fields);
-    else if (const auto* rabitq = dynamic_cast<const IndexRaBitQ*>(&index))
-      save_rabitq(*rabitq, at, fields);
     else if (const auto* sdc = dynamic_cast<const IndexSDC*>(&index))
       save_sdc(*sdc, at, fields);
+    else if (const auto* versions = dynamic_cast<const IndexSDCVersions*>(&index))
+      save_versions(*versions, at, fields);
     else if (const auto* graph = dynamic_cast<const IndexHNSW*>(&index))
       save_graph(*graph, at, fields);
     else if (const auto* map = dynamic_cast<const IndexIDMap*>(&index))
@@ -80,53 +83,38 @@ class Saver {
     }
     if (const auto* flat = dynamic_cast<const IndexFlat*>(&index))
       fields["dtype"] = name_of(flat->dtype);
-    const auto* lsh = dynamic_cast<const LshCodec*>(&index.codec());
-    if (lsh) {
-      fields["nbits"] = text(lsh->nbits);
-      fields["rotate_data"] = text(lsh->rotates);
-      fields["train_thresholds"] = text(lsh->trains);
-    }
-    io::write_fields(out_, at, fields);
+    if (const auto* sdc = dynamic_cast<const IndexSDCRows*>(&index))
+      save_oddint(*sdc->sdc, at, fields);
+    else if (const auto* lsh = dynamic_cast<const IndexLSH*>(&index))
+      save_lsh(*lsh->lsh, at, fields);
+    else
+      io::write_fields(out_, at, fields);
     if (sq) array(at + "/trained", sq->trained.data(), sq->trained.size());
-    if (lsh) {
-      array(at + "/rotation", lsh->rotation.data(), lsh->rotation.size());
-      array(at + "/bias", lsh->bias.data(), lsh->bias.size());
-      array(at + "/thresholds", lsh->thresholds.data(), lsh->thresholds.size());
-    }
     array(at + "/codes", index.codes().data(), index.codes().size() * index.codes().code_size());
   }
 
+  void save_lsh(const LshCodec& lsh, const std::string& at, Fields& fields) {
+    fields["nbits"] = text(lsh.nbits);
+    fields["rotate_data"] = text(lsh.rotates);
+    fields["train_thresholds"] = text(lsh.trains);
+    io::write_fields(out_, at, fields);
+    array(at + "/rotation", lsh.rotation.data(), lsh.rotation.size());
+    array(at + "/bias", lsh.bias.data(), lsh.bias.size());
+    array(at + "/thresholds", lsh.thresholds.data(), lsh.thresholds.size());
+  }
+
+  // And of the classes derived from it.
   void save_sdc(const IndexSDC& index, const std::string& at, Fields& fields) {
     const OddIntCodec& codec = index.codec();
-    fields["bits"] = text(codec.bits);
-    fields["code_dim"] = text(codec.m());
-    fields["encoder"] = codec.encoder->name();
-    fields["symmetric"] = text(index.symmetric);
-    fields["slack"] = bits_of(codec.slack);
-    const auto* network = dynamic_cast<const NetworkEncoder*>(codec.encoder.get());
-    if (network) fields["sweeps"] = text(network->sweeps);
-    io::write_fields(out_, at, fields);
-    if (network) save_network(*network, at + "/encoder");
-    array(at + "/centre", codec.centre.data(), codec.centre.size());
-    array(at + "/query_centre", codec.query_centre.data(), codec.query_centre.size());
-    save_odd_codes(index, at);
-  }
-
-  void save_rabitq(const IndexRaBitQ& index, const std::string& at, Fields& fields) {
-    const OddIntCodec& codec = index.codec();
-    fields["nb_bits"] = text(codec.bits);
-    fields["qb"] = text(index.qb);
-    fields["centered"] = text(index.centered);
-    fields["slack"] = bits_of(codec.slack);
-    if (const auto* fast = dynamic_cast<const IndexRaBitQFastScan*>(&index))
-      fields["bbs"] = text(fast->bbs);
-    io::write_fields(out_, at, fields);
-    array(at + "/center", codec.centre.data(), codec.centre.size());
-    save_odd_codes(index, at);
-  }
-
-  void save_odd_codes(const IndexSDC& index, const std::string& at) {
-    const OddIntCodec& codec = index.codec();
+    if (const auto* rabitq = dynamic_cast<const IndexRaBitQ*>(&index)) {
+      fields["qb"] = text(rabitq->qb);
+      fields["centered"] = text(rabitq->centered);
+      if (const auto* fast = dynamic_cast<const IndexRaBitQFastScan*>(&index))
+        fields["bbs"] = text(fast->bbs);
+    } else {
+      fields["symmetric"] = text(index.symmetric);
+    }
+    save_oddint(codec, at, fields);
     out_.begin(at + "/codes", index.ntotal() * codec.code_size());
     std::vector<std::byte> codes(kSlice * codec.code_size());
     for (size_t i = 0; i < index.ntotal(); i += kSlice) {
@@ -135,6 +123,33 @@ class Saver {
       out_.write(codes.data(), n * codec.code_size());
     }
     out_.end();
+  }
+
+  void save_versions(const IndexSDCVersions& index, const std::string& at, Fields& fields) {
+    fields["older"] = text(index.older().size());
+    io::write_fields(out_, at, fields);
+    for (size_t i = 0; i < index.older().size(); ++i) {
+      const auto& [part, reading] = index.older()[i];
+      const std::string name = text(at, "/older", i);
+      save(*part, name);
+      array(name + "/read_by", reading.turns.data(), reading.turns.size());
+      array(name + "/shift", reading.shift.data(), reading.shift.size());
+    }
+    save(*index.newest, at + "/newest");
+  }
+
+  // The record of an index, too.
+  void save_oddint(const OddIntCodec& codec, const std::string& at, Fields& fields) {
+    fields["bits"] = text(codec.bits);
+    fields["code_dim"] = text(codec.m());
+    fields["encoder"] = codec.encoder->name();
+    fields["slack"] = bits_of(codec.slack);
+    const auto* network = dynamic_cast<const NetworkEncoder*>(codec.encoder.get());
+    if (network) fields["sweeps"] = text(network->sweeps);
+    io::write_fields(out_, at, fields);
+    if (network) save_network(*network, at + "/encoder");
+    array(at + "/centre", codec.centre.data(), codec.centre.size());
+    array(at + "/query_centre", codec.query_centre.data(), codec.query_centre.size());
   }
 
   void save_network(const NetworkEncoder& network, const std::string& at) {
@@ -230,36 +245,6 @@ class Saver {
   ContainerWriter& out_;
 };
 
-// The fields of one index, checked as they are read.
-class Record {
- public:
-  Record(ContainerReader& in, const std::string& at) : at_(at), fields_(io::read_fields(in, at)) {}
-
-  bool has(const std::string& key) const { return fields_.count(key) > 0; }
-  const std::string& word(const std::string& key) const {
-    const auto it = fields_.find(key);
-    if (it == fields_.end()) throw CorruptIndexError(text("'", at_, "' has no field '", key, "'"));
-    return it->second;
-  }
-  template <class T>
-  T number(const std::string& key, T least = std::numeric_limits<T>::min(),
-           T most = std::numeric_limits<T>::max()) const {
-    const std::string& digits = word(key);
-    T value{};
-    const auto [end, error] = std::from_chars(digits.data(), digits.data() + digits.size(), value);
-    if (error != std::errc() || end != digits.data() + digits.size() || value < least ||
-        value > most)
-      throw CorruptIndexError(text("'", at_, "' has ", key, " = '", digits, "', which cannot be"));
-    return value;
-  }
-  float real(const std::string& key) const { return std::bit_cast<float>(number<uint32_t>(key)); }
-  Metric metric() const { return static_cast<Metric>(number<int>("metric", 0, 1)); }
-
- private:
-  const std::string at_;
-  const Fields fields_;
-};
-
 class Loader {
  public:
   explicit Loader(ContainerReader& in) : in_(in) {}
@@ -280,14 +265,15 @@ class Loader {
  private:
   std::shared_ptr<Index> of_class(const std::string& name, const Record& record,
                                   const std::string& at, int depth) {
-    if (name.starts_with("IndexFlat") || name == "IndexScalarQuantizer" || name == "IndexLSH" ||
-        name == "IndexBinaryFlat")
+    if (name.starts_with("IndexFlat") || name == "IndexScalarQuantizer" ||
+        name == "IndexBinaryFlat" || name == "IndexSDCRows" || name == "IndexLSH")
       return load_codes(name, record, at);
-    if (name == "IndexSDC") return load_sdc(record, at);
-    if (name.starts_with("IndexRaBitQ")) return load_rabitq(name, record, at);
+    if (name == "IndexSDC" || name.starts_with("IndexRaBitQ")) return load_sdc(name, record, at);
+    if (name == "IndexSDCVersions") return load_versions(record, at, depth);
     if (name == "IndexHNSW") return load_graph<IndexHNSW>(record, at, depth);
     if (name == "IndexHNSWFlat") return load_graph<IndexHNSWFlat>(record, at, depth);
     if (name == "IndexHNSWSQ") return load_graph<IndexHNSWSQ>(record, at, depth);
+    if (name == "IndexHNSWSDC") return load_graph<IndexHNSWSDC>(record, at, depth);
     if (name == "IndexIDMap") return load_id_map<IndexIDMap>(at, depth);
     if (name == "IndexIDMap2") return load_id_map<IndexIDMap2>(at, depth);
     if (name == "IndexBinaryHNSW") return load_graph<IndexBinaryHNSW>(record, at, depth);
@@ -322,10 +308,12 @@ class Loader {
     if (name == "IndexScalarQuantizer") {
       const auto qtype = static_cast<QuantizerType>(record.number<int>("qtype"));
       index = std::make_shared<IndexScalarQuantizer>(d, qtype, metric);
-    } else if (name == "IndexLSH") {
-      index = std::make_shared<IndexLSH>(load_lsh(d, record, at));
     } else if (name == "IndexBinaryFlat") {
       index = std::make_shared<IndexBinaryFlat>(8 * std::min(d, kNoSlot + size_t{1}));
+    } else if (name == "IndexLSH") {
+      index = std::make_shared<IndexLSH>(load_lsh(d, record, at));
+    } else if (name == "IndexSDCRows") {
+      index = std::make_shared<IndexSDCRows>(load_oddint(record, at));
     } else {
       const DType dtype = dtype_named(record.word("dtype"));
       if (name == "IndexFlat")
@@ -370,58 +358,79 @@ class Loader {
     return lsh;
   }
 
-  std::shared_ptr<Index> load_sdc(const Record& record, const std::string& at) {
-    const int bits = record.number<int>("bits", 1, 8);
-    auto index = std::make_shared<IndexSDC>(load_encoder(record, at, bits), bits, record.metric());
-    index->symmetric = record.number<int>("symmetric", 0, 1) == 1;
-    load_slack(*index, record);
-    auto centre = array<float>(at + "/centre"), query_centre = array<float>(at + "/query_centre");
-    if (!centre.empty() || !query_centre.empty())
-      index->set_centres(std::move(centre), std::move(query_centre));
-    load_odd_codes(*index, at);
-    return index;
-  }
-
-  std::shared_ptr<Index> load_rabitq(const std::string& name, const Record& record,
-                                     const std::string& at) {
-    const auto d = record.number<size_t>("d", 1, kMaxDimension);
-    const int bits = record.number<int>("nb_bits", 1, 8);
+  std::shared_ptr<IndexRaBitQ> load_rabitq(const std::string& name, const Record& record,
+                                           const std::string& at) {
+    auto codec = std::make_shared<RaBitQCodec>(record.number<size_t>("d", 1, kMaxDimension),
+                                               record.number<int>("bits", 1, 8), record.metric());
+    load_trained(*codec, record, at);
     std::shared_ptr<IndexRaBitQ> index;
     if (name == "IndexRaBitQ")
-      index = std::make_shared<IndexRaBitQ>(d, record.metric(), bits);
+      index = std::make_shared<IndexRaBitQ>(std::move(codec));
     else if (name == "IndexRaBitQFastScan")
-      index = std::make_shared<IndexRaBitQFastScan>(d, record.metric(), record.number<int>("bbs"),
-                                                    bits);
+      index = std::make_shared<IndexRaBitQFastScan>(std::move(codec), record.number<int>("bbs"));
     else
       unknown(name);
     index->qb = record.number<int>("qb", 0, IndexRaBitQ::kMostQueryBits);
     index->centered = record.number<int>("centered", 0, 1) == 1;
-    load_slack(*index, record);
-    const auto center = array<float>(at + "/center");
-    if (!center.empty()) index->set_centres(center, center);
-    load_odd_codes(*index, at);
     return index;
   }
 
-  static void load_slack(IndexSDC& index, const Record& record) {
-    const float slack = record.real("slack");
-    if (!(slack >= 0)) throw CorruptIndexError(text("slack = ", slack, ", which cannot be"));
-    index.restore_slack(slack);
-  }
-
-  void load_odd_codes(IndexSDC& index, const std::string& at) {
-    const size_t size = index.codec().code_size(), length = in_.open(at + "/codes");
+  std::shared_ptr<Index> load_sdc(const std::string& name, const Record& record,
+                                  const std::string& at) {
+    std::shared_ptr<IndexSDC> index;
+    if (name == "IndexSDC") {
+      index = std::make_shared<IndexSDC>(load_oddint(record, at));
+      index->symmetric = record.number<int>("symmetric", 0, 1) == 1;
+    } else {
+      index = load_rabitq(name, record, at);
+    }
+    const size_t size = index->codec().code_size(), length = in_.open(at + "/codes");
     const size_t rows = length / size;
-    if (length % size || rows > kNoSlot || (rows && !index.is_trained()))
+    if (length % size || rows > kNoSlot || (rows && !index->is_trained()))
       throw CorruptIndexError(
           text("'", at, "' has ", length, " bytes of codes, which do not fit it"));
     std::vector<std::byte> codes(kSlice * size);
     for (size_t i = 0; i < rows; i += kSlice) {
       const size_t n = std::min(kSlice, rows - i);
       in_.read(codes.data(), n * size);
-      index.restore_codes(codes.data(), n);
+      index->restore_codes(codes.data(), n);
     }
     in_.close();
+    return index;
+  }
+
+  std::shared_ptr<Index> load_versions(const Record& record, const std::string& at, int depth) {
+    const auto part = [&](const std::string& name) {
+      auto index = std::dynamic_pointer_cast<IndexSDC>(load(name, depth + 1));
+      if (!index) throw CorruptIndexError(text("'", name, "' is no IndexSDC"));
+      return index;
+    };
+    constexpr size_t kMostVersions = 1000;
+    std::vector<IndexSDCVersions::Older> older;
+    for (size_t i = 0; i < record.number<size_t>("older", 0, kMostVersions); ++i) {
+      const std::string name = text(at, "/older", i);
+      auto index = part(name);
+      auto turns = array<float>(name + "/read_by"), shift = array<float>(name + "/shift");
+      older.push_back({std::move(index), {std::move(turns), std::move(shift), {}, {}}});
+    }
+    return std::make_shared<IndexSDCVersions>(std::move(older), part(at + "/newest"));
+  }
+
+  std::shared_ptr<OddIntCodec> load_oddint(const Record& record, const std::string& at) {
+    const int bits = record.number<int>("bits", 1, 8);
+    auto codec =
+        std::make_shared<OddIntCodec>(load_encoder(record, at, bits), bits, record.metric());
+    load_trained(*codec, record, at);
+    return codec;
+  }
+
+  void load_trained(OddIntCodec& codec, const Record& record, const std::string& at) {
+    codec.slack = record.real("slack");
+    if (!(codec.slack >= 0))
+      throw CorruptIndexError(text("slack = ", codec.slack, ", which cannot be"));
+    auto centre = array<float>(at + "/centre"), query_centre = array<float>(at + "/query_centre");
+    if (!centre.empty() || !query_centre.empty())
+      codec.set_centres(std::move(centre), std::move(query_centre));
   }
 
   std::shared_ptr<const OddIntEncoder> load_encoder(const Record& record, const std::string& at,

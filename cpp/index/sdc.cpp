@@ -10,33 +10,18 @@ constexpr size_t kRows = 1024;  // of codes handled at a time
 
 }  // namespace
 
-IndexSDC::IndexSDC(std::shared_ptr<const OddIntEncoder> encoder, int bits, Metric metric)
-    : IndexSDC(std::make_unique<OddIntCodec>(std::move(encoder), bits, metric)) {}
-
-IndexSDC::IndexSDC(std::unique_ptr<OddIntCodec> codec)
-    : IndexRows(codec->d, codec->metric), owned_(std::move(codec)), blocks_(codec_) {}
-
-std::string IndexSDC::summary() const {
-  return text(codec_.bits, " bits x ", codec_.m(), ", ", codec_.encoder->name());
-}
-
-void IndexSDC::set_centres(std::vector<float> centre, std::vector<float> query_centre) {
-  for (const auto* c : {&centre, &query_centre})
-    if (c->size() != d || !finite(c->data(), d))
-      throw ArgumentError(
-          text("a centre has ", c->size(), " values; they should be d = ", d, " numbers"));
-  codec_.set_centres(std::move(centre), std::move(query_centre));
-}
+IndexSDC::IndexSDC(std::shared_ptr<OddIntCodec> codec)
+    : IndexRows(codec->d, codec->metric), codec_(std::move(codec)), blocks_(*codec_) {}
 
 void IndexSDC::do_train(const Rows& x) {
   check_empty();
   std::vector<float> scratch;
-  codec_.train({as_floats(x, scratch), x.n, x.d});
+  codec_->train({as_floats(x, scratch), x.n, x.d});
 }
 
 void IndexSDC::do_add(const Rows& x, const AddOptions& options) {
-  std::vector<std::byte> codes(x.n * codec_.code_size());
-  codec_.encode(x, codes.data(), &options.progress);
+  std::vector<std::byte> codes(x.n * codec_->code_size());
+  encode_rows(*codec_, x, codes.data(), &options.progress);
   blocks_.append(codes.data(), x.n);
 }
 
@@ -61,7 +46,7 @@ void IndexSDC::within(const Rows& x, float radius, const SelectedSlots* allowed,
 
 size_t IndexSDC::do_remove(const Selector& sel) {
   const Bitmap gone = sel.slots({.slots = ntotal()});
-  const size_t before = ntotal(), size = codec_.code_size(), first = gone.next(0);
+  const size_t before = ntotal(), size = codec_->code_size(), first = gone.next(0);
   if (first == before) return 0;
   // What stays behind the first that goes is appended again.
   const size_t from = first / kBlockVectors * kBlockVectors;
@@ -79,19 +64,14 @@ size_t IndexSDC::do_remove(const Selector& sel) {
 }
 
 void IndexSDC::row(size_t i, float* out) const {
-  std::vector<std::byte> code(codec_.code_size());
+  std::vector<std::byte> code(codec_->code_size());
   blocks_.codes(i, 1, code.data());
-  codec_.decode(code.data(), 1, out);
+  codec_->decode(code.data(), 1, out);
 }
 
 void IndexSDC::check_compatible_for_merge(const Index& other) const {
   Index::check_compatible_for_merge(other);
-  const OddIntCodec& theirs = dynamic_cast<const IndexSDC&>(other).codec_;
-  if (theirs.bits != codec_.bits || theirs.m() != codec_.m() || theirs.centre != codec_.centre ||
-      theirs.query_centre != codec_.query_centre || !theirs.encoder->same_as(*codec_.encoder))
-    throw ArgumentError(
-        "cannot merge indexes whose codes mean different things; they must share bits, code_dim, "
-        "encoder and training");
+  check_same_codes(*codec_, *dynamic_cast<const IndexSDC&>(other).codec_);
 }
 
 void IndexSDC::do_merge(Index& other, id_t) {
@@ -99,7 +79,7 @@ void IndexSDC::do_merge(Index& other, id_t) {
   const size_t n = from.ntotal();
   check_fits(n);
   blocks_.make_room(n);
-  std::vector<std::byte> codes(kRows * codec_.code_size());
+  std::vector<std::byte> codes(kRows * codec_->code_size());
   for (size_t at = 0; at < n; at += kRows) {
     from.blocks_.codes(at, std::min(kRows, n - at), codes.data());
     blocks_.append(codes.data(), std::min(kRows, n - at));
@@ -107,10 +87,12 @@ void IndexSDC::do_merge(Index& other, id_t) {
   from.blocks_.clear();
 }
 
-void IndexSDC::do_sa_encode(const Rows& x, std::byte* codes) const { codec_.encode(x, codes); }
+void IndexSDC::do_sa_encode(const Rows& x, std::byte* codes) const {
+  encode_rows(*codec_, x, codes);
+}
 
 void IndexSDC::do_sa_decode(const std::byte* codes, size_t n, float* x) const {
-  codec_.decode(codes, n, x);
+  codec_->decode(codes, n, x);
 }
 
 }  // namespace shortlist

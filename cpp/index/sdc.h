@@ -1,37 +1,34 @@
-// IndexSDC: exhaustive search over odd-integer codes.
+// Odd-integer codes, compared all or along a graph.
 #pragma once
 
 #include <atomic>
 
 #include "flat/oddint.h"
-#include "index/rows.h"
+#include "index/hnsw.h"
 
 namespace shortlist {
 
+// Exhaustive search, in blocks.
 class IndexSDC : public IndexRows {
  public:
-  IndexSDC(std::shared_ptr<const OddIntEncoder> encoder, int bits, Metric metric);
+  explicit IndexSDC(std::shared_ptr<OddIntCodec> codec);
 
-  const OddIntCodec& codec() const { return codec_; }
+  const OddIntCodec& codec() const { return *codec_; }
   const OddIntBlocks& blocks() const { return blocks_; }
   // Whether queries are compared by their own codes.
   std::atomic<bool> symmetric = false;
-  // What train learns, or the encoder brings. Throws ArgumentError where sizes do not fit.
-  void set_centres(std::vector<float> centre, std::vector<float> query_centre);
-  // For readers of saved indexes: what train learns besides, and rows of codes.
-  void restore_slack(float slack) { codec_.slack = slack; }
+  // For readers of saved indexes.
   void restore_codes(const std::byte* codes, size_t n) { blocks_.append(codes, n); }
 
   std::string class_name() const override { return "IndexSDC"; }
-  std::string summary() const override;
+  std::string summary() const override { return codec_->name(); }
   size_t ntotal() const override { return blocks_.size(); }
-  bool is_trained() const override { return codec_.is_trained(); }
+  bool is_trained() const override { return codec_->is_trained(); }
   size_t memory() const override { return blocks_.memory(); }
-  size_t sa_code_size() const override { return codec_.code_size(); }
+  size_t sa_code_size() const override { return codec_->code_size(); }
   void check_compatible_for_merge(const Index& other) const override;
 
  protected:
-  explicit IndexSDC(std::unique_ptr<OddIntCodec> codec);
   void do_train(const Rows& x) override;
   void do_add(const Rows& x, const AddOptions& options) override;
   void do_search_exact(const Rows& x, size_t k, float* distances, id_t* labels) const override;
@@ -44,12 +41,28 @@ class IndexSDC : public IndexRows {
   void nearest(const Rows& x, size_t k, const SelectedSlots* allowed, Hits& hits) const override;
   void within(const Rows& x, float radius, const SelectedSlots* allowed, Hits& hits) const override;
   void row(size_t i, float* out) const override;
-  OddIntCodec& mutable_codec() { return codec_; }
 
  private:
-  const std::unique_ptr<OddIntCodec> owned_;
-  OddIntCodec& codec_ = *owned_;
+  const std::shared_ptr<OddIntCodec> codec_;
   OddIntBlocks blocks_;
+};
+
+// The same codes one by one, as graphs read them.
+class IndexSDCRows final : public IndexFlatCodes {
+ public:
+  explicit IndexSDCRows(std::shared_ptr<OddIntCodec> codec)
+      : IndexFlatCodes(codec, codec->metric), sdc(std::move(codec)) {}
+  std::string class_name() const override { return "IndexSDCRows"; }
+  const std::shared_ptr<const OddIntCodec> sdc;
+};
+
+class IndexHNSWSDC final : public IndexHNSW {
+ public:
+  IndexHNSWSDC(std::shared_ptr<OddIntCodec> codec, size_t M)
+      : IndexHNSW(std::make_shared<IndexSDCRows>(std::move(codec)), M) {}
+  IndexHNSWSDC(std::shared_ptr<IndexFlatCodes> storage, size_t M)
+      : IndexHNSW(std::move(storage), M) {}
+  std::string class_name() const override { return "IndexHNSWSDC"; }
 };
 
 }  // namespace shortlist

@@ -2,13 +2,12 @@
 
 A description is `[IDMap|IDMap2,] structure [,codec] [,refinement]`. `parse` turns it into a small
 tree of plans; a plan knows how to build itself and how many bytes a vector will take.
-A new structure is one entry of `_STRUCTURES`, a new codec one entry of `_CODECS`.
+A new structure is one branch of `_Parser.structure`, a new codec one entry of `_CODECS`.
 """
 
 from __future__ import annotations
 
 import re
-from collections.abc import Callable
 from dataclasses import dataclass, replace
 from difflib import get_close_matches
 from typing import Any, NoReturn, Protocol
@@ -27,8 +26,9 @@ def index_factory(d: int, description: str, metric: int = _core.METRIC_L2) -> An
     d: dimensions of the vectors, at least 1.
     description: for example "Flat", "SQ8", "HNSW32", "HNSW32,SQfp16", "IDMap2,HNSW32,Flat" or
         "HNSW32,SQ8,Refine(Flat)"; beyond faiss "HNSW32,QG", which turns neighbor_blocks on, and
-        "SDC2" or "SDC4x512", an IndexSDC of so many bits and dimensions. Signs and RaBitQ codes
-        are spelt as in faiss: "LSH", "LSH64rt", "RaBitQ", "RaBitQ4", "RaBitQfs4_64".
+        "SDC2" or "SDC4x512", codes of so many bits and dimensions in an IndexSDC or, as
+        "HNSW32,SDC2", in an IndexHNSWSDC. Signs and RaBitQ codes are spelt as in faiss: "LSH",
+        "LSH64rt", "RaBitQ", "RaBitQ4", "RaBitQfs4_64".
     metric: METRIC_L2 (default) or METRIC_INNER_PRODUCT.
 
     Returns the class that faiss returns for the same string. Raises FactoryError (a ValueError
@@ -78,6 +78,11 @@ class Codec:
             return _core.IndexFlat(d, metric, dtype=dtype)
         return _core.IndexScalarQuantizer(d, self.quantizer_type(), metric)
 
+    def build_graph(self, d: int, M: int, metric: int, dtype: str = "float32") -> Any:
+        if self.qtype is None:
+            return _core.IndexHNSWFlat(d, M, metric, dtype=dtype)
+        return _core.IndexHNSWSQ(d, self.quantizer_type(), M, metric)
+
     def bytes_per_vector(self, d: int, dtype: str = "float32") -> float:
         return d * (_ITEM_SIZE[dtype] if self.qtype is None else self.item_size)
 
@@ -93,13 +98,24 @@ class Codec:
 
 @dataclass(frozen=True)
 class Sdc:
-    """Odd-integer codes, all compared."""
+    """Odd-integer codes, all compared or in a graph."""
 
     bits: int
     code_dim: int | None = None
 
     def build(self, d: int, metric: int, dtype: str = "float32") -> Any:
-        return _core.IndexSDC(d, self.bits, metric, code_dim=self.code_dim)
+        return _core.IndexSDC(d, self.bits, metric, code_dim=self.holding(d))
+
+    def build_graph(self, d: int, M: int, metric: int, dtype: str = "float32") -> Any:
+        return _core.IndexHNSWSDC(d, self.bits, M, metric, code_dim=self.holding(d))
+
+    def holding(self, d: int) -> int | None:
+        if self.code_dim and self.code_dim < d:
+            raise _core.FactoryError(
+                f"'SDC{self.bits}x{self.code_dim}' asks for fewer dimensions than the vectors' "
+                f"{d}; leave them out, or train an encoder (shortlist.binary)"
+            )
+        return self.code_dim
 
     def bytes_per_vector(self, d: int, dtype: str = "float32") -> float:
         dims = self.code_dim or -(-d // 64) * 64
@@ -169,15 +185,11 @@ class RaBitQ:
 @dataclass(frozen=True)
 class Hnsw:
     M: int
-    codec: Codec
+    codec: Codec | Sdc
     blocks: bool = False
 
     def build(self, d: int, metric: int, dtype: str = "float32") -> Any:
-        index: Any
-        if self.codec.qtype is None:
-            index = _core.IndexHNSWFlat(d, self.M, metric, dtype=dtype)
-        else:
-            index = _core.IndexHNSWSQ(d, self.codec.quantizer_type(), self.M, metric)
+        index = self.codec.build_graph(d, self.M, metric, dtype)
         index.neighbor_blocks = self.blocks
         return index
 
@@ -186,7 +198,7 @@ class Hnsw:
         # vectors reach each), and the level, its place and a state.
         links = 4 * (2 * self.M + self.M / (self.M - 1))
         code = self.codec.bytes_per_vector(d, dtype)
-        int8 = d if self.codec.qtype is None and dtype == "float32" else 0  # see int8_traversal
+        int8 = d if self.stores_flat() and dtype == "float32" else 0  # see int8_traversal
         # Rows of 32 one-bit codes with 8 bytes for each link.
         padded = -(-d // 64) * 64
         rows = -(-2 * self.M // 32) * 32 * (padded / 8 + 8) if self.blocks else 0
@@ -249,12 +261,18 @@ _CODECS = {
     "SQ8_direct_signed": Codec("8bit_direct_signed", 1),
 }
 _KNOWN_FORMS = (
-    "Flat, SQ8, SQfp16, SQ8_direct, SQ8_direct_signed, HNSW<M> and HNSW<M>,<codec>, "
-    "both with ,QG for neighbour blocks; SDC<bits> and SDC<bits>x<dimensions>; LSH<bits>[r][t], "
-    "RaBitQ<bits>, RaBitQfs<bits>[_<block>]; "
+    "Flat, SQ8, SQfp16, SQ8_direct, SQ8_direct_signed, SDC<bits> and SDC<bits>x<dimensions>; "
+    "HNSW<M> and HNSW<M>,<any of these>, with ,QG for neighbour blocks unless SDC; "
+    "LSH<bits>[r][t], RaBitQ<bits>, RaBitQfs<bits>[_<block>]; "
     "IDMap,... or IDMap2,... around them; ...,RFlat or ...,Refine(<codec>) behind them"
 )
 _KNOWN_BINARY_FORMS = "BFlat and BHNSW<M>; IDMap,... or IDMap2,... around them"
+
+_HNSW = r"HNSW(?P<M>\d*)(_(?P<codec>.*))?"
+_SDC = r"SDC(?P<bits>\d*)(x(?P<dims>\d+))?"
+_LSH = r"LSH(?P<nbits>\d*)(?P<r>r?)(?P<t>t?)"
+_RABITQ = r"RaBitQ(?P<nb_bits>[1-8]?)"
+_RABITQ_FAST = r"RaBitQfs(?P<fast_bits>[1-8]?)(_(?P<bbs>\d+))?"
 
 # What faiss (or a later release of ours) understands and this release cannot build.
 _AQ = r"\d+x\d+\w*"
@@ -263,8 +281,7 @@ _NOT_YET = re.compile(
     | (OPQ|PCAW?R?|ITQ|RR|Pad|SH)[\d._]*[gcm]? | L2[nN]orm | MinMax(FP16)?
     | PQ\d+(x\d+)?(np|fsr?)?(_\d+)?(\+\d+)? | (\d+|2x\d+)\+PQ\d*
     | (RQ|RCQ|LSQ|LSCQ|PRQ|PLSQ){_AQ} | RaBitQ(fs)?9(_\d+)? | SQ(4|6|bf16|tqmse\d)
-    | ZnLattice[\dx_]+
-    | NSG\d*([,_].*)? | Flat(Dedup|Panorama\d*|L2Panorama\d*)
+    | ZnLattice[\dx_]+ | NSG\d*([,_].*)? | Flat(Dedup|Panorama\d*|L2Panorama\d*)
     | B(IVF\d+.*|Hash\d+(x\d+)?) | SPANN\d* | QA""",
     re.VERBOSE | re.DOTALL,
 )
@@ -315,22 +332,38 @@ class _Parser:
             return Refine(self.index(parts[:-1]), self.codec(inner), flat_class=False)
         if len(parts) > 1 and last.text == "QG":
             plan = self.structure(parts[:-1])
-            if isinstance(plan, Hnsw):
+            if isinstance(plan, Hnsw) and isinstance(plan.codec, Codec):
                 return replace(plan, blocks=True)
-            self.fail(f"has 'QG' at position {last.position}: it must stand behind an HNSW")
+            self.fail(
+                f"has 'QG' at position {last.position}: it must stand behind an HNSW of whole or "
+                "scalar-quantised vectors"
+            )
         return self.structure(parts)
 
     def structure(self, parts: list[_Part]) -> Plan:
-        for pattern, make in _STRUCTURES:
-            if match := re.fullmatch(pattern, parts[0].text, re.ASCII):
-                plan = make(self, parts[0], match, parts[1:2])
-                if len(parts) > 2:
-                    self.unknown(parts[2])
-                return plan
-        plan = self.codec(parts[0])
+        if match := re.fullmatch(_HNSW, parts[0].text, re.ASCII):
+            plan = self.hnsw(parts[0], match, parts[1:2])
+            if len(parts) > 2:
+                self.unknown(parts[2])
+            return plan
+        plan = self.exhaustive(parts[0])
         if len(parts) > 1:
             self.unknown(parts[1])
         return plan
+
+    def exhaustive(self, part: _Part) -> Plan:
+        if match := re.fullmatch(_LSH, part.text, re.ASCII):
+            nbits = match["nbits"] and self.number(part, match["nbits"], "bits", 1, 1 << 20)
+            return Lsh(nbits or None, bool(match["r"]), bool(match["t"]))
+        if match := re.fullmatch(_RABITQ, part.text, re.ASCII):
+            return RaBitQ(int(match["nb_bits"] or 1))
+        if match := re.fullmatch(_RABITQ_FAST, part.text, re.ASCII):
+            bbs = self.number(part, match["bbs"] or "32", "vectors in a block", 32, 1 << 20)
+            if bbs % 32:
+                what = _shown(part.text)
+                self.fail(f"asks for blocks of {bbs} in {what}; expected a multiple of 32")
+            return RaBitQ(int(match["fast_bits"] or 1), bbs)
+        return self.stored(part)
 
     def hnsw(self, part: _Part, match: re.Match[str], rest: list[_Part]) -> Plan:
         M = self.number(part, match["M"] or "32", "M", 2, 4096)
@@ -338,7 +371,7 @@ class _Parser:
             if rest:
                 self.unknown(rest[0])
             rest = [_Part(match["codec"], part.position + match.start("codec"))]
-        return Hnsw(M, self.codec(rest[0]) if rest else Codec())
+        return Hnsw(M, self.stored(rest[0]) if rest else Codec())
 
     def binary_index(self, d: int, parts: list[_Part]) -> Any:
         for name in ("IDMap2", "IDMap"):
@@ -352,31 +385,17 @@ class _Parser:
             return _core.IndexBinaryHNSW(d, self.number(parts[0], match[1] or "32", "M", 2, 4096))
         self.fail(f"is of no binary index. Known forms: {_KNOWN_BINARY_FORMS}")
 
-    def sdc(self, part: _Part, match: re.Match[str], rest: list[_Part]) -> Plan:
-        if rest:
-            self.unknown(rest[0])
-        bits = self.number(part, match["bits"] or "2", "bits", 1, 8)
-        dims = match["dims"] and self.number(part, match["dims"], "dimensions", 64, 1 << 20)
-        return Sdc(bits, dims or None)
-
-    def lsh(self, part: _Part, match: re.Match[str], rest: list[_Part]) -> Plan:
-        if rest:
-            self.unknown(rest[0])
-        nbits = match["bits"] and self.number(part, match["bits"], "bits", 1, 1 << 20)
-        return Lsh(nbits or None, bool(match["r"]), bool(match["t"]))
-
-    def rabitq(self, part: _Part, match: re.Match[str], rest: list[_Part]) -> Plan:
-        if rest:
-            self.unknown(rest[0])
-        return RaBitQ(int(match["bits"] or 1))
-
-    def rabitq_fast_scan(self, part: _Part, match: re.Match[str], rest: list[_Part]) -> Plan:
-        if rest:
-            self.unknown(rest[0])
-        bbs = self.number(part, match["bbs"] or "32", "vectors in a block", 32, 1 << 20)
-        if bbs % 32:
-            self.fail(f"asks for blocks of {bbs} in {_shown(part.text)}; expected a multiple of 32")
-        return RaBitQ(int(match["bits"] or 1), bbs)
+    def stored(self, part: _Part) -> Codec | Sdc:
+        if match := re.fullmatch(_SDC, part.text, re.ASCII):
+            bits = self.number(part, match["bits"] or "2", "bits", 1, 8)
+            if match["dims"] is None:
+                return Sdc(bits)
+            dims = self.number(part, match["dims"], "dimensions", 64, 1 << 20)
+            if dims % 64:
+                what = _shown(part.text)
+                self.fail(f"asks for {dims} dimensions in {what}; it must be a multiple of 64")
+            return Sdc(bits, dims)
+        return self.codec(part)
 
     def codec(self, part: _Part) -> Codec:
         if part.text not in _CODECS:
@@ -416,7 +435,8 @@ class _Parser:
                 known=True,
             )
         behind_another = part.position > 0 and (
-            text in _CODECS or any(re.fullmatch(p, text, re.ASCII) for p, _ in _STRUCTURES)
+            text in _CODECS
+            or re.fullmatch(f"{_HNSW}|{_SDC}|{_LSH}|{_RABITQ}|{_RABITQ_FAST}", text, re.ASCII)
         )
         if behind_another:
             self.fail(
@@ -434,16 +454,6 @@ class _Parser:
         stop = "" if problem.endswith("?") else "."
         message = f"index description {_shown(self.description)} {problem}{stop}{forms}"
         raise _core.FactoryError(message)
-
-
-_Make = Callable[[_Parser, _Part, "re.Match[str]", "list[_Part]"], Plan]
-_STRUCTURES: list[tuple[str, _Make]] = [
-    (r"HNSW(?P<M>\d*)(_(?P<codec>.*))?", _Parser.hnsw),
-    (r"SDC(?P<bits>\d*)(x(?P<dims>\d+))?", _Parser.sdc),
-    (r"LSH(?P<bits>\d*)(?P<r>r?)(?P<t>t?)", _Parser.lsh),
-    (r"RaBitQ(?P<bits>[1-8]?)", _Parser.rabitq),
-    (r"RaBitQfs(?P<bits>[1-8]?)(_(?P<bbs>\d+))?", _Parser.rabitq_fast_scan),
-]
 
 
 def parse(description: str) -> Plan:

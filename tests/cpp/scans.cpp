@@ -23,12 +23,9 @@ std::vector<float> normals(Random& random, size_t n, float size = 1) {
   return out;
 }
 
-std::shared_ptr<IndexSDC> untrained(Random& random, size_t d, int bits, Metric metric) {
-  if (random.chance(0.3)) return std::make_shared<IndexRaBitQ>(d, metric, bits);
-  if (random.chance(0.4))
-    return std::make_shared<IndexRaBitQFastScan>(d, metric, random.chance(0.5) ? 32 : 64, bits);
+std::shared_ptr<OddIntCodec> untrained(Random& random, size_t d, int bits, Metric metric) {
   if (random.chance(0.5))
-    return std::make_shared<IndexSDC>(std::make_shared<RabitqEncoder>(d), bits, metric);
+    return std::make_shared<OddIntCodec>(std::make_shared<RabitqEncoder>(d), bits, metric);
   const size_t m = random.between(1, 70), width = random.chance(0.5) ? 5 : 0;
   std::vector<NetworkEncoder::Map> maps;
   for (int i = 0; i < 2 * bits - 1; ++i) {
@@ -37,11 +34,18 @@ std::shared_ptr<IndexSDC> untrained(Random& random, size_t d, int bits, Metric m
     auto inner = normals(random, width * ins), inner_bias = normals(random, width);
     maps.push_back({skip, bias, inner, inner_bias, normals(random, width * outs)});
   }
-  auto index = std::make_shared<IndexSDC>(
+  auto codec = std::make_shared<OddIntCodec>(
       std::make_shared<NetworkEncoder>(d, m, bits, 2, normals(random, d * m), std::move(maps)),
       bits, metric);
-  index->set_centres(normals(random, d), normals(random, d));
-  return index;
+  codec->set_centres(normals(random, d), normals(random, d));
+  return codec;
+}
+
+std::shared_ptr<IndexSDC> empty(Random& random, size_t d, int bits, Metric metric) {
+  if (random.chance(0.5)) return std::make_shared<IndexSDC>(untrained(random, d, bits, metric));
+  auto codec = std::make_shared<RaBitQCodec>(d, bits, metric);
+  if (random.chance(0.5)) return std::make_shared<IndexRaBitQ>(std::move(codec));
+  return std::make_shared<IndexRaBitQFastScan>(std::move(codec), random.chance(0.5) ? 32 : 64);
 }
 
 // What the codes of x say of the distance to q, and how large the terms are that it is made of.
@@ -53,9 +57,10 @@ std::vector<Told> by_definition(const IndexSDC& index, const std::vector<float>&
   const OddIntCodec& codec = index.codec();
   const size_t n = x.size() / codec.d, m = codec.m(), size = codec.code_size();
   std::vector<std::byte> codes(n * size);
-  codec.encode(as_rows({x.data(), n, codec.d}), codes.data());
+  codec.encode({x.data(), n, codec.d}, codes.data());
   OddIntCodec::Query query;
-  index.symmetric ? codec.set_coded_query(q, query) : codec.set_query(q, query);
+  codec.set_query(q, query);
+  if (index.symmetric) codec.code_query(query);
   double sizes = 0;
   for (const float t : query.turned) sizes += std::abs(static_cast<double>(t));
   std::vector<Told> out;
@@ -140,7 +145,7 @@ std::shared_ptr<IndexSDC> copied(const IndexSDC& index, Random& random) {
 }
 
 void history(Random& random, size_t d, int bits, Metric metric) {
-  auto index = untrained(random, d, bits, metric);
+  auto index = empty(random, d, bits, metric);
   const auto training = normals(random, 60 * d);
   index->train(as_rows({training.data(), 60, d}));
   index->symmetric = random.chance(0.4);

@@ -7,6 +7,7 @@
 #include <set>
 
 #include "index/save.h"
+#include "index/sdc.h"
 
 namespace shortlist::test {
 
@@ -88,6 +89,16 @@ const std::vector<Kind>& kinds() {
        [hnsw](size_t d, Metric m) {
          return std::make_shared<IndexRefine>(hnsw(d, m, DType::u8),
                                               std::make_shared<IndexFlat>(d, m));
+       }},
+      {"Refine HNSW SDC",
+       {.removes = false, .merges = false},
+       [](size_t d, Metric m) {
+         auto graph = std::make_shared<IndexHNSWSDC>(
+             std::make_shared<OddIntCodec>(std::make_shared<RabitqEncoder>(d), 7, m), 8);
+         graph->hnsw->efSearch = 48;
+         auto index = std::make_shared<IndexRefineFlat>(std::move(graph));
+         index->k_factor = 4;
+         return index;
        }},
       {"BinaryFlat",
        {.exact = true, .renumbers = true, .bits = true},

@@ -20,11 +20,58 @@ T read(const std::byte* at) {
   return out;
 }
 
+// One by one, by kernel planes; a stored vector asks as what its code decodes to.
+class OddIntComputer final : public DistanceComputer {
+ public:
+  OddIntComputer(const OddIntCodec& codec, const CodeStore& store) : codec_(codec), store_(store) {}
+
+  void set_query(const float* q) override { codec_.set_query(q, query_); }
+  void set_query(slot_t stored) override { set_decoded(stored, query_); }
+  void score(const slot_t* slots, size_t n, float* out) override {
+    run(query_, store_.data(), slots, n, out);
+  }
+  void score_range(size_t begin, size_t n, float* out) override {
+    run(query_, store_.row(begin), nullptr, n, out);
+  }
+  void prefetch(slot_t s) const override { shortlist::prefetch(store_.row(s), store_.code_size()); }
+  void between(slot_t a, const slot_t* b, size_t n, float* out) override {
+    set_decoded(a, other_);
+    run(other_, store_.data(), b, n, out);
+  }
+
+ private:
+  void set_decoded(slot_t s, OddIntCodec::Query& query) const {
+    std::vector<float> x(codec_.d);
+    codec_.decode(store_.row(s), 1, x.data());
+    codec_.set_query(x.data(), query);
+  }
+  void run(const OddIntCodec::Query& query, const std::byte* base, const slot_t* slots, size_t n,
+           float* out) const {
+    constexpr size_t kTogether = 64;
+    const size_t size = codec_.code_size();
+    double products[kTogether];
+    for (size_t at = 0; at < n; at += kTogether) {
+      const size_t some = std::min(kTogether, n - at);
+      kernels::active().planes(query.turned.data(), slots ? base : base + at * size, size,
+                               slots ? slots + at : nullptr, some, codec_.padded(),
+                               static_cast<size_t>(codec_.bits), products);
+      for (size_t i = 0; i < some; ++i) {
+        const std::byte* code = base + (slots ? size_t{slots[at + i]} : at + i) * size;
+        out[at + i] = codec_.distance(query, codec_.factors(code), products[i]);
+      }
+    }
+  }
+
+  const OddIntCodec& codec_;
+  const CodeStore& store_;
+  OddIntCodec::Query query_, other_;
+};
+
 }  // namespace
 
 OddIntCodec::OddIntCodec(std::shared_ptr<const OddIntEncoder> encoder_, int bits, Metric metric)
-    : encoder(std::move(encoder_)),
-      d(encoder->d),
+    : Codec(encoder_->d),
+      encoder(std::move(encoder_)),
       bits(bits),
       metric(metric),
       slack(bits == 1 ? 0.f : 0.7f) {
@@ -32,7 +79,20 @@ OddIntCodec::OddIntCodec(std::shared_ptr<const OddIntEncoder> encoder_, int bits
     throw ArgumentError(text("bits = ", bits, "; it must be from 1 to 8 for a dimension"));
 }
 
+std::string OddIntCodec::name() const { return text(bits, " bits x ", m(), ", ", encoder->name()); }
+
+bool OddIntCodec::same_as(const Codec& other) const {
+  const auto* that = dynamic_cast<const OddIntCodec*>(&other);
+  return that && that->bits == bits && that->metric == metric && that->m() == m() &&
+         that->centre == centre && that->query_centre == query_centre &&
+         that->encoder->same_as(*encoder);
+}
+
 void OddIntCodec::set_centres(std::vector<float> of_vectors, std::vector<float> of_queries) {
+  for (const auto* c : {&of_vectors, &of_queries})
+    if (c->size() != d || !finite(c->data(), d))
+      throw ArgumentError(
+          text("a centre has ", c->size(), " values; they should be d = ", d, " numbers"));
   centre = std::move(of_vectors);
   query_centre = std::move(of_queries);
 }
@@ -56,7 +116,7 @@ void OddIntCodec::measure_slack(Matrix<const float> x) {
   auto any = [&, draw = uint64_t{0}]() mutable { return x.row(mix64(draw++) % x.rows); };
   const size_t n = std::min(kCodes, x.rows), size = code_size();
   std::vector<std::byte> codes(n * size);
-  for (size_t i = 0; i < n; ++i) encode_some({any(), 1, d}, codes.data() + i * size);
+  for (size_t i = 0; i < n; ++i) encode({any(), 1, d}, codes.data() + i * size);
   std::vector<float> excess;
   Query q;
   double first, all;
@@ -84,17 +144,9 @@ void OddIntCodec::measure_slack(Matrix<const float> x) {
   slack = std::max(*at, 0.f);
 }
 
-void OddIntCodec::encode(const Rows& x, std::byte* codes, const ProgressFn* progress) const {
-  constexpr size_t kGrain = 64;
-  parallel_for(x.n, {.grain = kGrain, .progress = progress}, [&](size_t begin, size_t end, size_t) {
-    std::vector<float> scratch;
-    const Rows part = x.slice(begin, end);
-    encode_some({as_floats(part, scratch), part.n, d}, codes + begin * code_size());
-  });
-}
-
-// Together, so that an encoder's weights are read once for all.
-void OddIntCodec::encode_some(Matrix<const float> x, std::byte* codes) const {
+// All rows together, so that an encoder's weights are read once for them.
+void OddIntCodec::encode(Matrix<const float> x, std::byte* codes) const {
+  if (x.rows == 0) return;
   std::vector<float> relative(x.rows * d), turned(x.rows * padded()), u(padded()), sign(padded());
   std::vector<uint8_t> values(x.rows * m());
   std::vector<bool> found(x.rows);  // else it is one that searches never find
@@ -140,7 +192,16 @@ OddIntCodec::Fine OddIntCodec::fine(const std::byte* at, Coarse coarse) const {
   return read<Fine>(at);
 }
 
-void OddIntCodec::values(const std::byte* code, float* u) const {
+OddIntCodec::Fine OddIntCodec::factors(const std::byte* code) const {
+  return fine(code + fine_at(), read<Coarse>(code + coarse_at()));
+}
+
+std::unique_ptr<DistanceComputer> OddIntCodec::distance_computer(Metric,
+                                                                 const CodeStore& store) const {
+  return std::make_unique<OddIntComputer>(*this, store);
+}
+
+float OddIntCodec::values(const std::byte* code, float* u) const {
   for (size_t i = 0; i < m(); ++i) {
     int c = 0;
     for (size_t b = 0; b < static_cast<size_t>(bits); ++b)
@@ -148,14 +209,13 @@ void OddIntCodec::values(const std::byte* code, float* u) const {
     u[i] = static_cast<float>(c) - half_range();
   }
   std::fill(u + m(), u + padded(), 0.f);
+  return factors(code).rescale / times();
 }
 
 void OddIntCodec::decode(const std::byte* codes, size_t n, float* x) const {
   std::vector<float> u(padded());
   for (size_t row = 0; row < n; ++row, codes += code_size(), x += d) {
-    values(codes, u.data());
-    const Fine factors = fine(codes + fine_at(), read<Coarse>(codes + coarse_at()));
-    const float f = factors.rescale / times();
+    const float f = values(codes, u.data());
     encoder->turn_back(u.data(), x);
     for (size_t i = 0; i < d; ++i) x[i] = centre[i] + f * x[i];
   }
@@ -182,19 +242,18 @@ void OddIntCodec::set_query(const float* q, Query& out) const {
   finish(out);
 }
 
-void OddIntCodec::set_coded_query(const float* q, Query& out) const {
-  set_query(q, out);
+void OddIntCodec::code_query(Query& q) const {
   std::vector<uint8_t> c(m());
-  nearest_in_angle(out.turned.data(), m(), bits, c.data());
+  nearest_in_angle(q.turned.data(), m(), bits, c.data());
   float along = 0, square = 0;
   for (size_t i = 0; i < m(); ++i) {
     const float u = static_cast<float>(c[i]) - half_range();
-    along += u * out.turned[i];
+    along += u * q.turned[i];
     square += u * u;
-    out.turned[i] = u;
+    q.turned[i] = u;
   }
-  out.scale = along / square;
-  finish(out);
+  q.scale = along / square;
+  finish(q);
 }
 
 }  // namespace shortlist

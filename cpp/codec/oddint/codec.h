@@ -4,8 +4,7 @@
 #include <memory>
 #include <vector>
 
-#include "base/threads.h"
-#include "base/types.h"
+#include "codec/codec.h"
 #include "codec/oddint/encoder.h"
 
 namespace shortlist {
@@ -17,28 +16,35 @@ namespace shortlist {
 // that is near + add + rescale * <u, q'>. A code is `bits` planes of padded_dims(m) / 8 bytes, the
 // high bits first; then add and the rescale of the first plane alone as bfloat16; then, of several
 // bits, add and rescale as float32.
-class OddIntCodec {
+class OddIntCodec : public Codec {
  public:
   OddIntCodec(std::shared_ptr<const OddIntEncoder> encoder, int bits, Metric metric);
-  virtual ~OddIntCodec() = default;
 
   const std::shared_ptr<const OddIntEncoder> encoder;
-  const size_t d;
   const int bits;
   const Metric metric;
   std::vector<float> centre, query_centre;  // d values; empty until trained
-  virtual void set_centres(std::vector<float> of_vectors, std::vector<float> of_queries);
   // How far the estimate of the first plane alone is above that of all, in lengths of q' and units
   // of that plane's rescale, but for one vector in a hundred. At first what theory says of a random
   // rotation; of one bit, nothing.
   float slack;
 
-  size_t code_size() const { return fine_at() + fine_size(); }
-  bool is_trained() const { return !centre.empty(); }
-  void train(Matrix<const float> x);          // centres, unless the encoder brings them, and slack
+  std::string name() const override;
+  bool same_as(const Codec& other) const override;
+  size_t code_size() const override { return fine_at() + fine_size(); }
+  bool needs_training() const override { return true; }
+  bool is_trained() const override { return !centre.empty(); }
+  // Centres, unless the encoder brings them, and slack.
+  void train(Matrix<const float> x) override;
+  // What train learns, or the encoder brings. Throws ArgumentError where sizes do not fit.
+  virtual void set_centres(std::vector<float> of_vectors, std::vector<float> of_queries);
   void measure_slack(Matrix<const float> x);  // some of the vectors ask for others
-  void encode(const Rows& x, std::byte* codes, const ProgressFn* progress = nullptr) const;
-  void decode(const std::byte* codes, size_t n, float* x) const;
+  void encode(Matrix<const float> x, std::byte* codes) const override;
+  void decode(const std::byte* codes, size_t n, float* x) const override;
+  bool compares_decoded() const override { return false; }
+  // The metric is the codec's.
+  std::unique_ptr<DistanceComputer> distance_computer(Metric,
+                                                      const CodeStore& store) const override;
 
   size_t m() const { return encoder->m; }
   size_t padded() const { return padded_dims(m()); }
@@ -54,6 +60,7 @@ class OddIntCodec {
   virtual size_t fine_size() const { return bits == 1 ? 0 : sizeof(Fine); }
   // Of the fine_size() bytes at `at`; of one bit, of the coarse factors.
   virtual Fine fine(const std::byte* at, Coarse coarse) const;
+  Fine factors(const std::byte* code) const;
 
   // A query made ready.
   struct Query {
@@ -64,13 +71,17 @@ class OddIntCodec {
     float length = 0;  // of q'
   };
   void set_query(const float* q, Query& out) const;
-  // By the code of q', so that products are those of whole and half numbers: symmetric distances.
-  void set_coded_query(const float* q, Query& out) const;
+  // Puts the code of q' in its place, so that products are those of whole and half numbers:
+  // symmetric distances.
+  void code_query(Query& q) const;
+  void finish(Query& q) const;  // tells `sum` and `length`
   // The distance, from <c, q'>.
   float distance(const Query& q, Fine f, double product) const {
     const auto u = static_cast<float>(product - static_cast<double>(half_range()) * q.sum);
     return q.near + f.add + f.rescale * q.scale * u;
   }
+  // Writes the padded() values u of a code; returns f.
+  float values(const std::byte* code, float* u) const;
   float half_range() const { return static_cast<float>((1 << bits) - 1) / 2; }
 
  protected:
@@ -84,9 +95,6 @@ class OddIntCodec {
 
  private:
   float times() const { return metric == Metric::l2 ? -2.f : -1.f; }
-  void encode_some(Matrix<const float> x, std::byte* codes) const;
-  void values(const std::byte* code, float* u) const;
-  void finish(Query& q) const;
 };
 
 }  // namespace shortlist

@@ -5,6 +5,7 @@
 #include <cstring>
 #include <limits>
 
+#include "base/error.h"
 #include "kernels/floats.h"
 
 namespace shortlist {
@@ -19,6 +20,13 @@ uint16_t below_bf16(float x) {
   return static_cast<uint16_t>(x < 0 ? nearest + 1 : nearest - 1);
 }
 
+int checked_bits(int nb_bits) {
+  if (nb_bits < 1 || nb_bits > 8)
+    throw ArgumentError(text("nb_bits = ", nb_bits, "; it must be from 1 to 8",
+                             nb_bits == 9 ? " (faiss's 9 are not available yet)" : ""));
+  return nb_bits;
+}
+
 }  // namespace
 
 void UnturnedEncoder::turn(const float* x, float* out) const {
@@ -30,7 +38,7 @@ void UnturnedEncoder::turn_back(const float* u, float* out) const { std::copy_n(
 // Of one bit only the rounding of the coarse factors lies between both estimates: that of a factor
 // is at most 2^-8 of it, and of <u, q'> at most sqrt(d) / 2 |q'|.
 RaBitQCodec::RaBitQCodec(size_t d, int bits, Metric metric)
-    : OddIntCodec(std::make_shared<UnturnedEncoder>(d), bits, metric) {
+    : OddIntCodec(std::make_shared<UnturnedEncoder>(d), checked_bits(bits), metric) {
   if (bits == 1) slack = std::sqrt(static_cast<float>(d)) * 0x1.1p-9f;
 }
 

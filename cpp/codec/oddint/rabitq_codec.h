@@ -25,7 +25,7 @@ class UnturnedEncoder final : public AngleEncoder {
 // they are.
 class RaBitQCodec final : public OddIntCodec {
  public:
-  RaBitQCodec(size_t d, int bits, Metric metric);  // bits from 1 to 8
+  RaBitQCodec(size_t d, int nb_bits, Metric metric);  // throws ArgumentError unless 1 to 8 bits
 
   size_t fine_size() const override { return sign_factors_size() + (bits == 1 ? 0 : sizeof(Fine)); }
   Fine fine(const std::byte* at, Coarse coarse) const override;

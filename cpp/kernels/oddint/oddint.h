@@ -79,10 +79,14 @@ template <class V>
 void planes(const float* q, const std::byte* base, size_t stride, const uint32_t* rows, size_t n,
             size_t m, size_t bits, double* out) {
   const auto row = [&](size_t r) { return base + (rows ? size_t{rows[r]} : r) * stride; };
-  const size_t plane = m / 8;
+  const auto fetch = [&](size_t r) {
+    for (size_t at = 0; at < stride; at += kLineBytes) __builtin_prefetch(row(r) + at);
+  };
+  const size_t plane = m / 8, ahead = kAheadBytes / (stride + 1) + 1;
+  if (rows)
+    for (size_t r = 0; r < n && r < ahead; ++r) fetch(r);
   for (size_t r = 0; r < n; ++r) {
-    if (rows && r + 1 < n)
-      for (size_t at = 0; at < bits * plane; at += kLineBytes) __builtin_prefetch(row(r + 1) + at);
+    if (rows && r + ahead < n) fetch(r + ahead);
     double sum = 0;
     for (size_t b = 0; b < bits; ++b) sum = 2 * sum + sum_set<V>(q, row(r) + b * plane, m);
     out[r] = sum;

@@ -677,8 +677,10 @@ class IndexHNSWSQ(IndexHNSW):
 class IndexIDMap(Index):
     """
     Gives an index ids of your own: add_with_ids(x, ids). An id may name several vectors.
+
+    id_map: ids (ntotal,) int64 of the vectors the index already holds; without, it must be empty.
     """
-    def __init__(self, index: Index) -> None: ...
+    def __init__(self, index: Index, id_map: numpy.typing.ArrayLike | None = None) -> None: ...
     @property
     def id_map(self) -> numpy.typing.NDArray[numpy.int64]:
         """
@@ -694,7 +696,7 @@ class IndexIDMap2(IndexIDMap):
     """
     IndexIDMap that can also reconstruct a vector from its id.
     """
-    def __init__(self, index: Index) -> None: ...
+    def __init__(self, index: Index, id_map: numpy.typing.ArrayLike | None = None) -> None: ...
 
 class IndexRefine(Index):
     """
@@ -989,6 +991,81 @@ class IndexSDC(Index):
     @symmetric.setter
     def symmetric(self, arg1: bool) -> None: ...
 
+class IndexSDCRows(IndexFlatCodes):
+    """
+    The storage of an IndexHNSWSDC: IndexSDC's codes, one after the other as a graph reads them. Alone it is slower than IndexSDC.
+    """
+    @property
+    def bits(self) -> int:
+        """
+        Bits a dimension.
+        """
+    @property
+    def code_dim(self) -> int:
+        """
+        Dimensions of a code.
+        """
+
+class IndexHNSWSDC(IndexHNSW):
+    """
+    HNSW over the codes of IndexSDC: most memory is links, so put IndexRefineFlat or IndexRefine behind it for exact distances of what it finds.
+
+    bits, code_dim, encoder: as of IndexSDC; train before add. M: links per node. The graph is built by the vectors themselves, in float32: 4 d bytes each while they are added. After additions that are few beside the vectors already there they stay for the next ones, see release_building_vectors; where they are missing, what codes decode to stands in. Raises what IndexSDC raises.
+    """
+    def __init__(
+        self,
+        d: typing.SupportsIndex,
+        bits: typing.SupportsIndex | None = None,
+        M: typing.SupportsIndex = 32,
+        metric: typing.SupportsIndex = 1,
+        *,
+        code_dim: typing.SupportsIndex | None = None,
+        encoder: collections.abc.Mapping[
+            str, typing.Annotated[numpy.typing.ArrayLike, numpy.float32]
+        ]
+        | None = None,
+    ) -> None: ...
+    def release_building_vectors(self) -> None:
+        """
+        Gives back the float32 vectors kept for further small additions; the next addition decodes all codes once.
+        """
+
+class IndexSDCVersions(Index):
+    """
+    Codes of several embedding models in one index, searched together by queries of the newest: what upgrading a model leaves behind need not be encoded again. shortlist.binary.upgrade makes one.
+
+    Rows are those of the oldest version first; add() encodes by the newest encoder. newest: an IndexSDC with the newest encoder. older: IndexSDCs, oldest first; not to be changed any more from outside. readings: for each of them what RecurrentBinarizer.export gives of a module that was fit compatible_with its encoder. Inner product only: raises UnsupportedError for L2, ArgumentError where sizes do not fit.
+
+    Source: backward-compatible training, BEBR (arXiv 2302.08714).
+    """
+    def __init__(
+        self,
+        newest: IndexSDC,
+        older: collections.abc.Sequence[IndexSDC],
+        readings: collections.abc.Sequence[
+            collections.abc.Mapping[str, typing.Annotated[numpy.typing.ArrayLike, numpy.float32]]
+        ],
+    ) -> None: ...
+    def versions(self) -> numpy.typing.NDArray[numpy.int32]:
+        """
+        The version of each row, (ntotal,) int32: 0 is the oldest.
+        """
+    @property
+    def newest(self) -> IndexSDC:
+        """
+        The IndexSDC of the newest model; a live alias.
+        """
+    @property
+    def older(self) -> list[IndexSDC]:
+        """
+        The IndexSDCs of older models, oldest first; live aliases.
+        """
+    @property
+    def readings(self) -> list[dict[str, numpy.typing.NDArray[numpy.float32]]]:
+        """
+        How queries read each of `older`; copies.
+        """
+
 class RaBitQSearchParameters(SearchParameters):
     """
     SearchParameters of the RaBitQ indexes. Its sel is followed; qb and centered, faiss's ways of rounding a query, change nothing here.
@@ -1040,7 +1117,7 @@ class IndexRaBitQ(Index):
     """
     Exhaustive search over codes of nb_bits bits a dimension: the signs of a vector relative to the mean that train(x) finds, or the point of a finer grid nearest to it in angle, and factors that make distances unbiased estimates.
 
-    Vectors are not rotated, as in faiss, and the estimates count on one: turn the vectors by a random rotation first, or take IndexSDC, which has its own. Codes and files are faiss's. Queries are compared as they are, which finds at least what faiss finds with qb bits; of several bits reconstruct uses all, where faiss uses the signs. Put IndexRefineFlat behind it for exact distances.
+    Vectors are not rotated, as in faiss, and the estimates count on one: turn the vectors by a random rotation first, or take IndexSDC, which has its own. Codes and files are faiss's. Queries are compared as they are, whatever qb says, as faiss does with qb = 0; of several bits reconstruct uses all, where faiss uses the signs. Put IndexRefineFlat behind it for exact distances.
 
     nb_bits: 1 to 8. Raises ArgumentError for others. Source: RaBitQ (arXiv 2405.12497 and 2409.09913).
     """

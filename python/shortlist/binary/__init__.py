@@ -7,11 +7,11 @@
 
 A code is a row of odd integers. A float query is compared with it by one inner product of A q and
 the code, or becomes a code itself (`encode_query`). `export` gives the weights, `encode` is what
-they mean, in numpy; `align` and `compatible_with=` let new models search old codes, and
-`SimplexClassifier` trains models that agree from the start.
+they mean, in numpy; `align` and `compatible_with=` let new models search old codes, `upgrade` puts
+codes of both into one index, and `SimplexClassifier` trains models that agree from the start.
 
 Training needs torch: pip install 'shortlist[rerank]'. The functions (`encode`, `read_query`,
-`encode_query`, `decode`, `factors`, `odd_integers`, `align`) need numpy alone.
+`encode_query`, `decode`, `factors`, `odd_integers`, `align`, `upgrade`) need numpy alone.
 """
 
 from __future__ import annotations
@@ -27,6 +27,7 @@ from .reference import encode_query as encode_query
 from .reference import factors as factors
 from .reference import odd_integers as odd_integers
 from .reference import read_query as read_query
+from .versions import upgrade as upgrade
 
 if TYPE_CHECKING:
     from .module import RecurrentBinarizer as RecurrentBinarizer
