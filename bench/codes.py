@@ -7,10 +7,11 @@
 DATA_DIR is as of bench.frontier. Every contender compares each query with all codes, one query a
 call, on one thread and one core; bytes are those of a code with all its factors. Contenders take
 turns, round after round; queries a second are by CPU time. Recall@10 is tie-aware: of the scan
-alone, and of its 100 nearest compared again by the vectors. "symmetric" compares the query's own
-code; everything else the query as it is. Where DATA_DIR has qrels.tsv, nDCG@10 of the reranked
-results is told too, as a share of the exact results'. Encoders learn from the base and, where there
-is one, from train_query.*.npy.
+alone, of its 100 nearest compared again by the vectors, and of these compared by the vectors as
+SQ8, with the bytes of a vector that the code and the SQ8 take together. "symmetric" compares the
+query's own code; everything else the query as it is. Where DATA_DIR has qrels.tsv, nDCG@10 of the
+results reranked by SQ8 is told too, as a share of the exact results'. Encoders learn from the base
+and, where there is one, from train_query.*.npy.
 """
 
 from __future__ import annotations
@@ -35,6 +36,7 @@ import shortlist
 sys.path.insert(0, str(Path(__file__).parents[1]))
 
 from bench.frontier import dataset
+from bench.relevance import judged, ndcg
 
 K, CANDIDATES = 10, 100
 
@@ -48,7 +50,9 @@ class Contender:
     symmetric: bool = False
     recall: float = 0
     reranked: float = 0
-    ndcg: float | None = None  # of the reranked, over the exact results'
+    total: int = 0  # bytes, with vectors as SQ8 to rerank by
+    reranked_sq8: float = 0
+    ndcg: float | None = None  # of the latter, over the exact results'
     qps: list[float] = field(default_factory=list)
 
     def search(self, q: np.ndarray, k: int) -> np.ndarray:
@@ -124,26 +128,6 @@ def trained(
     }
 
 
-def judged(folder: Path, queries: int) -> dict[int, set[int]]:
-    """The relevant rows of each of the first queries, by qrels.tsv; empty without it."""
-    out: dict[int, set[int]] = {}
-    if (folder / "qrels.tsv").exists():
-        for line in (folder / "qrels.tsv").read_text().splitlines():
-            query, row = map(int, line.split("\t")[:2])
-            if query < queries:
-                out.setdefault(query, set()).add(row)
-    return out
-
-
-def ndcg(found: np.ndarray, relevant: dict[int, set[int]]) -> float:
-    gains = 1 / np.log2(np.arange(found.shape[1]) + 2)
-    each = [
-        gains[np.isin(found[query], list(rows))].sum() / gains[: len(rows)].sum()
-        for query, rows in relevant.items()
-    ]
-    return float(np.mean(each))
-
-
 def built(
     data: dataset.Dataset, only: list[str] | None, more: dict[str, Callable[[], tuple[Any, int]]]
 ) -> list[Contender]:
@@ -164,8 +148,8 @@ def built(
     return out
 
 
-def rerank(data: dataset.Dataset, found: np.ndarray) -> np.ndarray:
-    distance = dataset.exact_distances(data.base, data.queries, found, data.metric)
+def rerank(data: dataset.Dataset, found: np.ndarray, vectors: np.ndarray) -> np.ndarray:
+    distance = dataset.exact_distances(vectors, data.queries, found, data.metric)
     return np.take_along_axis(found, np.argsort(distance, axis=1)[:, : data.k], 1)
 
 
@@ -180,10 +164,15 @@ def measure(
     exact = shortlist.IndexFlat(q.shape[1], int(data.metric == "l2"))
     exact.add(np.array(data.base, np.float32))
     best = ndcg(exact.search(q, K)[1], relevant) if relevant else 0
+    sq8 = shortlist.IndexScalarQuantizer(q.shape[1], shortlist.ScalarQuantizer.QT_8bit)
+    sq8.train(np.array(data.base, np.float32))
+    rounded = sq8.sa_decode(sq8.sa_encode(np.array(data.base, np.float32)))
     for c in all_:
         c.recall = data.recall(c.search(q, K))
-        again = rerank(data, c.search(q, CANDIDATES))
-        c.reranked = data.recall(again)
+        candidates = c.search(q, CANDIDATES)
+        c.reranked = data.recall(rerank(data, candidates, data.base))
+        again = rerank(data, candidates, rounded)
+        c.total, c.reranked_sq8 = c.code_size + sq8.code_size, data.recall(again)
         if best:
             c.ndcg = ndcg(again, relevant) / best
     for turn in range(rounds):
@@ -198,13 +187,14 @@ def measure(
 
 def table(all_: list[Contender]) -> str:
     lines = [
-        "| | bytes | recall@10 | reranked 100 | nDCG | queries/s | min, max | build, CPU s |",
-        "|---|---:|---:|---:|---:|---:|---:|---:|",
+        "| | bytes | recall@10 | reranked 100 | with SQ8, bytes | reranked | nDCG | queries/s "
+        "| min, max | build, CPU s |",
+        "|---|---:|---:|---:|---:|---:|---:|---:|---:|---:|",
     ]
     for c in sorted(all_, key=lambda c: (c.code_size, c.name)):
         lines.append(
             f"| {c.name} | {c.code_size} | {c.recall:.4f} | {c.reranked:.4f} | "
-            f"{'' if c.ndcg is None else f'{c.ndcg:.4f}'} | "
+            f"{c.total} | {c.reranked_sq8:.4f} | {'' if c.ndcg is None else f'{c.ndcg:.4f}'} | "
             f"{statistics.median(c.qps):,.0f} | {min(c.qps):,.0f}, {max(c.qps):,.0f} | "
             f"{c.build_seconds:.1f} |"
         )

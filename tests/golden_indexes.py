@@ -104,6 +104,7 @@ def _sdc_versions() -> shortlist.Index:
     old.add(vectors(20, 5))
     new = _encoder(8, 16)
     new |= {"old_query": vectors(24, 8) / 64, "old_shift": vectors(1, 24)[0] / 64}
+    new["old_gain"] = np.array([1.25, 0.5])
     index = upgrade(old, new)
     index.add(vectors(20))
     return index

@@ -29,6 +29,7 @@ class Models:
         return exported(rng, NEW, 18, 3, 4, 1) | {
             "old_query": rng.normal(size=(m, NEW)).astype(np.float32) / 4,
             "old_shift": rng.normal(size=m).astype(np.float32) / 4,
+            "old_gain": np.array([1.25, 0.5], np.float32),
         }
 
     def gallery(self) -> shortlist.IndexSDC:
@@ -48,8 +49,11 @@ class Models:
             codes = encode(model, x)
             scale, addend = factors(model, x, codes)
             read = read_query(self.new, self.q, old=old)
-            parts.append((read @ odd_integers(model, codes).T) * scale + addend)
-        return np.hstack(parts) + (self.q @ self.new["mean"])[:, None]
+            scores = (read @ odd_integers(model, codes).T) * scale + addend
+            scores += (self.q @ self.new["mean"])[:, None]
+            gain, more = self.new["old_gain"] if old else (1, 0)
+            parts.append(gain * scores + more)
+        return np.hstack(parts)
 
 
 @pytest.fixture
@@ -170,9 +174,13 @@ def test_what_does_not_fit_is_refused(models, rng):
     far = shortlist.IndexSDC(OLD, metric=L2, encoder=models.old)
     with pytest.raises(shortlist.UnsupportedError, match="METRIC_INNER_PRODUCT"):
         upgrade(far, models.new)
-    bad = models.new | {"old_shift": np.full(M, np.nan, np.float32)}
-    with pytest.raises(shortlist.ArgumentError, match="NaN"):
-        upgrade(models.gallery(), bad)
+    for bad, message in (
+        ({"old_shift": np.full(M, np.nan, np.float32)}, "NaN"),
+        ({"old_gain": np.ones(3, np.float32)}, "old_gain has 3 values"),
+        ({"old_gain": np.zeros(2, np.float32)}, "old_gain is 0, 0; it should be a number above 0"),
+    ):
+        with pytest.raises(shortlist.ArgumentError, match=message):
+            upgrade(models.gallery(), models.new | bad)
     newest = shortlist.IndexSDC(NEW, metric=IP, encoder=models.new)
     gallery = models.gallery()
     with pytest.raises(shortlist.ArgumentError, match="given twice"):

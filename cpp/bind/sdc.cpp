@@ -1,6 +1,7 @@
 // Odd-integer codes under Python's names.
 #include <pybind11/stl.h>
 
+#include <array>
 #include <map>
 #include <optional>
 #include <string>
@@ -172,9 +173,14 @@ void bind_sdc(py::module_& m) {
                    values(readings[i], "query_mean") != newest->codec().query_centre)
                  throw ArgumentError(text("readings[", i, "] has another mean than the newest ",
                                           "encoder; fit both on the same base and queries"));
-               parts.push_back(
-                   {older[i],
-                    {values(readings[i], "old_query"), values(readings[i], "old_shift"), {}, {}}});
+               OddIntReading reading{.turns = values(readings[i], "old_query"),
+                                     .shift = values(readings[i], "old_shift")};
+               const auto gain = values(readings[i], "old_gain");
+               if (gain.size() != 2)
+                 throw ArgumentError(text("old_gain has ", gain.size(), " values; it should be 2"));
+               reading.slope = gain[0];
+               reading.offset = gain[1];
+               parts.push_back({older[i], std::move(reading)});
              }
              return std::make_shared<IndexSDCVersions>(std::move(parts), std::move(newest));
            }),
@@ -200,6 +206,8 @@ void bind_sdc(py::module_& m) {
               const auto m = static_cast<py::ssize_t>(reading.shift.size());
               out.push_back({{"old_query", py::array_t<float>({m, d}, reading.turns.data())},
                              {"old_shift", py::array_t<float>(m, reading.shift.data())},
+                             {"old_gain", py::array_t<float>(
+                                              2, std::array{reading.slope, reading.offset}.data())},
                              {"mean", py::array_t<float>(d, codec.centre.data())},
                              {"query_mean", py::array_t<float>(d, codec.query_centre.data())}});
             }

@@ -134,6 +134,8 @@ class Saver {
       save(*part, name);
       array(name + "/read_by", reading.turns.data(), reading.turns.size());
       array(name + "/shift", reading.shift.data(), reading.shift.size());
+      const float gain[2] = {reading.slope, reading.offset};
+      array(name + "/gain", gain, 2);
     }
     save(*index.newest, at + "/newest");
   }
@@ -410,8 +412,14 @@ class Loader {
     for (size_t i = 0; i < record.number<size_t>("older", 0, kMostVersions); ++i) {
       const std::string name = text(at, "/older", i);
       auto index = part(name);
-      auto turns = array<float>(name + "/read_by"), shift = array<float>(name + "/shift");
-      older.push_back({std::move(index), {std::move(turns), std::move(shift), {}, {}}});
+      OddIntReading reading{.turns = array<float>(name + "/read_by"),
+                            .shift = array<float>(name + "/shift")};
+      const auto gain = array<float>(name + "/gain");
+      if (gain.size() != 2)
+        throw CorruptIndexError(text("'", name, "/gain' has ", gain.size(), " numbers, not 2"));
+      reading.slope = gain[0];
+      reading.offset = gain[1];
+      older.push_back({std::move(index), std::move(reading)});
     }
     return std::make_shared<IndexSDCVersions>(std::move(older), part(at + "/newest"));
   }

@@ -18,6 +18,10 @@ std::optional<SelectedSlots> part_of(const SelectedSlots* all, size_t first, siz
   return std::optional<SelectedSlots>(std::in_place, std::move(bits));
 }
 
+float told(hit_t hit, const OddIntReading* reading) {
+  return reading ? reading->compared(distance_of(hit)) : distance_of(hit);
+}
+
 std::vector<IndexSDCVersions::Older> with_centres(std::vector<IndexSDCVersions::Older> older,
                                                   const OddIntCodec& newest) {
   if (!newest.is_trained())
@@ -124,7 +128,7 @@ void IndexSDCVersions::nearest(const Rows& x, size_t k, const SelectedSlots* all
                          mine ? &*mine : nullptr, found.data());
     for (size_t i = 0; i < x.n; ++i)
       for (const hit_t hit : found[i])
-        tops[i].push(distance_of(hit), static_cast<slot_t>(first + slot_of(hit)));
+        tops[i].push(told(hit, reading), static_cast<slot_t>(first + slot_of(hit)));
   });
   for (size_t i = 0; i < x.n; ++i) hits[i] = tops[i].finish();
 }
@@ -148,11 +152,12 @@ void IndexSDCVersions::within(const Rows& x, float radius, const SelectedSlots* 
   each_part([&](const IndexSDC& part, const OddIntReading* reading, size_t first) {
     const auto mine = part_of(allowed, first, part.ntotal());
     Hits found(x.n);
-    part.blocks().range_search(queries, {.coded = newest->symmetric, .reading = reading}, radius,
-                               mine ? &*mine : nullptr, found.data());
+    part.blocks().range_search(queries, {.coded = newest->symmetric, .reading = reading},
+                               reading ? reading->own(radius) : radius, mine ? &*mine : nullptr,
+                               found.data());
     for (size_t i = 0; i < x.n; ++i)
       for (const hit_t hit : found[i])
-        hits[i].push_back(make_hit(distance_of(hit), static_cast<slot_t>(first + slot_of(hit))));
+        hits[i].push_back(make_hit(told(hit, reading), static_cast<slot_t>(first + slot_of(hit))));
   });
 }
 

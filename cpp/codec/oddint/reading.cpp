@@ -16,6 +16,9 @@ void OddIntReading::check(size_t m) const {
   for (const auto* values : {&turns, &shift, &centre, &query_centre})
     if (!finite(values->data(), values->size()))
       throw ArgumentError("what reads older codes has values that are NaN or Inf");
+  if (!(slope > 0) || !finite(&slope, 1) || !finite(&offset, 1))
+    throw ArgumentError(
+        text("old_gain is ", slope, ", ", offset, "; it should be a number above 0 and another"));
 }
 
 void OddIntReading::set_query(const OddIntCodec& codec, const float* q,

@@ -14,15 +14,18 @@ if TYPE_CHECKING:
     from .data import Data
 
 _STEPS, _QUERIES, _RATE, _TEMPERATURE = 300, 64, 0.02, 0.05
+_GAUGED, _RANKED = 1000, 10  # queries, and how many of the nearest of each, that tell the gain
 
 
-def learn_reading(data: Data, seed: int) -> tuple[Tensor, Tensor]:
-    """(A, b): queries read old codes as A (q - query_mean) + b, (m, dim) and (m,).
+def learn_reading(data: Data, seed: int) -> tuple[Tensor, Tensor, Tensor]:
+    """(A, b, gain): queries read old codes as A (q - query_mean) + b, (m, dim) and (m,).
 
     First the least squares decoder of old codes to new vectors, and the b that stands for the
     difference between the old addends and the new; then both are taught to order old codes as
     the new embeddings order their vectors, by the divergence of softmax(scores) over the true
     neighbours of training queries. Old codes and what is stored with them stay as they are.
+    Last the gain (g, h), by which g s + h is what the exact scores are of those whose score s is
+    among the best for a query: less certain scores are less extreme.
     """
     assert data.old is not None
     assert data.old_rows is not None
@@ -36,7 +39,7 @@ def learn_reading(data: Data, seed: int) -> tuple[Tensor, Tensor]:
         shift = solve(inputs, missing[:, None])[:, 0]
         found = data.nearest
         if found is None or len(found) == 0:
-            return reading, shift
+            return reading, shift, torch.tensor([1.0, 0.0])
         named, places = torch.unique(found[:, 1:], return_inverse=True)
         vectors = data.old_rows[named.to(data.old_rows.device)].to(old.mean)
         integers = old.integers(vectors, int(old.sweeps))
@@ -69,4 +72,17 @@ def learn_reading(data: Data, seed: int) -> tuple[Tensor, Tensor]:
         optimiser.zero_grad()
         torch.autograd.backward(loss)
         optimiser.step()
-    return reading.detach(), shift.detach()
+    reading, shift = reading.detach(), shift.detach()
+    with torch.no_grad():
+        q = asked[torch.randperm(len(asked), generator=generator)[:_GAUGED].to(device)]
+        scores = ((q - data.query_mean) @ reading.T + shift) @ codes.T + addend
+        best, at = scores.topk(min(_RANKED, len(codes)), dim=1)
+        exact = torch.einsum("qd,qkd->qk", q, known[at])
+        s = (best + (q @ data.mean)[:, None]).double().flatten()
+        e = exact.double().flatten()
+        spread = s - s.mean()
+        slope = (spread * e).sum() / spread.square().sum().clamp(min=1e-30)
+        if not slope > 0:  # nothing to tell it by
+            slope = torch.ones_like(slope)
+        gain = torch.stack([slope, e.mean() - slope * s.mean()]).float()
+    return reading, shift, gain

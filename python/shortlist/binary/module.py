@@ -123,6 +123,7 @@ class RecurrentBinarizer(nn.Module):
     query_mean: Tensor  # (dim,)
     old_query: Tensor  # (code_dim, dim): reads new queries for the old codes
     old_shift: Tensor  # (code_dim,)
+    old_gain: Tensor  # (2,): by a score g s + h of old codes compares with one of new codes
     compatible: Tensor  # 0-d, bool: whether it has learnt to
     sweeps: Tensor  # 0-d, int64
     fitted: Tensor  # 0-d, bool
@@ -147,6 +148,7 @@ class RecurrentBinarizer(nn.Module):
         self.register_buffer("query_mean", torch.zeros(dim))
         self.register_buffer("old_query", torch.zeros(code_dim, dim))
         self.register_buffer("old_shift", torch.zeros(code_dim))
+        self.register_buffer("old_gain", torch.tensor([1.0, 0.0]))
         self.register_buffer("compatible", torch.tensor(False))
         self.register_buffer("sweeps", torch.tensor(0))
         self.register_buffer("fitted", torch.tensor(False))
@@ -221,6 +223,7 @@ class RecurrentBinarizer(nn.Module):
         if bool(self.compatible):
             exported["old_query"] = _array(self.old_query)
             exported["old_shift"] = _array(self.old_shift)
+            exported["old_gain"] = _array(self.old_gain)
         for u, (decode, read) in enumerate(zip(self.B, self.R, strict=True)):
             exported |= cast(Map, decode).export(f"B{u}") | cast(Map, read).export(f"R{u}")
         return exported

@@ -6,7 +6,7 @@
     mean            (dim,) what is taken from a vector before all else
     query_mean      (dim,) the mean of training queries; of the base where there were none
     W.*, B0.*, R0.*, B1.*, R1.*, ...   the maps of the recurrence, see `apply_map`
-    old_query, old_shift    (m, dim) and (m,), where `fit` was given compatible_with
+    old_query, old_shift, old_gain    (m, dim), (m,) and (2,), where `fit` had compatible_with
     query           (m, dim) A: reads queries, and its transpose decodes codes
 
 Encoding x, with f = x - mean and o the code as odd integers -L..L (c = (o + L) / 2 is stored):
@@ -25,7 +25,10 @@ Scoring a query q against a stored code:
 
 with scale and addend of each vector from `factors`; the first term is the same for all vectors.
 `read_query` is A (q - query_mean); `encode_query` makes integers of it, where the query is to be a
-code too.
+code too. Of an older model's codes, with the scale and addend stored then,
+
+    <q, x>  ~  old_gain_0 (<q, mean> + scale <old_query (q - query_mean) + old_shift, o> + addend)
+               + old_gain_1
 """
 
 from __future__ import annotations
@@ -103,7 +106,8 @@ def read_query(exported: Export, q: Any, *, old: bool = False) -> Floats:
     """What a float query is to a scan of codes: A (q - query_mean), (n, code_dim) float32.
 
     old: for codes of the module that `fit` was to be compatible with, stored with the scale and
-    addend of that time; the query is then read by old_query, and old_shift is added.
+    addend of that time; the query is then read by old_query, and old_shift is added. old_gain
+    makes scores compare with those of new codes; it does not change their order.
     """
     centred = _vectors(exported, q) - exported["query_mean"]
     if not old:

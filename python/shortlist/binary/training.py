@@ -207,9 +207,10 @@ class _Run:
                 self._steps(f, state if state is not None and state["stage"] == "network" else None)
         finally:
             if data.old is not None:
-                reading, shift = learn_reading(data, self.options.seed)
+                reading, shift, gain = learn_reading(data, self.options.seed)
                 module.old_query.copy_(reading)
                 module.old_shift.copy_(shift)
+                module.old_gain.copy_(gain)
                 module.compatible.fill_(True)
 
     def _begin(self, f: Tensor) -> None:
