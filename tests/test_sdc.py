@@ -253,6 +253,29 @@ def test_refined_results_are_exact(rng, l2):
     np.testing.assert_allclose(D, np.take_along_axis(l2.distances(q, x), I, 1), rtol=1e-5)
 
 
+@pytest.mark.parametrize("metric", [L2, IP])
+@pytest.mark.parametrize("bits", [1, 2, 4, 8])
+def test_refining_stops_where_the_rest_are_too_far(rng, bits, metric):
+    """What is left out would have changed next to nothing."""
+    x, q = vectors(rng, 3000, 96), vectors(rng, 200, 96)
+    base = built(x, bits, metric)
+    stopping = shortlist.IndexRefine(
+        shortlist.IndexSDC(96, bits, metric), shortlist.IndexFlat(96, metric)
+    )
+    stopping.train(x)
+    stopping.add(x)
+    stopping.k_factor = 30
+    found = stopping.search(q, 10)[1]
+    candidates = base.search(q, 300)[1]
+    products = np.einsum("qd,qkd->qk", q, x[candidates])
+    far = -products if metric == IP else (x[candidates] ** 2).sum(2) - 2 * products
+    best = np.take_along_axis(candidates, np.argsort(far, axis=1)[:, :10], 1)
+    same = np.mean([len(set(a) & set(b)) for a, b in zip(found, best, strict=True)]) / 10
+    assert same > 0.998
+    again = pickle.loads(pickle.dumps(stopping))
+    np.testing.assert_array_equal(again.search(q, 10)[1], found)
+
+
 # --- changes ---------------------------------------------------------------------------------
 
 

@@ -338,7 +338,8 @@ void bind_wrappers(py::module_& m) {
   py::class_<IndexRefine, Index, py::smart_holder>(
       m, "IndexRefine",
       "Takes k * k_factor candidates from base_index and returns the k best by refine_index's "
-      "distances.")
+      "distances. Over codes of RaBitQ, whose errors are known, it stops where the rest are too far "
+      "to be among them, with a chance of one in a thousand for each to be wrong.")
       .def(py::init<std::shared_ptr<Index>, std::shared_ptr<IndexFlatCodes>>(),
            py::arg("base_index").none(false), py::arg("refine_index").none(false))
       .def_property_readonly("base_index", [](const IndexRefine& self) { return self.base_index; })

@@ -30,6 +30,7 @@ class IndexHNSW : public Index {
   }
   void check_compatible_for_merge(const Index& other) const override;
   size_t sa_code_size() const override { return storage->sa_code_size(); }
+  float margin(const float* q) const override { return storage->margin(q); }
 
   // Whether searches go through neighbour blocks, see graph/blocks.h: faster, for more memory.
   bool neighbor_blocks() const { return hnsw->has_blocks(); }

@@ -6,6 +6,7 @@
 #pragma once
 
 #include <functional>
+#include <limits>
 #include <memory>
 #include <string>
 #include <vector>
@@ -84,6 +85,9 @@ class Index {
   virtual bool is_trained() const { return true; }
   virtual size_t memory() const = 0;                          // bytes held by codes, links and ids
   virtual bool keeps_ids_on_remove() const { return false; }  // false: rows behind are renumbered
+  // How far a distance that a search for q tells may be above the true one, but for one vector in a
+  // thousand; +inf where that is not known.
+  virtual float margin(const float* /*q*/) const { return std::numeric_limits<float>::infinity(); }
   virtual id_t next_id() const { return static_cast<id_t>(ntotal()); }  // what add issues next
 
   void train(const Rows& x);

@@ -2,6 +2,7 @@
 
 #include <algorithm>
 #include <bit>
+#include <cmath>
 
 #include "base/error.h"
 #include "codec/oddint/network.h"
@@ -146,6 +147,7 @@ class Saver {
     fields["code_dim"] = text(codec.m());
     fields["encoder"] = codec.encoder->name();
     fields["slack"] = bits_of(codec.slack);
+    if (std::isfinite(codec.error)) fields["error"] = bits_of(codec.error);
     const auto* network = dynamic_cast<const NetworkEncoder*>(codec.encoder.get());
     if (network) fields["sweeps"] = text(network->sweeps);
     io::write_fields(out_, at, fields);
@@ -433,9 +435,13 @@ class Loader {
   }
 
   void load_trained(OddIntCodec& codec, const Record& record, const std::string& at) {
-    codec.slack = record.real("slack");
-    if (!(codec.slack >= 0))
-      throw CorruptIndexError(text("slack = ", codec.slack, ", which cannot be"));
+    const auto measured = [&](const char* name) {
+      const float x = record.real(name);
+      if (!(x >= 0)) throw CorruptIndexError(text(name, " = ", x, ", which cannot be"));
+      return x;
+    };
+    codec.slack = measured("slack");
+    if (record.has("error")) codec.error = measured("error");
     auto centre = array<float>(at + "/centre"), query_centre = array<float>(at + "/query_centre");
     if (!centre.empty() || !query_centre.empty())
       codec.set_centres(std::move(centre), std::move(query_centre));

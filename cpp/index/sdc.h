@@ -27,6 +27,9 @@ class IndexSDC : public IndexRows {
   size_t memory() const override { return blocks_.memory(); }
   size_t sa_code_size() const override { return codec_->code_size(); }
   void check_compatible_for_merge(const Index& other) const override;
+  float margin(const float* q) const override {
+    return symmetric ? Index::margin(q) : codec_->margin(q);
+  }
 
  protected:
   void do_train(const Rows& x) override;
@@ -53,6 +56,7 @@ class IndexSDCRows final : public IndexFlatCodes {
   explicit IndexSDCRows(std::shared_ptr<OddIntCodec> codec)
       : IndexFlatCodes(codec, codec->metric), sdc(std::move(codec)) {}
   std::string class_name() const override { return "IndexSDCRows"; }
+  float margin(const float* q) const override { return sdc->margin(q); }
   const std::shared_ptr<const OddIntCodec> sdc;
 };
 

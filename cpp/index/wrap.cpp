@@ -279,6 +279,7 @@ void IndexRefine::do_search(const Rows& x, size_t k, float* distances, id_t* lab
   const float factor = own ? own->k_factor : k_factor;
   if (!(factor >= 1) || factor > 1000)
     throw ArgumentError(text("k_factor = ", factor, "; it must be between 1 and 1000"));
+  constexpr size_t kStep = 16;  // candidates between two looks at the margin
   const size_t wide = std::min(static_cast<size_t>(std::ceil(static_cast<float>(k) * factor)),
                                std::max(k, base_index->ntotal()));
   std::vector<float> found_distances(x.n * wide);
@@ -297,7 +298,17 @@ void IndexRefine::do_search(const Rows& x, size_t k, float* distances, id_t* lab
         if (const id_t id = found[i * wide + j]; id >= 0) slots.push_back(row_of(id));
       TopK top(k);
       computer->set_query(queries.row(i));
-      flat::scan(*computer, slots.data(), slots.size(), top);
+      const float margin = base_index->margin(queries.row(i));
+      const size_t step = std::isfinite(margin) ? std::max(k, kStep) : slots.size();
+      for (size_t at = 0; at < slots.size(); at += step) {  // nearest first by the base
+        const size_t n = std::min(step, slots.size() - at);
+        flat::scan(*computer, slots.data() + at, n, top);
+        if (at + n == slots.size()) break;
+        const auto& nearest = top.finish();
+        if (nearest.size() == k &&
+            outward(found_distances[i * wide + at + n]) - margin > distance_of(nearest[k - 1]))
+          break;
+      }
       write_hits(*this, top.finish(), k, nullptr, distances + i * k, labels + i * k);
     }
   });

@@ -26,6 +26,7 @@ class IndexIDMap : public Index {
   size_t ntotal() const override { return index->ntotal(); }
   bool is_trained() const override { return index->is_trained(); }
   id_t next_id() const override { return static_cast<id_t>(id_map_.size()); }
+  float margin(const float* q) const override { return index->margin(q); }
   void check_compatible_for_merge(const Index& other) const override;
   size_t memory() const override;
   size_t sa_code_size() const override { return index->sa_code_size(); }
@@ -73,7 +74,8 @@ class IndexIDMap2 final : public IndexIDMap {
   bool finds_by_id() const override { return true; }
 };
 
-// Takes k * k_factor candidates from `base_index` and orders them by `refine_index`'s distances.
+// Takes k * k_factor candidates from `base_index` and orders them by `refine_index`'s distances;
+// those that cannot be among the k nearest by the base's margin are left out.
 class IndexRefine : public Index {
  public:
   IndexRefine(std::shared_ptr<Index> base_index, std::shared_ptr<IndexFlatCodes> refine_index);

@@ -20,6 +20,20 @@ T read(const std::byte* at) {
   return out;
 }
 
+constexpr size_t kAsking = 64, kCodes = 512;  // vectors that ask, and that are asked for
+
+float quantile(std::vector<float>& x, double share) {
+  const auto at = x.begin() + static_cast<ptrdiff_t>(static_cast<double>(x.size() - 1) * share);
+  std::nth_element(x.begin(), at, x.end());
+  return *at;
+}
+
+float square_of_difference(const float* a, const float* b, size_t d) {
+  float sum = 0;
+  for (size_t i = 0; i < d; ++i) sum += (a[i] - b[i]) * (a[i] - b[i]);
+  return sum;
+}
+
 // One by one, by kernel planes; a stored vector asks as what its code decodes to.
 class OddIntComputer final : public DistanceComputer {
  public:
@@ -109,10 +123,10 @@ void OddIntCodec::train(Matrix<const float> x) {
     set_centres(mean, mean);
   }
   if (bits > 1) measure_slack(x);
+  if (!encoder->brings_centres()) measure_error(x);
 }
 
 void OddIntCodec::measure_slack(Matrix<const float> x) {
-  constexpr size_t kAsking = 64, kCodes = 512;
   auto any = [&, draw = uint64_t{0}]() mutable { return x.row(mix64(draw++) % x.rows); };
   const size_t n = std::min(kCodes, x.rows), size = code_size();
   std::vector<std::byte> codes(n * size);
@@ -138,10 +152,34 @@ void OddIntCodec::measure_slack(Matrix<const float> x) {
       if (std::isfinite(above)) excess.push_back(above);
     }
   }
-  if (excess.empty()) return;
-  const auto at = excess.begin() + static_cast<ptrdiff_t>(excess.size() * 99 / 100);
-  std::nth_element(excess.begin(), at, excess.end());
-  slack = std::max(*at, 0.f);
+  if (!excess.empty()) slack = std::max(quantile(excess, 0.99), 0.f);
+}
+
+void OddIntCodec::measure_error(Matrix<const float> x) {
+  const size_t n = std::min(kCodes, x.rows), asking = std::min(kAsking, x.rows);
+  const auto any = [&](size_t i) { return x.row(mix64(i) % x.rows); };
+  CodeStore store(code_size());
+  std::byte* codes = store.grow(n);
+  for (size_t i = 0; i < n; ++i) encode({any(i), 1, d}, codes + i * code_size());
+  OddIntComputer computer(*this, store);
+  std::vector<float> estimates(n), excess;
+  for (size_t a = 0; a < asking; ++a) {
+    const float* q = any(n + a);
+    computer.set_query(q);
+    computer.score_range(0, n, estimates.data());
+    const float length = std::sqrt(square_of_difference(q, query_centre.data(), d));
+    for (size_t i = 0; i < n; ++i) {
+      const float exact =
+          metric == Metric::l2 ? square_of_difference(q, any(i), d) : -ordered_dot(q, any(i), d);
+      const float above = (estimates[i] - exact) / length;
+      if (std::isfinite(above)) excess.push_back(above);
+    }
+  }
+  if (!excess.empty()) error = std::max(quantile(excess, 0.999), 0.f);
+}
+
+float OddIntCodec::margin(const float* q) const {
+  return error * std::sqrt(square_of_difference(q, query_centre.data(), d));
 }
 
 // All rows together, so that an encoder's weights are read once for them.

@@ -1,6 +1,7 @@
 // Odd-integer codes of vectors: SDC (BEBR, arXiv 2302.08714) and RaBitQ of 1 to 8 bits.
 #pragma once
 
+#include <limits>
 #include <memory>
 #include <vector>
 
@@ -28,17 +29,23 @@ class OddIntCodec : public Codec {
   // of that plane's rescale, but for one vector in a hundred. At first what theory says of a random
   // rotation; of one bit, nothing.
   float slack;
+  // How far an estimate is above the distance, in lengths of q - b, but for one vector in a
+  // thousand; +inf where that is not known: of trained encoders, which know the vectors they learnt
+  // from better than others, and before training.
+  float error = std::numeric_limits<float>::infinity();
 
   std::string name() const override;
   bool same_as(const Codec& other) const override;
   size_t code_size() const override { return fine_at() + fine_size(); }
   bool needs_training() const override { return true; }
   bool is_trained() const override { return !centre.empty(); }
-  // Centres, unless the encoder brings them, and slack.
+  // Centres, unless the encoder brings them, slack and error.
   void train(Matrix<const float> x) override;
   // What train learns, or the encoder brings. Throws ArgumentError where sizes do not fit.
   virtual void set_centres(std::vector<float> of_vectors, std::vector<float> of_queries);
   void measure_slack(Matrix<const float> x);  // some of the vectors ask for others
+  // `error` for a query.
+  float margin(const float* q) const;
   void encode(Matrix<const float> x, std::byte* codes) const override;
   void decode(const std::byte* codes, size_t n, float* x) const override;
   bool compares_decoded() const override { return false; }
@@ -94,6 +101,7 @@ class OddIntCodec : public Codec {
   virtual void put_factors(const Encoded& v, std::byte* code) const;
 
  private:
+  void measure_error(Matrix<const float> x);
   float times() const { return metric == Metric::l2 ? -2.f : -1.f; }
 };
 

@@ -700,7 +700,7 @@ class IndexIDMap2(IndexIDMap):
 
 class IndexRefine(Index):
     """
-    Takes k * k_factor candidates from base_index and returns the k best by refine_index's distances.
+    Takes k * k_factor candidates from base_index and returns the k best by refine_index's distances. Over codes of RaBitQ, whose errors are known, it stops where the rest are too far to be among them, with a chance of one in a thousand for each to be wrong.
     """
     def __init__(self, base_index: Index, refine_index: IndexFlatCodes) -> None: ...
     @property
