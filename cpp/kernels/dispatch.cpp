@@ -91,6 +91,7 @@ Table make(Isa isa) {
     lut::add_neon(t);
     oddint::add_neon(t);
     hadamard::add_neon(t);
+    hamming::add_neon(t);
   }
 #endif
   return t;

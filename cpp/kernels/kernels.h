@@ -198,6 +198,7 @@ namespace hamming {
 void add_reference(Table&);
 void add_avx2(Table&);
 void add_avx512(Table&);
+void add_neon(Table&);
 }  // namespace hamming
 
 // The table in use, chosen once: the best level this machine runs, or SHORTLIST_ISA.

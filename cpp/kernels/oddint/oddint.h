@@ -50,29 +50,40 @@ SignSums signs(const float* r, const float* c, size_t n, uint8_t* bits) {
   return c ? sums_and_bits<V, true>(r, c, n, bits) : sums_and_bits<V, false>(r, c, n, bits);
 }
 
-template <class V>
-float sum_set(const float* q, const std::byte* plane, size_t m) {
-  constexpr size_t kVectors = 16 / V::kFloats;
-  typename V::Floats even[kVectors], odd[kVectors];
+// The sums of kPlanes planes, side by side: one sum alone would wait for its additions.
+template <class V, size_t kPlanes>
+double sum_sets(const float* q, const std::byte* planes, size_t m, double before) {
+  constexpr size_t kVectors = 16 / V::kFloats, kChains = kPlanes == 1 ? 2 : 1;
+  const size_t plane = m / 8;
+  typename V::Floats acc[kPlanes][kChains][kVectors];
 #pragma GCC unroll 4
-  for (size_t v = 0; v < kVectors; ++v) {
-    V::zero(even[v]);
-    V::zero(odd[v]);
-  }
-  const auto bits = [&](size_t i) {
-    uint16_t out;
-    __builtin_memcpy(&out, plane + i / 8, sizeof out);
-    return out;
+  for (size_t b = 0; b < kPlanes; ++b)
+#pragma GCC unroll 2
+    for (size_t c = 0; c < kChains; ++c)
+#pragma GCC unroll 4
+      for (size_t v = 0; v < kVectors; ++v) V::zero(acc[b][c][v]);
+  const auto step = [&](size_t c, size_t i) {
+#pragma GCC unroll 4
+    for (size_t b = 0; b < kPlanes; ++b) {
+      uint16_t bits;
+      __builtin_memcpy(&bits, planes + b * plane + i / 8, sizeof bits);
+      V::add_set(acc[b][c], bits, q + i);
+    }
   };
   size_t i = 0;
-  for (; i + 32 <= m; i += 32) {
-    V::add_set(even, bits(i), q + i);
-    V::add_set(odd, bits(i + 16), q + i + 16);
-  }
-  if (i < m) V::add_set(even, bits(i), q + i);
+  for (; i + 16 * kChains <= m; i += 16 * kChains)
+#pragma GCC unroll 2
+    for (size_t c = 0; c < kChains; ++c) step(c, i + 16 * c);
+  if (i < m) step(0, i);
+  double sum = before;
 #pragma GCC unroll 4
-  for (size_t v = 0; v < kVectors; ++v) even[v] = V::add(even[v], odd[v]);
-  return V::fold(even);
+  for (size_t b = 0; b < kPlanes; ++b) {
+    if constexpr (kChains == 2)
+#pragma GCC unroll 4
+      for (size_t v = 0; v < kVectors; ++v) acc[b][0][v] = V::add(acc[b][0][v], acc[b][1][v]);
+    sum = 2 * sum + V::fold(acc[b][0]);
+  }
+  return sum;
 }
 
 template <class V>
@@ -87,8 +98,13 @@ void planes(const float* q, const std::byte* base, size_t stride, const uint32_t
     for (size_t r = 0; r < n && r < ahead; ++r) fetch(r);
   for (size_t r = 0; r < n; ++r) {
     if (rows && r + ahead < n) fetch(r + ahead);
+    const std::byte* at = row(r);
     double sum = 0;
-    for (size_t b = 0; b < bits; ++b) sum = 2 * sum + sum_set<V>(q, row(r) + b * plane, m);
+    size_t left = bits;
+    for (; left >= 4; left -= 4, at += 4 * plane) sum = sum_sets<V, 4>(q, at, m, sum);
+    if (left == 3) sum = sum_sets<V, 3>(q, at, m, sum);
+    if (left == 2) sum = sum_sets<V, 2>(q, at, m, sum);
+    if (left == 1) sum = sum_sets<V, 1>(q, at, m, sum);
     out[r] = sum;
   }
 }
