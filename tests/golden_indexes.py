@@ -110,6 +110,14 @@ def _sdc_versions() -> shortlist.Index:
     return index
 
 
+def _pre_transform() -> shortlist.Index:
+    index = shortlist.IndexPreTransform(shortlist.PCAMatrix(8, 5, -0.5), shortlist.IndexFlatL2(5))
+    index.prepend_transform(shortlist.RandomRotationMatrix(8, 8))
+    index.prepend_transform(shortlist.CenteringTransform(8))
+    index.prepend_transform(shortlist.NormalizationTransform(8))
+    return _trained(index)
+
+
 INDEXES: dict[str, Callable[[], shortlist.Index | shortlist.IndexBinary]] = {
     "flat-uint8": _flat,
     "hnsw-sq8": _sq,
@@ -121,6 +129,7 @@ INDEXES: dict[str, Callable[[], shortlist.Index | shortlist.IndexBinary]] = {
     "rabitq": lambda: _trained(shortlist.IndexRaBitQ(8, shortlist.METRIC_INNER_PRODUCT)),
     "rabitqfs4": lambda: _trained(shortlist.IndexRaBitQFastScan(8, bbs=64, nb_bits=4)),
     "hnsw-sdc2": _sdc_graph,
+    "pretransform": _pre_transform,
     "sdc-versions": _sdc_versions,
 }
 

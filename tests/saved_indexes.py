@@ -81,6 +81,12 @@ INDEXES: dict[str, Callable[[], sl.Index]] = {
     "IDMap RaBitQ": lambda: named(sl.IndexIDMap(sl.IndexRaBitQ(D))),
     "RaBitQ4 RefineFlat": lambda: filled(sl.IndexRefineFlat(sl.IndexRaBitQ(D, nb_bits=4))),
     "LSH RefineFlat": lambda: filled(sl.IndexRefineFlat(sl.IndexLSH(D, 16))),
+    "PCA Flat": lambda: filled(sl.index_factory(D, "PCA5,Flat")),
+    "PCAWR L2norm HNSW": lambda: filled(sl.index_factory(D, "PCAWR5,L2norm,HNSW4")),
+    "RR SQ8 IP untrained": lambda: sl.index_factory(D, "RR12,SQ8", IP),
+    "centred": lambda: filled(sl.IndexPreTransform(sl.CenteringTransform(D), sl.IndexFlatIP(D))),
+    "no transform": lambda: filled(sl.IndexPreTransform(sl.IndexFlatL2(D))),
+    "IDMap2 PCA RefineFlat": lambda: named(sl.index_factory(D, "IDMap2,PCAR5,SQ8,RFlat")),
     "SDC graph": lambda: without(filled(sl.IndexHNSWSDC(D, 2, 4, IP)), range(3, 7)),
     "SDC versions": GOLDEN["sdc-versions"],
     "SDC graph untrained": lambda: sl.IndexHNSWSDC(D, 2, 4),
@@ -118,6 +124,10 @@ SMALL = {
     "RaBitQ": lambda: filled(sl.IndexRaBitQ(D), 5),
     "RaBitQ3 IP": lambda: filled(sl.IndexRaBitQ(D, IP, 3), 5),
     "RaBitQfs2": lambda: filled(sl.IndexRaBitQFastScan(D, nb_bits=2), 5),
+    "PCA RR centred": lambda: filled(
+        sl.IndexPreTransform(sl.CenteringTransform(D), sl.index_factory(D, "PCAW3,RR2,Flat")), 5
+    ),
+    "L2norm SQ8": lambda: filled(sl.index_factory(D, "L2norm,SQ8"), 5),
     "HNSW": lambda: without(filled(hnsw(), 20), range(5, 7)),
     "IDMap2 RefineFlat SQ8": lambda: named(
         sl.IndexIDMap2(sl.IndexRefineFlat(sl.IndexScalarQuantizer(D, QT_8BIT)))

@@ -72,8 +72,10 @@ def test_faiss_format_keeps_ids(name: str) -> None:
     if not index.ntotal:
         return
     for i in (index, again):
-        graph = i.index if "IDMap" in type(i).__name__ else i
-        (graph if hasattr(graph, "hnsw") else graph.base_index).hnsw.efSearch = 200
+        graph = i
+        while not hasattr(graph, "hnsw"):
+            graph = graph.index if hasattr(graph, "index") else graph.base_index
+        graph.hnsw.efSearch = 200
     (D1, I1), (D2, I2) = index.search(Q, index.ntotal), again.search(Q, index.ntotal)
     assert all(set(a) == set(b) for a, b in zip(I1, I2, strict=True))
     np.testing.assert_allclose(D1, D2, rtol=1e-5, atol=1e-3)
@@ -119,6 +121,8 @@ FAISS_BUILDS = {
     "RaBitQfs4_64": lambda f: f.index_factory(D, "RaBitQfs4_64"),
     "IDMap2,RaBitQfs": lambda f: f.index_factory(D, "IDMap2,RaBitQfs"),
     "RaBitQ4,RFlat": lambda f: f.index_factory(D, "RaBitQ4,RFlat"),
+    "PCA5,L2norm,Flat": lambda f: f.index_factory(D, "PCA5,L2norm,Flat"),
+    "centred": lambda f: f.IndexPreTransform(f.CenteringTransform(D), f.IndexFlatL2(D)),
     "HNSWFlat": lambda f: f.IndexHNSWFlat(D, 4),
     "HNSWFlat M2": lambda f: f.IndexHNSWFlat(D, 2),
     "HNSWFlat M64 IP": lambda f: f.IndexHNSWFlat(D, 64, f.METRIC_INNER_PRODUCT),

@@ -29,7 +29,10 @@ def test_a_saved_index_opens_and_answers_as_a_new_one(name):
     queries = vectors(60)
     if isinstance(made, shortlist.IndexBinary):
         queries = queries.astype(np.uint8)
-    np.testing.assert_allclose(saved.search(queries, 7)[0], made.search(queries, 7)[0], rtol=1e-5)
+    # Of what went through a transform each ISA rounds otherwise.
+    np.testing.assert_allclose(
+        saved.search(queries, 7)[0], made.search(queries, 7)[0], rtol=1e-5, atol=1e-6
+    )
 
 
 def test_parameters_are_kept():

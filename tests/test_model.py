@@ -236,6 +236,22 @@ class IDMap2HNSW(IDMap2Flat):
         return shortlist.IndexIDMap2(graph(self.metric))
 
 
+class PreTransformFlat(Flat):
+    """Behind a matrix that changes the order of the values, so that distances stay exact."""
+
+    def make(self):
+        turn = shortlist.LinearTransform(D, D)
+        turn.A, turn.is_trained = np.eye(D)[::-1], True
+        return shortlist.IndexPreTransform(turn, shortlist.IndexFlat(D, self.metric))
+
+
+class PreTransformHNSW(HNSW):
+    def make(self):
+        turn = shortlist.LinearTransform(D, D)
+        turn.A, turn.is_trained = np.eye(D)[::-1], True
+        return shortlist.IndexPreTransform(turn, graph(self.metric))
+
+
 def case(machine: type[History]):
     machine.TestCase.settings = settings(max_examples=25, stateful_step_count=30, deadline=None)
     return machine.TestCase
@@ -248,3 +264,5 @@ TestHNSW = case(HNSW)
 TestHNSWIP = case(HNSWIP)
 TestIDMap2Flat = case(IDMap2Flat)
 TestIDMap2HNSW = case(IDMap2HNSW)
+TestPreTransformFlat = case(PreTransformFlat)
+TestPreTransformHNSW = case(PreTransformHNSW)

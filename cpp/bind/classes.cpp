@@ -107,42 +107,11 @@ void bind_flat(py::module_& m) {
           "The ScalarQuantizer; a live alias that may outlive the index.");
 }
 
-// An IndexLSH's rotation, to look at.
-struct RotationOf {
-  std::shared_ptr<const LshCodec> lsh;
-};
-
 py::array_t<float> copy_of(const std::vector<float>& x) {
   return py::array_t<float>(static_cast<py::ssize_t>(x.size()), x.data());
 }
 
 void bind_lsh(py::module_& m) {
-  py::class_<RotationOf>(
-      m, "RandomRotationMatrix",
-      "The rotation of an IndexLSH, to look at: y = A x + b.\n\n"
-      "Get it as index.rrot. Of A's rows and columns the fewer ones are orthonormal.")
-      .def_property_readonly(
-          "d_in", [](const RotationOf& r) { return r.lsh->d; }, "Values of a vector.")
-      .def_property_readonly(
-          "d_out", [](const RotationOf& r) { return r.lsh->nbits; }, "Values it becomes.")
-      .def_property_readonly(
-          "is_trained", [](const RotationOf& r) { return r.lsh->rotates; },
-          "Whether there is a rotation.")
-      .def_property_readonly(
-          "have_bias", [](const RotationOf& r) { return !r.lsh->bias.empty(); },
-          "Whether b is added.")
-      .def_property_readonly(
-          "A",
-          [](const RotationOf& r) {
-            const size_t rows = r.lsh->rotates ? r.lsh->nbits : 0;
-            return py::array_t<float>(
-                {static_cast<py::ssize_t>(rows), static_cast<py::ssize_t>(r.lsh->d)},
-                r.lsh->rotation.data());
-          },
-          "A copy of the matrix, float32 (d_out, d_in); without rows where there is no rotation.")
-      .def_property_readonly(
-          "b", [](const RotationOf& r) { return copy_of(r.lsh->bias); },
-          "A copy of what is added, float32 (d_out,), or empty.");
   py::class_<IndexLSH, IndexFlatCodes, py::smart_holder>(
       m, "IndexLSH",
       "Exhaustive search over signs: a vector is kept as nbits bits, and distances count the bits "
@@ -172,8 +141,8 @@ void bind_lsh(py::module_& m) {
           "train_thresholds", [](const IndexLSH& self) { return self.lsh->trains; },
           "Whether train finds the values to compare with.")
       .def_property_readonly(
-          "rrot", [](const IndexLSH& self) { return RotationOf{self.lsh}; },
-          "The rotation, a RandomRotationMatrix.")
+          "rrot", [](const IndexLSH& self) { return self.lsh->copy_of_rotation(); },
+          "A copy of the rotation, a RandomRotationMatrix, untrained where there is none.")
       .def_property_readonly(
           "thresholds",
           [](const IndexLSH& self) {
@@ -338,7 +307,8 @@ void bind_wrappers(py::module_& m) {
   py::class_<IndexRefine, Index, py::smart_holder>(
       m, "IndexRefine",
       "Takes k * k_factor candidates from base_index and returns the k best by refine_index's "
-      "distances. Over codes of RaBitQ, whose errors are known, it stops where the rest are too far "
+      "distances. Over codes of RaBitQ, whose errors are known, it stops where the rest are too "
+      "far "
       "to be among them, with a chance of one in a thousand for each to be wrong.")
       .def(py::init<std::shared_ptr<Index>, std::shared_ptr<IndexFlatCodes>>(),
            py::arg("base_index").none(false), py::arg("refine_index").none(false))

@@ -1,11 +1,9 @@
 // Module-level functions: threads, knn, normalize_L2.
-#include <cmath>
-
 #include "base/error.h"
 #include "base/threads.h"
 #include "bind/arrays.h"
 #include "bind/bind.h"
-#include "index/flat.h"
+#include "kernels/floats.h"
 
 namespace shortlist {
 namespace {
@@ -21,14 +19,7 @@ void normalize(const py::object& x) {
   const auto n = static_cast<size_t>(a.shape(0)), d = static_cast<size_t>(a.shape(1));
   const Unlocked unlocked;
   parallel_for(n, {.grain = 1024}, [&](size_t begin, size_t end, size_t) {
-    for (size_t i = begin; i < end; ++i) {
-      float* row = data + i * d;
-      double sum = 0;
-      for (size_t j = 0; j < d; ++j) sum += double{row[j]} * row[j];
-      if (!(sum > 0)) continue;
-      const auto scale = static_cast<float>(1 / std::sqrt(sum));
-      for (size_t j = 0; j < d; ++j) row[j] *= scale;
-    }
+    for (size_t i = begin; i < end; ++i) normalize_row(data + i * d, d);
   });
 }
 

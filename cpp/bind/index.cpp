@@ -59,10 +59,11 @@ Found<float> search(const Index& index, const Vectors2D& x, py::ssize_t k, const
 
 py::array_t<float> reconstruct_rows(const Index& index, const std::vector<id_t>& keys,
                                     const py::object& out) {
-  auto rows = output<float>(out, {signed_size(keys.size()), signed_size(index.d)}, "x");
+  const size_t d = index.d;
+  auto rows = output<float>(out, {signed_size(keys.size()), signed_size(d)}, "x");
   float* data = rows.mutable_data();
   const Unlocked unlocked;
-  index.reconstruct_batch(keys.data(), keys.size(), data);
+  index.reconstruct_batch(keys.data(), keys.size(), data, d);
   return rows;
 }
 
@@ -70,19 +71,19 @@ py::array_t<float> reconstruct_rows(const Index& index, const std::vector<id_t>&
 py::array_t<float> reconstruct_found(const Index& index, const py::array_t<id_t>& labels,
                                      const py::object& out) {
   const py::ssize_t n = labels.shape(0), k = labels.shape(1);
-  check_result_size(
-      4. * static_cast<double>(n) * static_cast<double>(k) * static_cast<double>(index.d),
-      "the reconstructed vectors");
-  auto rows = output<float>(out, {n, k, signed_size(index.d)}, "R");
+  const size_t d = index.d;
+  check_result_size(4. * static_cast<double>(n) * static_cast<double>(k) * static_cast<double>(d),
+                    "the reconstructed vectors");
+  auto rows = output<float>(out, {n, k, signed_size(d)}, "R");
   float* data = rows.mutable_data();
   const id_t* ids = labels.data();
   const Unlocked unlocked;
   for (py::ssize_t i = 0; i < n * k; ++i) {
-    float* row = data + static_cast<size_t>(i) * index.d;
+    float* row = data + static_cast<size_t>(i) * d;
     if (ids[i] < 0)
-      std::fill_n(row, index.d, NAN);
+      std::fill_n(row, d, NAN);
     else
-      index.reconstruct_batch(ids + i, 1, row);
+      index.reconstruct_batch(ids + i, 1, row, d);
   }
   return rows;
 }
@@ -219,10 +220,11 @@ void bind_reads(py::class_<Index, py::smart_holder>& c) {
       .def(
           "reconstruct",
           [](const Index& self, id_t key, const py::object& x) {
-            auto out = output<float>(x, {signed_size(self.d)}, "x");
+            const size_t d = self.d;
+            auto out = output<float>(x, {signed_size(d)}, "x");
             float* data = out.mutable_data();
             const Unlocked unlocked;
-            self.reconstruct_batch(&key, 1, data);
+            self.reconstruct_batch(&key, 1, data, d);
             return out;
           },
           py::arg("key"), py::arg("x") = py::none(),
@@ -273,12 +275,13 @@ void bind_reads(py::class_<Index, py::smart_holder>& c) {
             const size_t size = self.sa_code_size();
             if (codes.ndim() != 2 || codes.shape(1) != signed_size(size))
               throw DimensionError(text("codes must have shape (n, ", size, ")"));
-            py::array_t<float> x({codes.shape(0), signed_size(self.d)});
+            const size_t d = self.d;
+            py::array_t<float> x({codes.shape(0), signed_size(d)});
             const auto* data = reinterpret_cast<const std::byte*>(codes.data());
             float* out = x.mutable_data();
             const auto n = static_cast<size_t>(codes.shape(0));
             const Unlocked unlocked;
-            self.sa_decode(data, n, out);
+            self.sa_decode(data, n, out, d);
             return x;
           },
           py::arg("codes"), "The vectors (n, d) float32 that codes (n, sa_code_size()) stand for.")

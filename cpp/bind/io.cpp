@@ -504,6 +504,19 @@ void bind_faiss_files(py::module_& m, const std::string& kind, const Read& read)
       "The index in the bytes of serialize_index: bytes or uint8 (n,). Raises as read_index does.");
 }
 
+void bind_transform_files(py::module_& m) {
+  m.def(
+      "write_VectorTransform",
+      [](const VectorTransform& vt, const py::object& target) {
+        write_to(target, [&](io::Sink& sink) { write_faiss(vt, sink); });
+      },
+      py::arg("vt"), py::arg("f"), "Writes a transform as faiss does; f as in write_index.");
+  m.def(
+      "read_VectorTransform",
+      [](const py::object& from) { return read_from(from, read_faiss_transform); }, py::arg("f"),
+      "Reads what write_VectorTransform, here or in faiss, wrote; f and errors as in read_index.");
+}
+
 void bind_native_files(py::module_& m) {
   m.def(
       "open", [](const py::object& path) { return read_from(path, load_index); }, py::arg("path"),
@@ -573,6 +586,7 @@ void bind_io(py::module_& m) {
   bind_readers(m);
   bind_faiss_files<Index>(m, "index", read_faiss);
   bind_faiss_files<IndexBinary>(m, "index_binary", read_faiss_binary);
+  bind_transform_files(m);
   for (const auto& [name, value] : kFlags) m.attr(name) = value;
   bind_native_files(m);
   bind_index_methods<Index>(m, "Index");

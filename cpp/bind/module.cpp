@@ -10,7 +10,9 @@ PYBIND11_MODULE(_core, m) {
   shortlist::bind_oddint(m);
   shortlist::bind_params(m);
   shortlist::bind_index(m);
+  shortlist::bind_transform(m);
   shortlist::bind_classes(m);
+  shortlist::bind_pretransform(m);
   shortlist::bind_binary(m);
   shortlist::bind_sdc(m);
   shortlist::bind_rabitq(m);

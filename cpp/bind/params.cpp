@@ -162,6 +162,25 @@ void bind_params(py::module_& m) {
             p.base_index_params = std::move(v);
           },
           "SearchParameters handed to the base index, or None.");
+  py::class_<SearchParametersPreTransform, SearchParameters, py::smart_holder>(
+      m, "SearchParametersPreTransform",
+      "SearchParameters of IndexPreTransform, which takes its inner index's own as well.")
+      .def(py::init([](SelectorPtr sel, std::shared_ptr<SearchParameters> inner) {
+             auto p = std::make_shared<SearchParametersPreTransform>();
+             p->sel = std::move(sel);
+             p->index_params = std::move(inner);
+             return p;
+           }),
+           py::kw_only(), py::arg("sel") = nullptr, py::arg("index_params") = nullptr)
+      .def_property(
+          "index_params",
+          [](const SearchParametersPreTransform& p) {
+            return std::const_pointer_cast<SearchParameters>(p.index_params);
+          },
+          [](SearchParametersPreTransform& p, std::shared_ptr<SearchParameters> v) {
+            p.index_params = std::move(v);
+          },
+          "SearchParameters handed to the index behind the transforms, or None.");
 }
 
 }  // namespace shortlist

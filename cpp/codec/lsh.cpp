@@ -1,39 +1,15 @@
 #include "codec/lsh.h"
 
 #include <algorithm>
-#include <cmath>
-#include <numbers>
 
 #include "base/error.h"
-#include "base/random.h"
-#include "kernels/floats.h"
+#include "codec/transform/rotation.h"
+#include "kernels/kernels.h"
 
 namespace shortlist {
 namespace {
 
 constexpr uint64_t kSeed = 5;
-constexpr size_t kMostRotation = size_t{1} << 28;  // values, a GiB
-
-float normal(uint64_t i) {
-  const double radius = std::sqrt(-2 * std::log(uniform(kSeed, 2 * i)));
-  return static_cast<float>(radius * std::cos(2 * std::numbers::pi * uniform(kSeed, 2 * i + 1)));
-}
-
-// Gram and Schmidt's way, twice for what rounding leaves over.
-void make_orthonormal(std::vector<float>& rows, size_t n, size_t m) {
-  for (size_t i = 0; i < n; ++i) {
-    poll_interrupt();
-    float* row = rows.data() + i * m;
-    for (int pass = 0; pass < 2; ++pass)
-      for (size_t j = 0; j < i; ++j) {
-        const float* other = rows.data() + j * m;
-        const float along = ordered_dot(row, other, m);
-        for (size_t k = 0; k < m; ++k) row[k] -= along * other[k];
-      }
-    const float length = std::sqrt(ordered_dot(row, row, m));
-    for (size_t k = 0; k < m; ++k) row[k] /= length;
-  }
-}
 
 float median(std::vector<float>& x) {
   const auto middle = x.begin() + static_cast<ptrdiff_t>(x.size() / 2);
@@ -54,23 +30,20 @@ LshCodec::LshCodec(size_t d, size_t nbits, bool rotates, bool trains)
   if (!rotates && nbits > d)
     throw ArgumentError(text("nbits = ", nbits, " but vectors have only d = ", d,
                              " values to take the signs of; pass at most d, or rotate_data=True"));
-  if (rotates && nbits > kMostRotation / d)
+  if (rotates && nbits > kMostMatrix / d)
     throw ArgumentError(text("a rotation of d = ", d, " values to ", nbits,
                              " takes more than a GiB; pass fewer bits, or rotate_data=False"));
 }
 
-void LshCodec::draw_rotation() {
-  const size_t n = std::min(d, nbits), m = std::max(d, nbits);
-  std::vector<float> drawn(n * m);
-  for (size_t i = 0; i < n * m; ++i) drawn[i] = normal(i);
-  make_orthonormal(drawn, n, m);
-  if (nbits > d) {
-    rotation.resize(n * m);
-    for (size_t i = 0; i < n; ++i)
-      for (size_t j = 0; j < m; ++j) rotation[j * n + i] = drawn[i * m + j];
-  } else {
-    rotation = std::move(drawn);
-  }
+void LshCodec::draw_rotation() { rotation = random_rotation(d, nbits, kSeed); }
+
+std::shared_ptr<RandomRotationMatrix> LshCodec::copy_of_rotation() const {
+  auto copy = std::make_shared<RandomRotationMatrix>(d, nbits);
+  copy->have_bias = !bias.empty();
+  copy->A = rotation;
+  copy->b = bias;
+  copy->set_trained(rotates);
+  return copy;
 }
 
 bool LshCodec::sizes_fit() const {

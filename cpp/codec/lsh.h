@@ -2,6 +2,7 @@
 #pragma once
 
 #include "codec/bits.h"
+#include "codec/transform/transform.h"
 
 namespace shortlist {
 
@@ -24,6 +25,7 @@ class LshCodec final : public RowsCodec {
   bool sizes_fit() const;
   // Draws the rotation: of the rows and columns of the matrix the fewer ones are orthonormal.
   void draw_rotation();
+  std::shared_ptr<RandomRotationMatrix> copy_of_rotation() const;  // untrained if there is none
 
   std::string name() const override { return "lsh"; }
   bool same_as(const Codec& other) const override;

@@ -23,7 +23,6 @@ constexpr Class kClasses[] = {
     {"ImRQ", "ResidualCoarseQuantizer"},
     {"IxLa", "IndexLattice"},
     {"Ix2L", "Index2Layer"},
-    {"IxPT", "IndexPreTransform"},
     {"Imiq", "MultiIndexQuantizer"},
     {"IxRP", "IndexRefinePanorama"},
     {"IRMf", "IndexRowwiseMinMax"},

@@ -7,6 +7,7 @@
 #include <string>
 #include <string_view>
 
+#include "codec/transform/transform.h"
 #include "index/binary.h"
 #include "io/stream.h"
 
@@ -21,6 +22,9 @@ void write_faiss(const Index& index, io::Sink& sink);
 // UnsupportedError for classes and metrics that are not built in.
 std::shared_ptr<Index> read_faiss(io::Source& source);
 std::shared_ptr<IndexBinary> read_faiss_binary(io::Source& source);
+// The same of a transform alone.
+void write_faiss(const VectorTransform& transform, io::Sink& sink);
+std::shared_ptr<VectorTransform> read_faiss_transform(io::Source& source);
 
 namespace faiss_format {
 

@@ -10,8 +10,10 @@
 #include "base/memory.h"
 #include "faiss_format/faiss_format.h"
 #include "faiss_format/fast_scan.h"
+#include "faiss_format/transform.h"
 #include "index/binary.h"
 #include "index/hnsw.h"
+#include "index/pretransform.h"
 #include "index/rabitq.h"
 #include "index/wrap.h"
 #include "io/container.h"
@@ -20,21 +22,13 @@
 namespace shortlist {
 namespace {
 
+using faiss_format::corrupt;
 using faiss_format::fourcc;
+using faiss_format::letters;
 
 constexpr int kMaxDepth = 8;
 constexpr int kLastQuantizerType = 26;
-
-[[noreturn]] void corrupt(const std::string& what) {
-  throw CorruptIndexError(
-      text("the faiss file is damaged: ", what, "; copy it again or rebuild the index"));
-}
-
-std::string letters(uint32_t h) {
-  std::string s;
-  for (int shift = 0; shift < 32; shift += 8) s += static_cast<char>(h >> shift & 255);
-  return s;
-}
+constexpr int kMostTransforms = 1000;
 
 struct Header {
   size_t d, n;
@@ -55,9 +49,9 @@ struct StoredGraph {
   }
 };
 
-class Reader {
+class Reader : faiss_format::Input {
  public:
-  Reader(io::Source& in, bool binary) : in_(in), binary_(binary) {}
+  Reader(io::Source& in, bool binary) : Input(in), binary_(binary) {}
 
   std::shared_ptr<Index> read(int depth = 0) {
     if (depth > kMaxDepth) corrupt("indexes are nested too deeply");
@@ -79,6 +73,7 @@ class Reader {
     if (h == fourcc("IxMp")) return read_id_map<IndexIDMap>(depth);
     if (h == fourcc("IxM2")) return read_id_map<IndexIDMap2>(depth);
     if (h == fourcc("IxRF")) return read_refine(depth);
+    if (h == fourcc("IxPT")) return read_pre_transform(depth);
     if (h == fourcc("null"))
       throw UnsupportedError(
           "the file was written without the vectors of its graph "
@@ -92,29 +87,6 @@ class Reader {
   }
 
  private:
-  template <class T>
-  T get() {
-    T value;
-    in_.read(&value, sizeof value);
-    return value;
-  }
-  bool get_bool(const char* what) {
-    const auto value = get<uint8_t>();
-    if (value > 1) corrupt(text(what, " is ", int{value}, ", neither 0 nor 1"));
-    return value;
-  }
-  // A length is checked before anything is allocated for it.
-  size_t get_count(size_t unit, const char* what) {
-    const auto n = get<uint64_t>();
-    if (n > in_.remaining() / unit)
-      corrupt(text(what, " claims ", n, " items of ", unit, " bytes, more than the data has left"));
-    return n;
-  }
-  template <class T>
-  std::vector<T> get_vector(const char* what) {
-    return io::read_vector<T>(in_, get_count(sizeof(T), what));
-  }
-
   static std::string printable(std::string s) {
     std::replace_if(s.begin(), s.end(), [](unsigned char c) { return !std::isprint(c); }, '?');
     return s;
@@ -235,18 +207,18 @@ class Reader {
     auto lsh = std::make_shared<LshCodec>(h.d, static_cast<size_t>(nbits), rotates, trains);
     lsh->thresholds = get_vector<float>("the thresholds");
     const auto code_size = get<int32_t>();
-    if (get<uint32_t>() != fourcc("rrot")) corrupt("the random rotation is missing");
-    const bool have_bias = get_bool("have_bias");
-    lsh->rotation = get_vector<float>("the rotation");
-    lsh->bias = get_vector<float>("the bias of the rotation");
-    const auto d_in = get<int32_t>(), d_out = get<int32_t>();
-    const bool is_ready = get_bool("is_trained of the rotation");
-    if (static_cast<size_t>(code_size) != lsh->code_size() || static_cast<size_t>(d_in) != h.d ||
-        d_out != nbits || have_bias == lsh->bias.empty() || is_ready != rotates ||
-        h.is_trained != lsh->is_trained() || (h.n && !h.is_trained) || !lsh->sizes_fit())
-      corrupt(text("codes of ", code_size, " bytes, a rotation of ", d_in, " to ", d_out,
-                   " values and ", lsh->thresholds.size(), " thresholds do not fit d = ", h.d,
-                   " and ", nbits, " bits"));
+    const auto rotation =
+        std::dynamic_pointer_cast<RandomRotationMatrix>(faiss_format::read_transform(*this));
+    if (!rotation) corrupt("the random rotation is missing");
+    lsh->rotation = std::move(rotation->A);
+    lsh->bias = std::move(rotation->b);
+    if (static_cast<size_t>(code_size) != lsh->code_size() || rotation->d_in != h.d ||
+        rotation->d_out != lsh->nbits || rotation->have_bias == lsh->bias.empty() ||
+        rotation->is_trained() != rotates || h.is_trained != lsh->is_trained() ||
+        (h.n && !h.is_trained) || !lsh->sizes_fit())
+      corrupt(text("codes of ", code_size, " bytes, a rotation of ", rotation->d_in, " to ",
+                   rotation->d_out, " values and ", lsh->thresholds.size(),
+                   " thresholds do not fit d = ", h.d, " and ", nbits, " bits"));
     auto index = std::make_shared<IndexLSH>(std::move(lsh));
     read_codes(*index, get_count(1, "the codes"), 1, h);
     return index;
@@ -473,7 +445,20 @@ class Reader {
     return index;
   }
 
-  io::Source& in_;
+  std::shared_ptr<Index> read_pre_transform(int depth) {
+    const Header h = get_header();
+    const auto count = get<int32_t>();
+    if (count < 0 || count > kMostTransforms)
+      corrupt(text("it claims ", count, " transforms before an index"));
+    IndexPreTransform::Chain chain;
+    for (int32_t i = 0; i < count; ++i) chain.push_back(faiss_format::read_transform(*this));
+    auto index = std::make_shared<IndexPreTransform>(read(depth + 1), std::move(chain));
+    // Its is_trained may be false though all parts are: faiss does not ask them.
+    if (index->ntotal() != h.n || index->d != h.d || index->metric_type != h.metric)
+      corrupt("the header and the index behind the transforms disagree on ntotal, d or metric");
+    return index;
+  }
+
   const bool binary_;  // all indexes in it
 };
 

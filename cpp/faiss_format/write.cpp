@@ -7,8 +7,10 @@
 #include "base/error.h"
 #include "faiss_format/faiss_format.h"
 #include "faiss_format/fast_scan.h"
+#include "faiss_format/transform.h"
 #include "index/binary.h"
 #include "index/hnsw.h"
+#include "index/pretransform.h"
 #include "index/rabitq.h"
 #include "index/save.h"
 #include "index/sdc.h"
@@ -51,6 +53,8 @@ std::vector<slot_t> live_slots(const Hnsw& graph) {
 std::optional<std::vector<id_t>> row_ids(const Index& index) {
   if (const auto* refine = dynamic_cast<const IndexRefine*>(&index))
     return row_ids(*refine->base_index);
+  if (const auto* behind = dynamic_cast<const IndexPreTransform*>(&index))
+    return row_ids(*behind->index);
   const auto* graph = dynamic_cast<const IndexHNSW*>(&index);
   if (!graph || !graph->names().kept) return std::nullopt;
   std::vector<id_t> ids;
@@ -63,9 +67,9 @@ std::optional<std::vector<id_t>> row_ids(const Index& index) {
   return ids;
 }
 
-class Writer {
+class Writer : faiss_format::Output {
  public:
-  explicit Writer(io::Sink& sink) : sink_(sink) {}
+  explicit Writer(io::Sink& sink) : Output(sink) {}
 
   void write(const Index& index) {
     const auto ids = row_ids(index);
@@ -76,16 +80,6 @@ class Writer {
   }
 
  private:
-  template <class T>
-  void put(const T& value) {
-    sink_.write(&value, sizeof(T));
-  }
-  template <class T>
-  void array(const T* data, size_t n) {
-    put(uint64_t{n});
-    sink_.write(data, n * sizeof(T));
-  }
-
   void header(std::string_view name, const Index& index) { header(name, index, index.ntotal()); }
   void header(std::string_view name, const Index& index, size_t n) {
     put(fourcc(name));
@@ -112,6 +106,8 @@ class Writer {
       write_id_map(*map);
     else if (const auto* refine = dynamic_cast<const IndexRefine*>(&index))
       write_refine(*refine);
+    else if (const auto* behind = dynamic_cast<const IndexPreTransform*>(&index))
+      write_pre_transform(*behind);
     else
       refuse(index);
   }
@@ -164,13 +160,8 @@ class Writer {
     put(static_cast<uint8_t>(lsh.trains));
     array(lsh.thresholds.data(), lsh.thresholds.size());
     put(static_cast<int32_t>(lsh.code_size()));
-    put(fourcc("rrot"));  // there also where nothing is rotated
-    put(static_cast<uint8_t>(!lsh.bias.empty()));
-    array(lsh.rotation.data(), lsh.rotation.size());
-    array(lsh.bias.data(), lsh.bias.size());
-    put(static_cast<int32_t>(lsh.d));
-    put(static_cast<int32_t>(lsh.nbits));
-    put(static_cast<uint8_t>(lsh.rotates));
+    // There also where nothing is rotated.
+    faiss_format::write_transform(*lsh.copy_of_rotation(), *this);
   }
 
   void write_rabitq(const IndexRaBitQ& index) {
@@ -363,7 +354,13 @@ class Writer {
     put(index.k_factor);
   }
 
-  io::Sink& sink_;
+  void write_pre_transform(const IndexPreTransform& index) {
+    const auto chain = index.chain();
+    header("IxPT", index);
+    put(static_cast<int32_t>(chain.size()));
+    for (const auto& transform : chain) faiss_format::write_transform(*transform, *this);
+    write_rows(*index.index);
+  }
 };
 
 }  // namespace

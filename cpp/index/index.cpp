@@ -10,6 +10,17 @@
 
 namespace shortlist {
 
+std::shared_ptr<SearchParameters> inner_parameters(const SearchParameters* own,
+                                                   const SearchParameters::SelectorPtr& outer) {
+  auto inner =
+      own ? own->copy([](const auto& sel) { return sel; }) : std::make_shared<SearchParameters>();
+  if (outer)
+    inner->sel = inner->sel
+                     ? std::make_shared<SelectorPair>(SelectorPair::Op::both, outer, inner->sel)
+                     : outer;
+  return inner;
+}
+
 Index::Index(size_t d, Metric metric) : d(d), metric_type(metric) {
   if (d < 1 || d > kMaxDimension)
     throw DimensionError(
@@ -20,6 +31,13 @@ void Index::check_dimension(const Rows& x) const {
   if (x.d != d)
     throw DimensionError(text("the vectors have ", x.d, " dimensions but this ", class_name(),
                               " has d = ", d, "; pass an array of shape (n, ", d, ")"));
+}
+
+void Index::check_width(size_t width) const {
+  if (width && width != d)
+    throw DimensionError(text("vectors of ", width, " dimensions were expected of this ",
+                              class_name(), ", but it has got d = ", d,
+                              " since; put transforms before it while nothing else uses it"));
 }
 
 void Index::check_trained(const char* verb) const {
@@ -117,8 +135,9 @@ void Index::reset() {
   do_reset();
 }
 
-void Index::reconstruct_batch(const id_t* ids, size_t n, float* out) const {
+void Index::reconstruct_batch(const id_t* ids, size_t n, float* out, size_t width) const {
   const std::shared_lock hold(lock_);
+  check_width(width);
   for (size_t i = 0; i < n; ++i) do_reconstruct(ids[i], out + i * d);
 }
 
@@ -157,8 +176,9 @@ void Index::sa_encode(const Rows& x, std::byte* codes) const {
   do_sa_encode(x, codes);
 }
 
-void Index::sa_decode(const std::byte* codes, size_t n, float* x) const {
+void Index::sa_decode(const std::byte* codes, size_t n, float* x, size_t width) const {
   const std::shared_lock hold(lock_);
+  check_width(width);
   check_trained("decode");
   do_sa_decode(codes, n, x);
 }

@@ -56,6 +56,19 @@ struct IndexRefineSearchParameters final : SearchParameters {
   std::shared_ptr<const SearchParameters> base_index_params;
 };
 
+struct SearchParametersPreTransform final : SearchParameters {
+  std::shared_ptr<SearchParameters> copy(const SelectorMap& map) const override {
+    auto out = copy_as(*this, map);
+    if (out->index_params) out->index_params = out->index_params->copy(map);
+    return out;
+  }
+  std::shared_ptr<const SearchParameters> index_params;
+};
+// What an inner index is searched with: its own parameters, or none (null), and the outer selector
+// beside theirs.
+std::shared_ptr<SearchParameters> inner_parameters(const SearchParameters* own,
+                                                   const SearchParameters::SelectorPtr& outer);
+
 // Results of range_search: those of query i are [lims[i], lims[i + 1]).
 struct RangeResult {
   std::vector<uint64_t> lims;
@@ -75,7 +88,7 @@ class Index {
   Index(const Index&) = delete;
   Index& operator=(const Index&) = delete;
 
-  const size_t d;
+  size_t d;  // changes only where an IndexPreTransform gets a transform more
   const Metric metric_type;
   bool verbose = false;
 
@@ -102,7 +115,8 @@ class Index {
                            const SearchParameters* params = nullptr) const;
   size_t remove_ids(const Selector& sel);
   void reset();
-  void reconstruct_batch(const id_t* ids, size_t n, float* out) const;
+  // `width` is what the caller took d for, unless 0: throws DimensionError where it is another now.
+  void reconstruct_batch(const id_t* ids, size_t n, float* out, size_t width = 0) const;
   // Moves the vectors of `other` behind ours and leaves it empty; ids grow by add_id where ids are
   // kept.
   void merge_from(Index& other, id_t add_id);
@@ -111,7 +125,7 @@ class Index {
   // Codes of vectors outside any index.
   virtual size_t sa_code_size() const;
   void sa_encode(const Rows& x, std::byte* codes) const;
-  void sa_decode(const std::byte* codes, size_t n, float* x) const;
+  void sa_decode(const std::byte* codes, size_t n, float* x, size_t width = 0) const;
 
   // Rewraps an exact range/knn distance between ours ("smaller is nearer") and the user's sign.
   float outward(float distance) const { return metric_type == Metric::l2 ? distance : -distance; }
@@ -121,6 +135,7 @@ class Index {
 
  protected:
   friend class IndexIDMap;
+  friend class IndexPreTransform;
   friend class IndexRefine;
 
   virtual void do_train(const Rows&) {}
@@ -152,6 +167,7 @@ class Index {
   void settle();
 
   void check_dimension(const Rows& x) const;
+  void check_width(size_t width) const;
   void check_search(const Rows& x, size_t k) const;
   void check_trained(const char* verb) const;
   [[noreturn]] void unsupported(const char* what, const char* fix) const;

@@ -5,11 +5,13 @@
 #include <cmath>
 
 #include "base/error.h"
-#include "codec/oddint/network.h"
 #include "index/binary.h"
 #include "index/hnsw.h"
+#include "index/pretransform.h"
 #include "index/rabitq.h"
 #include "index/record.h"
+#include "index/save_oddint.h"
+#include "index/save_transform.h"
 #include "index/sdc.h"
 #include "index/versions.h"
 #include "index/wrap.h"
@@ -23,14 +25,24 @@ using io::Fields;
 
 constexpr int kMaxDepth = 8;     // wrappers around wrappers; far more than make sense
 constexpr size_t kSlice = 1024;  // codes at a time
+constexpr size_t kMostTransforms = 1000;
 constexpr size_t kPiece = io::kBufferBytes / sizeof(slot_t);
 
+// Returns whether it had not been held.
+bool hold(RwLock& lock, ReadLocks& held) {
+  const auto taken = [&](const auto& l) { return l.mutex() == &lock; };
+  if (std::any_of(held.begin(), held.end(), taken)) return false;
+  held.emplace_back(lock);
+  return true;
+}
+
 void hold(const Index& index, ReadLocks& held) {
-  const auto taken = [&](const auto& l) { return l.mutex() == &index.lock(); };
-  if (std::any_of(held.begin(), held.end(), taken)) return;
-  held.emplace_back(index.lock());
+  if (!hold(index.lock(), held)) return;
   if (const auto* map = dynamic_cast<const IndexIDMap*>(&index)) {
     hold(*map->index, held);
+  } else if (const auto* behind = dynamic_cast<const IndexPreTransform*>(&index)) {
+    for (const auto& transform : behind->chain()) hold(transform->lock(), held);
+    hold(*behind->index, held);
   } else if (const auto* refine = dynamic_cast<const IndexRefine*>(&index)) {
     hold(*refine->refine_index, held);  // in the order of a search
     hold(*refine->base_index, held);
@@ -41,8 +53,6 @@ void hold(const Index& index, ReadLocks& held) {
     hold(*versions->newest, held);
   }
 }
-
-std::string bits_of(float x) { return text(std::bit_cast<uint32_t>(x)); }
 
 class Saver {
  public:
@@ -65,6 +75,8 @@ class Saver {
       save_id_map(*map, at, fields);
     else if (const auto* refine = dynamic_cast<const IndexRefine*>(&index))
       save_refine(*refine, at, fields);
+    else if (const auto* behind = dynamic_cast<const IndexPreTransform*>(&index))
+      save_pre_transform(*behind, at, fields);
     else
       throw UnsupportedError(text(index.class_name(), " cannot be saved"));
   }
@@ -72,7 +84,7 @@ class Saver {
  private:
   template <class T>
   void array(const std::string& name, const T* data, size_t n) {
-    out_.section(name, data, n * sizeof(T));
+    write_array(out_, name, data, n);
   }
 
   void save_codes(const IndexFlatCodes& index, const std::string& at, Fields& fields) {
@@ -85,7 +97,7 @@ class Saver {
     if (const auto* flat = dynamic_cast<const IndexFlat*>(&index))
       fields["dtype"] = name_of(flat->dtype);
     if (const auto* sdc = dynamic_cast<const IndexSDCRows*>(&index))
-      save_oddint(*sdc->sdc, at, fields);
+      save_oddint(out_, *sdc->sdc, at, fields);
     else if (const auto* lsh = dynamic_cast<const IndexLSH*>(&index))
       save_lsh(*lsh->lsh, at, fields);
     else
@@ -115,7 +127,7 @@ class Saver {
     } else {
       fields["symmetric"] = text(index.symmetric);
     }
-    save_oddint(codec, at, fields);
+    save_oddint(out_, codec, at, fields);
     out_.begin(at + "/codes", index.ntotal() * codec.code_size());
     std::vector<std::byte> codes(kSlice * codec.code_size());
     for (size_t i = 0; i < index.ntotal(); i += kSlice) {
@@ -139,37 +151,6 @@ class Saver {
       array(name + "/gain", gain, 2);
     }
     save(*index.newest, at + "/newest");
-  }
-
-  // The record of an index, too.
-  void save_oddint(const OddIntCodec& codec, const std::string& at, Fields& fields) {
-    fields["bits"] = text(codec.bits);
-    fields["code_dim"] = text(codec.m());
-    fields["encoder"] = codec.encoder->name();
-    fields["slack"] = bits_of(codec.slack);
-    if (std::isfinite(codec.error)) fields["error"] = bits_of(codec.error);
-    const auto* network = dynamic_cast<const NetworkEncoder*>(codec.encoder.get());
-    if (network) fields["sweeps"] = text(network->sweeps);
-    io::write_fields(out_, at, fields);
-    if (network) save_network(*network, at + "/encoder");
-    array(at + "/centre", codec.centre.data(), codec.centre.size());
-    array(at + "/query_centre", codec.query_centre.data(), codec.query_centre.size());
-  }
-
-  void save_network(const NetworkEncoder& network, const std::string& at) {
-    const auto floats = [&](const std::string& name, const std::vector<float>& x) {
-      array(at + "/" + name, x.data(), x.size());
-    };
-    floats("query", network.turns());
-    for (size_t i = 0; i < network.maps().size(); ++i) {
-      const NetworkEncoder::Map& map = network.maps()[i];
-      const std::string name = text(i);
-      floats(name + ".skip", map.skip);
-      floats(name + ".bias", map.bias);
-      floats(name + ".hidden", map.inner);
-      floats(name + ".hidden_bias", map.inner_bias);
-      floats(name + ".out", map.outer);
-    }
   }
 
   void save_graph(const IndexHNSW& index, const std::string& at, Fields& fields) {
@@ -246,6 +227,15 @@ class Saver {
     save(*index.refine_index, at + "/refine");
   }
 
+  void save_pre_transform(const IndexPreTransform& index, const std::string& at, Fields& fields) {
+    const auto chain = index.chain();
+    fields["transforms"] = text(chain.size());
+    io::write_fields(out_, at, fields);
+    for (size_t i = 0; i < chain.size(); ++i)
+      save_transform(out_, *chain[i], text(at, "/transform", i));
+    save(*index.index, at + "/index");
+  }
+
   ContainerWriter& out_;
 };
 
@@ -285,6 +275,7 @@ class Loader {
     if (name == "IndexBinaryIDMap2") return load_id_map<IndexBinaryIDMap2>(at, depth);
     if (name == "IndexRefine") return load_refine<IndexRefine>(record, at, depth);
     if (name == "IndexRefineFlat") return load_refine<IndexRefineFlat>(record, at, depth);
+    if (name == "IndexPreTransform") return load_pre_transform(record, at, depth);
     unknown(name);
   }
 
@@ -295,13 +286,7 @@ class Loader {
 
   template <class T>
   std::vector<T> array(const std::string& name) {
-    const uint64_t length = in_.open(name);
-    if (length % sizeof(T))
-      throw CorruptIndexError(
-          text("section '", name, "' has ", length, " bytes, no multiple of ", sizeof(T)));
-    auto values = io::read_vector<T>(in_, length / sizeof(T));
-    in_.close();
-    return values;
+    return read_array<T>(in_, name);
   }
 
   std::shared_ptr<Index> load_codes(const std::string& name, const Record& record,
@@ -317,7 +302,7 @@ class Loader {
     } else if (name == "IndexLSH") {
       index = std::make_shared<IndexLSH>(load_lsh(d, record, at));
     } else if (name == "IndexSDCRows") {
-      index = std::make_shared<IndexSDCRows>(load_oddint(record, at));
+      index = std::make_shared<IndexSDCRows>(load_oddint(in_, record, at));
     } else {
       const DType dtype = dtype_named(record.word("dtype"));
       if (name == "IndexFlat")
@@ -366,7 +351,7 @@ class Loader {
                                            const std::string& at) {
     auto codec = std::make_shared<RaBitQCodec>(record.number<size_t>("d", 1, kMaxDimension),
                                                record.number<int>("bits", 1, 8), record.metric());
-    load_trained(*codec, record, at);
+    load_trained(in_, *codec, record, at);
     std::shared_ptr<IndexRaBitQ> index;
     if (name == "IndexRaBitQ")
       index = std::make_shared<IndexRaBitQ>(std::move(codec));
@@ -383,7 +368,7 @@ class Loader {
                                   const std::string& at) {
     std::shared_ptr<IndexSDC> index;
     if (name == "IndexSDC") {
-      index = std::make_shared<IndexSDC>(load_oddint(record, at));
+      index = std::make_shared<IndexSDC>(load_oddint(in_, record, at));
       index->symmetric = record.number<int>("symmetric", 0, 1) == 1;
     } else {
       index = load_rabitq(name, record, at);
@@ -424,55 +409,6 @@ class Loader {
       older.push_back({std::move(index), std::move(reading)});
     }
     return std::make_shared<IndexSDCVersions>(std::move(older), part(at + "/newest"));
-  }
-
-  std::shared_ptr<OddIntCodec> load_oddint(const Record& record, const std::string& at) {
-    const int bits = record.number<int>("bits", 1, 8);
-    auto codec =
-        std::make_shared<OddIntCodec>(load_encoder(record, at, bits), bits, record.metric());
-    load_trained(*codec, record, at);
-    return codec;
-  }
-
-  void load_trained(OddIntCodec& codec, const Record& record, const std::string& at) {
-    const auto measured = [&](const char* name) {
-      const float x = record.real(name);
-      if (!(x >= 0)) throw CorruptIndexError(text(name, " = ", x, ", which cannot be"));
-      return x;
-    };
-    codec.slack = measured("slack");
-    if (record.has("error")) codec.error = measured("error");
-    auto centre = array<float>(at + "/centre"), query_centre = array<float>(at + "/query_centre");
-    if (!centre.empty() || !query_centre.empty())
-      codec.set_centres(std::move(centre), std::move(query_centre));
-  }
-
-  std::shared_ptr<const OddIntEncoder> load_encoder(const Record& record, const std::string& at,
-                                                    int bits) {
-    const auto d = record.number<size_t>("d", 1, kMaxDimension);
-    const auto m = record.number<size_t>("code_dim", 1, kMaxDimension);
-    const std::string& name = record.word("encoder");
-    if (name == "rabitq") {
-      if (m % 64 || m < d) throw CorruptIndexError(text("code_dim = ", m, ", which cannot be"));
-      return std::make_shared<RabitqEncoder>(d, m);
-    }
-    if (name != "trained")
-      throw CorruptIndexError(
-          text("the encoder '", name, "' is not known; read it with a newer release"));
-    const auto floats = [&](const std::string& part) {
-      return array<float>(at + "/encoder/" + part);
-    };
-    auto turns = floats("query");
-    std::vector<NetworkEncoder::Map> maps;
-    for (int i = 0; i < 2 * bits - 1; ++i) {
-      const std::string part = text(i);
-      auto skip = floats(part + ".skip"), bias = floats(part + ".bias");
-      auto inner = floats(part + ".hidden"), inner_bias = floats(part + ".hidden_bias");
-      maps.push_back({std::move(skip), std::move(bias), std::move(inner), std::move(inner_bias),
-                      floats(part + ".out")});
-    }
-    return std::make_shared<NetworkEncoder>(d, m, bits, record.number<int>("sweeps"),
-                                            std::move(turns), std::move(maps));
   }
 
   static DType dtype_named(const std::string& name) {
@@ -557,6 +493,14 @@ class Loader {
     auto index = std::make_shared<Refine>(std::move(base), std::move(codes));
     index->k_factor = record.real("k_factor");
     return index;
+  }
+
+  std::shared_ptr<Index> load_pre_transform(const Record& record, const std::string& at,
+                                            int depth) {
+    IndexPreTransform::Chain chain;
+    for (size_t i = 0; i < record.number<size_t>("transforms", 0, kMostTransforms); ++i)
+      chain.push_back(load_transform(in_, text(at, "/transform", i)));
+    return std::make_shared<IndexPreTransform>(load(at + "/index", depth + 1), std::move(chain));
   }
 
   ContainerReader& in_;

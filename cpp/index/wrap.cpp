@@ -153,7 +153,7 @@ void IndexIDMap::do_merge(Index& other, id_t add_id) {
 
 void IndexIDMap::do_sa_encode(const Rows& x, std::byte* codes) const { index->sa_encode(x, codes); }
 void IndexIDMap::do_sa_decode(const std::byte* codes, size_t n, float* x) const {
-  index->sa_decode(codes, n, x);
+  index->sa_decode(codes, n, x, d);
 }
 
 // An id given twice names the later vector, as in faiss.
@@ -184,7 +184,7 @@ void IndexIDMap::do_reconstruct(id_t id, float* out) const {
   const auto it = known->find(id);
   if (it == known->end())
     throw IdError(text("id ", id, " is not in this ", class_name(), " of ", ntotal(), " vectors"));
-  index->reconstruct_batch(&it->second, 1, out);
+  index->reconstruct_batch(&it->second, 1, out, d);
 }
 
 IndexRefine::IndexRefine(std::shared_ptr<Index> base_index_,
@@ -262,14 +262,7 @@ void IndexRefine::check_rows() const {
 std::shared_ptr<const SearchParameters> IndexRefine::inward(const SearchParameters* params) const {
   const auto* own = dynamic_cast<const IndexRefineSearchParameters*>(params);
   if (!own) return params ? params->copy([](const auto& sel) { return sel; }) : nullptr;
-  auto inner = own->base_index_params
-                   ? own->base_index_params->copy([](const auto& sel) { return sel; })
-                   : std::make_shared<SearchParameters>();
-  if (own->sel)
-    inner->sel = inner->sel
-                     ? std::make_shared<SelectorPair>(SelectorPair::Op::both, own->sel, inner->sel)
-                     : own->sel;
-  return inner;
+  return inner_parameters(own->base_index_params.get(), own->sel);
 }
 
 void IndexRefine::do_search(const Rows& x, size_t k, float* distances, id_t* labels,
@@ -350,13 +343,13 @@ void IndexRefine::do_reset() {
 }
 
 void IndexRefine::do_reconstruct(id_t id, float* out) const {
-  refine_index->reconstruct_batch(&id, 1, out);
+  refine_index->reconstruct_batch(&id, 1, out, d);
 }
 void IndexRefine::do_sa_encode(const Rows& x, std::byte* codes) const {
   refine_index->sa_encode(x, codes);
 }
 void IndexRefine::do_sa_decode(const std::byte* codes, size_t n, float* x) const {
-  refine_index->sa_decode(codes, n, x);
+  refine_index->sa_decode(codes, n, x, d);
 }
 
 IndexRefineFlat::IndexRefineFlat(std::shared_ptr<Index> base)

@@ -48,6 +48,14 @@ bool finite(const float* x, size_t n) {
   return std::all_of(zeros, zeros + kLanes, [](float zero) { return zero == 0.f; });
 }
 
+void normalize_row(float* x, size_t d) {
+  double sum = 0;
+  for (size_t i = 0; i < d; ++i) sum += double{x[i]} * x[i];
+  if (!(sum > 0)) return;
+  const auto scale = static_cast<float>(1 / std::sqrt(sum));
+  for (size_t i = 0; i < d; ++i) x[i] *= scale;
+}
+
 float ordered_dot(const float* a, const float* b, size_t n) {
   constexpr size_t kLanes = 16;
   float sums[kLanes] = {};

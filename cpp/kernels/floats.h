@@ -16,6 +16,9 @@ bool finite(const float* x, size_t n);
 // Throws ArgumentError, which names one, if there are any: "cannot <verb> vectors with NaN or ...".
 void check_finite(const Rows& x, const char* verb);
 
+// Divides d values by their L2 norm; zeros stay.
+void normalize_row(float* x, size_t d);
+
 // The inner product of n values, with the same bits on every ISA.
 float ordered_dot(const float* a, const float* b, size_t n);
 

@@ -1,7 +1,7 @@
 """Index descriptions: "IDMap2,HNSW32,SQ8,Refine(Flat)" to an index, in faiss's words.
 
-A description is `[IDMap|IDMap2,] structure [,codec] [,refinement]`. `parse` turns it into a small
-tree of plans; a plan knows how to build itself and how many bytes a vector will take.
+A description is `[IDMap|IDMap2,] [transforms,] structure [,codec] [,refinement]`. `parse` turns it
+into a small tree of plans; a plan knows how to build itself and how many bytes a vector will take.
 A new structure is one branch of `_Parser.structure`, a new codec one entry of `_CODECS`.
 """
 
@@ -28,7 +28,8 @@ def index_factory(d: int, description: str, metric: int = _core.METRIC_L2) -> An
         "HNSW32,SQ8,Refine(Flat)"; beyond faiss "HNSW32,QG", which turns neighbor_blocks on, and
         "SDC2" or "SDC4x512", codes of so many bits and dimensions in an IndexSDC or, as
         "HNSW32,SDC2", in an IndexHNSWSDC. Signs and RaBitQ codes are spelt as in faiss: "LSH",
-        "LSH64rt", "RaBitQ", "RaBitQ4", "RaBitQfs4_64".
+        "LSH64rt", "RaBitQ", "RaBitQ4", "RaBitQfs4_64". Transforms stand before a structure:
+        "PCA64,HNSW32", "PCAR64,SQ8" (R: rotated, W: whitened), "RR64,Flat", "L2norm,Flat".
     metric: METRIC_L2 (default) or METRIC_INNER_PRODUCT.
 
     Returns the class that faiss returns for the same string. Raises FactoryError (a ValueError
@@ -212,6 +213,60 @@ class Hnsw:
 
 
 @dataclass(frozen=True)
+class Transform:
+    """One step of the vectors on their way to an index."""
+
+    text: str
+    kind: str  # PCA, RR or L2norm
+    d_out: int | None  # None: d
+    whitened: bool = False
+    rotated: bool = False
+
+    def build(self, d: int) -> Any:
+        if self.kind == "L2norm":
+            return _core.NormalizationTransform(d)
+        if self.kind == "RR":
+            return _core.RandomRotationMatrix(d, self.d_after(d))
+        if self.d_after(d) > d:
+            raise _core.FactoryError(
+                f"{_shown(self.text)} asks for {self.d_out} principal components, but the vectors "
+                f"there have {d} dimensions; ask for at most PCA{d}"
+            )
+        power = -0.5 if self.whitened else 0.0
+        return _core.PCAMatrix(d, self.d_after(d), power, self.rotated)
+
+    def d_after(self, d: int) -> int:
+        return d if self.d_out is None else self.d_out
+
+
+@dataclass(frozen=True)
+class PreTransform:
+    chain: tuple[Transform, ...]
+    inner: Plan
+
+    def build(self, d: int, metric: int, dtype: str = "float32") -> Any:
+        transforms = []
+        for plan in self.chain:
+            transforms.append(plan.build(d))
+            d = plan.d_after(d)
+        index = _core.IndexPreTransform(self.inner.build(d, metric, dtype))
+        for transform in reversed(transforms):
+            index.prepend_transform(transform)
+        return index
+
+    def bytes_per_vector(self, d: int, dtype: str = "float32") -> float:
+        for plan in self.chain:
+            d = plan.d_after(d)
+        return self.inner.bytes_per_vector(d, dtype)
+
+    def stores_flat(self) -> bool:
+        return self.inner.stores_flat()
+
+    def needs_training(self) -> bool:
+        return self.inner.needs_training() or any(t.kind != "L2norm" for t in self.chain)
+
+
+@dataclass(frozen=True)
 class IdMap:
     inner: Plan
     finds_by_id: bool  # IDMap2: can also look a vector up by its id
@@ -264,6 +319,7 @@ _KNOWN_FORMS = (
     "Flat, SQ8, SQfp16, SQ8_direct, SQ8_direct_signed, SDC<bits> and SDC<bits>x<dimensions>; "
     "HNSW<M> and HNSW<M>,<any of these>, with ,QG for neighbour blocks unless SDC; "
     "LSH<bits>[r][t], RaBitQ<bits>, RaBitQfs<bits>[_<block>]; "
+    "PCA[W][R]<d>,... or RR[<d>],... or L2norm,... before them; "
     "IDMap,... or IDMap2,... around them; ...,RFlat or ...,Refine(<codec>) behind them"
 )
 _KNOWN_BINARY_FORMS = "BFlat and BHNSW<M>; IDMap,... or IDMap2,... around them"
@@ -273,12 +329,14 @@ _SDC = r"SDC(?P<bits>\d*)(x(?P<dims>\d+))?"
 _LSH = r"LSH(?P<nbits>\d*)(?P<r>r?)(?P<t>t?)"
 _RABITQ = r"RaBitQ(?P<nb_bits>[1-8]?)"
 _RABITQ_FAST = r"RaBitQfs(?P<fast_bits>[1-8]?)(_(?P<bbs>\d+))?"
+_PCA = r"PCA(?P<w>W?)(?P<r>R?)(?P<d>\d+)"
+_RR = r"RR(?P<d>\d*)"
 
 # What faiss (or a later release of ours) understands and this release cannot build.
 _AQ = r"\d+x\d+\w*"
 _NOT_YET = re.compile(
     rf"""IVF\d*[kM]?(_HNSW\d*|_NSG\d*|\(.*\))? | IMI2x\d+ | Residual\d+(x\d+)?
-    | (OPQ|PCAW?R?|ITQ|RR|Pad|SH)[\d._]*[gcm]? | L2[nN]orm | MinMax(FP16)?
+    | (OPQ|ITQ|HR|Pad|SH)[\d._]*[gcm]? | MinMax(FP16)?
     | PQ\d+(x\d+)?(np|fsr?)?(_\d+)?(\+\d+)? | (\d+|2x\d+)\+PQ\d*
     | (RQ|RCQ|LSQ|LSCQ|PRQ|PLSQ){_AQ} | RaBitQ(fs)?9(_\d+)? | SQ(4|6|bf16|tqmse\d)
     | ZnLattice[\dx_]+ | NSG\d*([,_].*)? | Flat(Dedup|Panorama\d*|L2Panorama\d*)
@@ -330,6 +388,12 @@ class _Parser:
         if len(parts) > 1 and last.text.startswith("Refine(") and last.text.endswith(")"):
             inner = _Part(last.text[len("Refine(") : -1], last.position + len("Refine("))
             return Refine(self.index(parts[:-1]), self.codec(inner), flat_class=False)
+        first = self.transform(parts[0]) if len(parts) > 1 else None
+        if first:
+            rest = self.index(parts[1:])
+            if isinstance(rest, PreTransform):
+                return PreTransform((first, *rest.chain), rest.inner)
+            return PreTransform((first,), rest)
         if len(parts) > 1 and last.text == "QG":
             plan = self.structure(parts[:-1])
             if isinstance(plan, Hnsw) and isinstance(plan.codec, Codec):
@@ -339,6 +403,16 @@ class _Parser:
                 "scalar-quantised vectors"
             )
         return self.structure(parts)
+
+    def transform(self, part: _Part) -> Transform | None:
+        if match := re.fullmatch(_PCA, part.text, re.ASCII):
+            d = self.number(part, match["d"], "dimensions", 1, 1 << 20)
+            return Transform(part.text, "PCA", d, bool(match["w"]), bool(match["r"]))
+        if match := re.fullmatch(_RR, part.text, re.ASCII):
+            digits = match["d"]
+            d = self.number(part, digits, "dimensions", 1, 1 << 20) if digits else None
+            return Transform(part.text, "RR", d)
+        return Transform(part.text, "L2norm", None) if part.text in ("L2norm", "L2Norm") else None
 
     def structure(self, parts: list[_Part]) -> Plan:
         if match := re.fullmatch(_HNSW, parts[0].text, re.ASCII):
@@ -429,6 +503,11 @@ class _Parser:
             self.fail(
                 f"has {_shown(text)} at position {part.position}: index_binary_factory builds it"
             )
+        if self.transform(part):
+            self.fail(
+                f"has {_shown(text)} at position {part.position}: a transform must stand before an "
+                "index, behind IDMap"
+            )
         if _NOT_YET.fullmatch(text):
             self.fail(
                 f"has {_shown(text)} at position {part.position}: it is not available yet",
@@ -481,7 +560,7 @@ def _shown(text: str) -> str:
 def _closest(text: str) -> str | None:
     """A known part that looks like `text`, with the digits of `text` where they are a number."""
     codes = (*_CODECS, "SDC2", "LSH", "RaBitQ", "RaBitQfs")
-    known = (*codes, "QG", "IDMap", "IDMap2", "RFlat", "Refine(Flat)")
+    known = (*codes, "QG", "L2norm", "IDMap", "IDMap2", "RFlat", "Refine(Flat)")
     parts = {name.lower(): name for name in known}
     text = text[:60]
     stripped = text.strip()

@@ -6,6 +6,7 @@
 #include <cmath>
 #include <set>
 
+#include "index/pretransform.h"
 #include "index/save.h"
 #include "index/sdc.h"
 
@@ -21,6 +22,15 @@ const std::vector<Kind>& kinds() {
     auto index = std::make_shared<IndexBinaryHNSW>(8 * d, 8);
     index->hnsw->efSearch = 48;
     return index;
+  };
+  // A matrix that leaves vectors as they are, to the bit.
+  const auto behind = [](std::shared_ptr<Index> index) {
+    auto same = std::make_shared<LinearTransform>(index->d, index->d);
+    same->A.resize(index->d * index->d);
+    for (size_t i = 0; i < index->d; ++i) same->A[i * index->d + i] = 1;
+    same->set_trained(true);
+    return std::make_shared<IndexPreTransform>(std::move(index),
+                                               IndexPreTransform::Chain{std::move(same)});
   };
   const Traits flat{.exact = true, .renumbers = true}, graph{};
   static const std::vector<Kind> all{
@@ -100,6 +110,16 @@ const std::vector<Kind>& kinds() {
          index->k_factor = 4;
          return index;
        }},
+      {"PreTransform Flat", flat,
+       [behind](size_t d, Metric m) { return behind(std::make_shared<IndexFlat>(d, m)); }},
+      {"PreTransform HNSW", graph,
+       [behind, hnsw](size_t d, Metric m) { return behind(hnsw(d, m, DType::f32)); }},
+      {"IDMap2 PreTransform SQ8",
+       {.exact = true, .named = true},
+       [behind](size_t d, Metric m) {
+         return std::make_shared<IndexIDMap2>(
+             behind(std::make_shared<IndexScalarQuantizer>(d, QuantizerType::qt_8bit, m)));
+       }},
       {"BinaryFlat",
        {.exact = true, .renumbers = true, .bits = true},
        [](size_t d, Metric) { return std::make_shared<IndexBinaryFlat>(8 * d); }},
@@ -117,6 +137,8 @@ const IndexFlatCodes& codes_of(const Index& index) {
   if (const auto* map = dynamic_cast<const IndexIDMap*>(&index)) return codes_of(*map->index);
   if (const auto* refine = dynamic_cast<const IndexRefine*>(&index)) return *refine->refine_index;
   if (const auto* graph = dynamic_cast<const IndexHNSW*>(&index)) return *graph->storage;
+  if (const auto* behind = dynamic_cast<const IndexPreTransform*>(&index))
+    return codes_of(*behind->index);
   return dynamic_cast<const IndexFlatCodes&>(index);
 }
 

@@ -174,6 +174,21 @@ class IndexRefineSearchParameters(SearchParameters):
     @k_factor.setter
     def k_factor(self, arg0: float) -> None: ...
 
+class SearchParametersPreTransform(SearchParameters):
+    """
+    SearchParameters of IndexPreTransform, which takes its inner index's own as well.
+    """
+    def __init__(
+        self, *, sel: IDSelector | None = None, index_params: SearchParameters | None = None
+    ) -> None: ...
+    @property
+    def index_params(self) -> SearchParameters:
+        """
+        SearchParameters handed to the index behind the transforms, or None.
+        """
+    @index_params.setter
+    def index_params(self, arg1: SearchParameters) -> None: ...
+
 class Index:
     """
     A collection of vectors that finds the nearest ones to a query.
@@ -388,6 +403,200 @@ class Index:
     @verbose.setter
     def verbose(self, arg0: bool) -> None: ...
 
+class VectorTransform:
+    """
+    What happens to vectors before an index sees them: rows of d_in values become rows of d_out.
+
+    Put one before an index with IndexPreTransform, or use it alone: train(x), then apply(x). float32 in and out; other dtypes are converted. Several threads may apply at once; training waits for them.
+    """
+    def __reduce__(self) -> tuple[typing.Any, tuple[bytes]]: ...
+    def __repr__(self) -> str: ...
+    def apply(self, x: numpy.typing.ArrayLike) -> typing.Any:
+        """
+        The transformed vectors (n, d_out) float32 of x (n, d_in). Raises DimensionError for another d, NotTrainedError before train.
+        """
+    def apply_py(self, x: numpy.typing.ArrayLike) -> typing.Any:
+        """
+        apply, under a name that faiss had for it.
+        """
+    def reverse_transform(self, x: numpy.typing.ArrayLike) -> typing.Any:
+        """
+        Vectors (n, d_in) float32 that become x (n, d_out); what the transform leaves out comes back as its mean. Raises UnsupportedError for matrices that are not orthonormal.
+        """
+    def train(self, x: numpy.typing.ArrayLike) -> None:
+        """
+        Learns from vectors x (n, d_in). Raises DimensionError for another d, ArgumentError for NaN, Inf or too few vectors.
+        """
+    @property
+    def d_in(self) -> int:
+        """
+        Values of a vector.
+        """
+    @property
+    def d_out(self) -> int:
+        """
+        Values it becomes.
+        """
+    @property
+    def is_trained(self) -> bool:
+        """
+        Whether vectors can be transformed. Set it to True after setting the fields by hand; ArgumentError tells which is missing.
+        """
+    @is_trained.setter
+    def is_trained(self, arg1: bool) -> None: ...
+
+class LinearTransform(VectorTransform):
+    """
+    y = A x + b.
+
+    have_bias: whether b is added. Set A, b and then is_trained = True; the classes derived from it find them in train. Raises ArgumentError for a matrix of more than a GiB.
+    """
+    def __init__(
+        self, d_in: typing.SupportsIndex, d_out: typing.SupportsIndex, have_bias: bool = False
+    ) -> None: ...
+    def set_is_orthonormal(self) -> None:
+        """
+        Kept for faiss programs: is_orthonormal follows A by itself.
+        """
+    @property
+    def A(self) -> numpy.typing.NDArray[numpy.float32]:
+        """
+        A copy of the matrix, float32 (d_out, d_in), without rows before training. Assign a whole one to change it.
+        """
+    @A.setter
+    def A(self, arg1: typing.Annotated[numpy.typing.ArrayLike, numpy.float32]) -> None: ...
+    @property
+    def b(self) -> numpy.typing.NDArray[numpy.float32]:
+        """
+        A copy of what is added, float32 (d_out,), or empty. Assign to change it.
+        """
+    @b.setter
+    def b(self, arg1: typing.Annotated[numpy.typing.ArrayLike, numpy.float32]) -> None: ...
+    @property
+    def have_bias(self) -> bool:
+        """
+        Whether b is added.
+        """
+    @have_bias.setter
+    def have_bias(self, arg1: bool) -> None: ...
+    @property
+    def is_orthonormal(self) -> bool:
+        """
+        Whether A's rows (its columns where d_out is larger) are orthonormal, so that reverse_transform is possible.
+        """
+
+class RandomRotationMatrix(LinearTransform):
+    """
+    A random rotation from d_in to d_out values; a projection where d_out is smaller.
+
+    Distances stay as they are (for a projection, shrink by about d_out / d_in on average). train(x) or init(seed) draws it: the same for the same seed, but another one than faiss draws. Of A's rows and columns the fewer ones are orthonormal.
+    """
+    def __init__(self, d_in: typing.SupportsIndex, d_out: typing.SupportsIndex) -> None: ...
+    def init(self, seed: typing.SupportsIndex) -> None:
+        """
+        Draws the rotation of a seed (an integer from 0).
+        """
+
+class PCAMatrix(LinearTransform):
+    """
+    Principal components: the d_out directions along which the training vectors vary most.
+
+    eigen_power: components are multiplied by eigenvalue ** eigen_power, so that -0.5 gives all of them one variance (whitening). random_rotation: rotates them afterwards, which spreads the variance evenly for codes that treat dimensions alike. Training takes at most max_points_per_d * d_in vectors, at least d_out, and time in d_in ** 3. Directions are faiss's up to their sign.
+
+    Raises ArgumentError for d_out above d_in, and in train for whitening along directions in which the vectors do not vary. Source: Pearson 1901; Jegou and Chum 2012 for whitening.
+    """
+    def __init__(
+        self,
+        d_in: typing.SupportsIndex,
+        d_out: typing.SupportsIndex,
+        eigen_power: float = 0.0,
+        random_rotation: bool = False,
+    ) -> None: ...
+    def copy_from(self, other: PCAMatrix) -> None:
+        """
+        Takes what another PCAMatrix of the same d_in has learnt. Raises NotTrainedError where that is less than d_out directions.
+        """
+    def prepare_Ab(self) -> None:
+        """
+        Makes A and b anew from mean, eigenvalues and PCAMat, after eigen_power, epsilon, random_rotation or balanced_bins changed.
+        """
+    @property
+    def PCAMat(self) -> numpy.typing.NDArray[numpy.float32]:
+        """
+        A copy of the directions by rows, float32 (d_in, d_in), or (n, d_in) after training on n < d_in vectors.
+        """
+    @property
+    def balanced_bins(self) -> int:
+        """
+        0, or into how many parts of equal size and like variance the components are ordered (for product quantisers).
+        """
+    @balanced_bins.setter
+    def balanced_bins(self, arg0: typing.SupportsIndex) -> None: ...
+    @property
+    def eigen_power(self) -> float:
+        """
+        Power of the eigenvalue that scales a component; see prepare_Ab.
+        """
+    @eigen_power.setter
+    def eigen_power(self, arg0: float) -> None: ...
+    @property
+    def eigenvalues(self) -> numpy.typing.NDArray[numpy.float32]:
+        """
+        A copy of the squared singular values of the training vectors without their mean, float32 (d_in,), largest first; empty before training.
+        """
+    @property
+    def epsilon(self) -> float:
+        """
+        Added to eigenvalues before the power is taken.
+        """
+    @epsilon.setter
+    def epsilon(self, arg0: float) -> None: ...
+    @property
+    def max_points_per_d(self) -> int:
+        """
+        Training takes at most so many vectors for each dimension.
+        """
+    @max_points_per_d.setter
+    def max_points_per_d(self, arg0: typing.SupportsIndex) -> None: ...
+    @property
+    def mean(self) -> numpy.typing.NDArray[numpy.float32]:
+        """
+        A copy of the training vectors' mean, float32 (d_in,); empty before training.
+        """
+    @property
+    def random_rotation(self) -> bool:
+        """
+        Whether components are rotated.
+        """
+    @random_rotation.setter
+    def random_rotation(self, arg0: bool) -> None: ...
+
+class NormalizationTransform(VectorTransform):
+    """
+    Each vector divided by its L2 norm; zeros stay. reverse_transform leaves vectors as they are.
+
+    norm: 2; UnsupportedError for others.
+    """
+    def __init__(self, d: typing.SupportsIndex, norm: float = 2.0) -> None: ...
+    @property
+    def norm(self) -> float:
+        """
+        2.0.
+        """
+
+class CenteringTransform(VectorTransform):
+    """
+    Vectors of d values without the mean of the training vectors.
+    """
+    def __init__(self, d: typing.SupportsIndex) -> None: ...
+    @property
+    def mean(self) -> numpy.typing.NDArray[numpy.float32]:
+        """
+        A copy of the mean, float32 (d_in,); empty before training. Assign to change it.
+        """
+    @mean.setter
+    def mean(self, arg1: typing.Annotated[numpy.typing.ArrayLike, numpy.float32]) -> None: ...
+
 class ScalarQuantizer:
     """
     One small number per dimension. QT_8bit keeps a value range per dimension, QT_8bit_uniform one for all (both learn it in train); QT_fp16 is half precision; QT_8bit_direct and QT_8bit_direct_signed store integers as they are.
@@ -491,43 +700,6 @@ class IndexScalarQuantizer(IndexFlatCodes):
         The ScalarQuantizer; a live alias that may outlive the index.
         """
 
-class RandomRotationMatrix:
-    """
-    The rotation of an IndexLSH, to look at: y = A x + b.
-
-    Get it as index.rrot. Of A's rows and columns the fewer ones are orthonormal.
-    """
-    @property
-    def A(self) -> numpy.typing.NDArray[numpy.float32]:
-        """
-        A copy of the matrix, float32 (d_out, d_in); without rows where there is no rotation.
-        """
-    @property
-    def b(self) -> numpy.typing.NDArray[numpy.float32]:
-        """
-        A copy of what is added, float32 (d_out,), or empty.
-        """
-    @property
-    def d_in(self) -> int:
-        """
-        Values of a vector.
-        """
-    @property
-    def d_out(self) -> int:
-        """
-        Values it becomes.
-        """
-    @property
-    def have_bias(self) -> bool:
-        """
-        Whether b is added.
-        """
-    @property
-    def is_trained(self) -> bool:
-        """
-        Whether there is a rotation.
-        """
-
 class IndexLSH(IndexFlatCodes):
     """
     Exhaustive search over signs: a vector is kept as nbits bits, and distances count the bits that differ (as float32).
@@ -556,7 +728,7 @@ class IndexLSH(IndexFlatCodes):
     @property
     def rrot(self) -> RandomRotationMatrix:
         """
-        The rotation, a RandomRotationMatrix.
+        A copy of the rotation, a RandomRotationMatrix, untrained where there is none.
         """
     @property
     def thresholds(self) -> numpy.typing.NDArray[numpy.float32]:
@@ -720,6 +892,56 @@ class IndexRefineFlat(IndexRefine):
     IndexRefine whose refining distances are exact (an IndexFlat).
     """
     def __init__(self, base_index: Index) -> None: ...
+
+class TransformChain:
+    """
+    The transforms of an IndexPreTransform, first to last: live aliases in a sequence that cannot be changed.
+    """
+    def __getitem__(self, i: typing.SupportsIndex) -> VectorTransform: ...
+    def __len__(self) -> int: ...
+    def at(self, i: typing.SupportsIndex) -> VectorTransform:
+        """
+        The transform at i.
+        """
+    def size(self) -> int:
+        """
+        len.
+        """
+
+class IndexPreTransform(Index):
+    """
+    An index behind transforms of its vectors: PCA, rotations, normalisation.
+
+    IndexPreTransform(index) or IndexPreTransform(transform, index). What is added and searched for goes through the transforms first to last and then to the index, whose distances are returned; what is reconstructed comes back through them as well as they can be reversed. train(x) trains the transforms that are not yet, each on what the one before makes of x, and then the index. Ids are the index's. A transform may be shared by several indexes; training one again changes what the vectors stored behind it mean.
+
+    Raises DimensionError where the parts do not fit together, in reconstruct UnsupportedError behind a transform that cannot be reversed.
+    """
+    @typing.overload
+    def __init__(self, index: Index) -> None: ...
+    @typing.overload
+    def __init__(self, ltrans: VectorTransform, index: Index) -> None: ...
+    def apply_chain(self, x: numpy.typing.ArrayLike) -> typing.Any:
+        """
+        Vectors (n, index.d) float32 as the index behind sees x (n, d).
+        """
+    def prepend_transform(self, ltrans: VectorTransform) -> None:
+        """
+        Puts a transform before the others; d becomes its d_in. Its d_out must be d. Vectors already stored stay. Wrap and search the index afterwards: what was made around it before expects the d it had, and raises DimensionError.
+        """
+    def reverse_chain(self, x: numpy.typing.ArrayLike) -> typing.Any:
+        """
+        Vectors (n, d) float32 that become x (n, index.d).
+        """
+    @property
+    def chain(self) -> TransformChain:
+        """
+        The transforms, first to last; live aliases.
+        """
+    @property
+    def index(self) -> Index:
+        """
+        The index behind the transforms; a live alias.
+        """
 
 class IndexBinary:
     """
@@ -1295,6 +1517,7 @@ def _fail_io(
     """
 
 def _from_bytes(data: typing.Any) -> Index: ...
+def _transform_from_bytes(arg0: bytes) -> VectorTransform: ...
 def clone_binary_index(index: IndexBinary) -> IndexBinary:
     """
     clone_index of a binary index.
@@ -1313,6 +1536,11 @@ def deserialize_index(data: typing.Any, io_flags: typing.SupportsIndex = 0) -> I
 def deserialize_index_binary(data: typing.Any, io_flags: typing.SupportsIndex = 0) -> IndexBinary:
     """
     The index in the bytes of serialize_index: bytes or uint8 (n,). Raises as read_index does.
+    """
+
+def downcast_VectorTransform(vt: VectorTransform) -> VectorTransform:
+    """
+    The transform itself: it has its own class already. Kept for faiss programs.
     """
 
 def knn(
@@ -1351,6 +1579,11 @@ def open(path: typing.Any) -> Index:
 def popcount64(x: typing.SupportsIndex) -> int:
     """
     How many bits of x (int, at most 64 bits) are set.
+    """
+
+def read_VectorTransform(f: typing.Any) -> VectorTransform:
+    """
+    Reads what write_VectorTransform, here or in faiss, wrote; f and errors as in read_index.
     """
 
 def read_index(f: typing.Any, io_flags: typing.SupportsIndex = 0) -> Index:
@@ -1398,6 +1631,11 @@ def simd_level() -> str:
 def simd_levels() -> list[str]:
     """
     The instruction sets this build offers and this machine runs; any of them may be named in SHORTLIST_ISA.
+    """
+
+def write_VectorTransform(vt: VectorTransform, f: typing.Any) -> None:
+    """
+    Writes a transform as faiss does; f as in write_index.
     """
 
 def write_index(index: Index, f: typing.Any, io_flags: typing.SupportsIndex = 0) -> None:

@@ -1,0 +1,16 @@
+// Random rotations as matrices.
+#pragma once
+
+#include <cstddef>
+#include <cstdint>
+#include <vector>
+
+namespace shortlist {
+
+inline constexpr size_t kMostMatrix = size_t{1} << 28;  // values of a matrix, a GiB
+
+// d_out x d_in by rows; of its rows and columns the fewer ones are orthonormal. A seed gives the
+// same bits on every ISA.
+std::vector<float> random_rotation(size_t d_in, size_t d_out, uint64_t seed);
+
+}  // namespace shortlist
