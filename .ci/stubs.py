@@ -28,9 +28,12 @@ REPLACEMENTS = [
     (r": (IDSelector|SearchParameters) = None", r": \1 | None = None"),
     (r"def sel\(self\) -> IDSelector:", "def sel(self) -> IDSelector | None:"),
     (r"def sel\(self, arg1: IDSelector\)", "def sel(self, arg1: IDSelector | None)"),
-    (r"(def base_index_params\(self\)) -> SearchParameters:", r"\1 -> SearchParameters | None:"),
     (
-        r"(def base_index_params\(self, arg1): SearchParameters\)",
+        r"(def (?:base_)?index_params\(self\)) -> SearchParameters:",
+        r"\1 -> SearchParameters | None:",
+    ),
+    (
+        r"(def (?:base_)?index_params\(self, arg1): SearchParameters\)",
         r"\1: SearchParameters | None)",
     ),
     (
@@ -43,6 +46,10 @@ REPLACEMENTS = [
     (r"\b(D|R|x): typing\.Any = None", rf"\1: {FLOATS} | None = None"),
     (r"\b(I|labels): typing\.Any = None", rf"\1: {IDS} | None = None"),
     (r"dtype: typing\.Any = 'float32'", "dtype: numpy.typing.DTypeLike = 'float32'"),
+    (
+        r"(def (?:apply\w*|reverse_\w+)\(.*\)) -> typing\.Any:",
+        rf"\1 -> {FLOATS}:",
+    ),
     (r"(def knn\(.*\)) -> tuple:", rf"\1 -> tuple[{FLOATS}, {IDS}]:"),
     (r"(def read_metadata\(.*\)) -> dict:", r"\1 -> dict[str, str]:"),
     (

@@ -41,8 +41,11 @@ void hold(const Index& index, ReadLocks& held) {
   if (const auto* map = dynamic_cast<const IndexIDMap*>(&index)) {
     hold(*map->index, held);
   } else if (const auto* behind = dynamic_cast<const IndexPreTransform*>(&index)) {
-    for (const auto& transform : behind->chain()) hold(transform->lock(), held);
     hold(*behind->index, held);
+    std::vector<RwLock*> locks;  // in one order, whoever holds some of them
+    for (const auto& transform : behind->chain()) locks.push_back(&transform->lock());
+    std::sort(locks.begin(), locks.end());
+    for (RwLock* lock : locks) hold(*lock, held);
   } else if (const auto* refine = dynamic_cast<const IndexRefine*>(&index)) {
     hold(*refine->refine_index, held);  // in the order of a search
     hold(*refine->base_index, held);

@@ -409,9 +409,8 @@ class _Parser:
             d = self.number(part, match["d"], "dimensions", 1, 1 << 20)
             return Transform(part.text, "PCA", d, bool(match["w"]), bool(match["r"]))
         if match := re.fullmatch(_RR, part.text, re.ASCII):
-            digits = match["d"]
-            d = self.number(part, digits, "dimensions", 1, 1 << 20) if digits else None
-            return Transform(part.text, "RR", d)
+            d_out = match["d"] and self.number(part, match["d"], "dimensions", 1, 1 << 20)
+            return Transform(part.text, "RR", d_out or None)
         return Transform(part.text, "L2norm", None) if part.text in ("L2norm", "L2Norm") else None
 
     def structure(self, parts: list[_Part]) -> Plan:

@@ -36,10 +36,7 @@ class Sample {
     return x_.row(begin + mix64(kSampleSeed ^ i) % (end - begin));
   }
   std::vector<float> mean() const {
-    if (n_ == x_.rows) return mean_of(x_);
-    std::vector<float> rows(n_ * x_.cols);
-    for (size_t i = 0; i < n_; ++i) std::copy_n(row(i), x_.cols, rows.data() + i * x_.cols);
-    return mean_of({rows.data(), n_, x_.cols});
+    return mean_of(n_, x_.cols, [this](size_t i) { return row(i); });
   }
 
  private:
@@ -85,8 +82,12 @@ Components by_dimensions(const Sample& x, const std::vector<float>& mean) {
   std::vector<float> columns(d * kPiece);
   for (size_t at = 0; at < x.size(); at += kPiece) {
     const size_t n = std::min(kPiece, x.size() - at);
-    for (size_t i = 0; i < n; ++i)
-      for (size_t j = 0; j < d; ++j) columns[j * n + i] = x.row(at + i)[j] - mean[j];
+    parallel_for(d, {.grain = kTile}, [&](size_t begin, size_t end, size_t) {
+      for (size_t i = 0; i < n; ++i) {
+        const float* row = x.row(at + i);
+        for (size_t j = begin; j < end; ++j) columns[j * n + i] = row[j] - mean[j];
+      }
+    });
     add_products(columns.data(), d, n, scatter);
   }
   check_sums(scatter);

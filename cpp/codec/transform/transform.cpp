@@ -29,16 +29,16 @@ void check_width(const VectorTransform& t, size_t cols, size_t wanted) {
 
 }  // namespace
 
-std::vector<float> mean_of(Matrix<const float> x) {
-  if (x.rows == 0) throw ArgumentError("there are no vectors to train on");
-  std::vector<double> sums(x.cols);
-  for (size_t i = 0; i < x.rows; ++i) {
+std::vector<float> mean_of(size_t n, size_t d, const std::function<const float*(size_t)>& row) {
+  if (n == 0) throw ArgumentError("there are no vectors to train on");
+  std::vector<double> sums(d);
+  for (size_t i = 0; i < n; ++i) {
     if (i % 1024 == 0) poll_interrupt();
-    for (size_t j = 0; j < x.cols; ++j) sums[j] += x.row(i)[j];
+    const float* x = row(i);
+    for (size_t j = 0; j < d; ++j) sums[j] += x[j];
   }
-  std::vector<float> mean(x.cols);
-  for (size_t j = 0; j < x.cols; ++j)
-    mean[j] = static_cast<float>(sums[j] / static_cast<double>(x.rows));
+  std::vector<float> mean(d);
+  for (size_t j = 0; j < d; ++j) mean[j] = static_cast<float>(sums[j] / static_cast<double>(n));
   return mean;
 }
 
@@ -104,8 +104,9 @@ void VectorTransform::reverse_transform(Matrix<const float> y, float* out) const
 bool VectorTransform::same_as(const VectorTransform& other) const {
   if (&other == this) return true;
   if (typeid(*this) != typeid(other) || d_in != other.d_in || d_out != other.d_out) return false;
-  const std::shared_lock hold(lock_);
-  const std::shared_lock hold_other(other.lock_);
+  const bool first = &lock_ < &other.lock_;  // in one order, whoever asks
+  const std::shared_lock hold(first ? lock_ : other.lock_);
+  const std::shared_lock hold_other(first ? other.lock_ : lock_);
   return trained_ == other.trained_ && same_values(other);
 }
 
@@ -222,7 +223,7 @@ void NormalizationTransform::do_reverse(Matrix<const float> y, float* out) const
 CenteringTransform::CenteringTransform(size_t d) : VectorTransform(d, d) { trained_ = false; }
 
 void CenteringTransform::do_train(Matrix<const float> x) {
-  mean = mean_of(x);
+  mean = mean_of(x.rows, d_in, [&](size_t i) { return x.row(i); });
   trained_ = true;
 }
 

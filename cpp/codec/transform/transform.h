@@ -2,6 +2,7 @@
 #pragma once
 
 #include <atomic>
+#include <functional>
 #include <memory>
 #include <string>
 #include <vector>
@@ -153,7 +154,7 @@ class CenteringTransform final : public VectorTransform {
   void check_values() const override;
 };
 
-// The mean of rows, summed in double precision.
-std::vector<float> mean_of(Matrix<const float> x);
+// The mean of n rows of d values, summed in double precision.
+std::vector<float> mean_of(size_t n, size_t d, const std::function<const float*(size_t)>& row);
 
 }  // namespace shortlist

@@ -182,12 +182,12 @@ class SearchParametersPreTransform(SearchParameters):
         self, *, sel: IDSelector | None = None, index_params: SearchParameters | None = None
     ) -> None: ...
     @property
-    def index_params(self) -> SearchParameters:
+    def index_params(self) -> SearchParameters | None:
         """
         SearchParameters handed to the index behind the transforms, or None.
         """
     @index_params.setter
-    def index_params(self, arg1: SearchParameters) -> None: ...
+    def index_params(self, arg1: SearchParameters | None) -> None: ...
 
 class Index:
     """
@@ -411,15 +411,15 @@ class VectorTransform:
     """
     def __reduce__(self) -> tuple[typing.Any, tuple[bytes]]: ...
     def __repr__(self) -> str: ...
-    def apply(self, x: numpy.typing.ArrayLike) -> typing.Any:
+    def apply(self, x: numpy.typing.ArrayLike) -> numpy.typing.NDArray[numpy.float32]:
         """
         The transformed vectors (n, d_out) float32 of x (n, d_in). Raises DimensionError for another d, NotTrainedError before train.
         """
-    def apply_py(self, x: numpy.typing.ArrayLike) -> typing.Any:
+    def apply_py(self, x: numpy.typing.ArrayLike) -> numpy.typing.NDArray[numpy.float32]:
         """
         apply, under a name that faiss had for it.
         """
-    def reverse_transform(self, x: numpy.typing.ArrayLike) -> typing.Any:
+    def reverse_transform(self, x: numpy.typing.ArrayLike) -> numpy.typing.NDArray[numpy.float32]:
         """
         Vectors (n, d_in) float32 that become x (n, d_out); what the transform leaves out comes back as its mean. Raises UnsupportedError for matrices that are not orthonormal.
         """
@@ -920,7 +920,7 @@ class IndexPreTransform(Index):
     def __init__(self, index: Index) -> None: ...
     @typing.overload
     def __init__(self, ltrans: VectorTransform, index: Index) -> None: ...
-    def apply_chain(self, x: numpy.typing.ArrayLike) -> typing.Any:
+    def apply_chain(self, x: numpy.typing.ArrayLike) -> numpy.typing.NDArray[numpy.float32]:
         """
         Vectors (n, index.d) float32 as the index behind sees x (n, d).
         """
@@ -928,7 +928,7 @@ class IndexPreTransform(Index):
         """
         Puts a transform before the others; d becomes its d_in. Its d_out must be d. Vectors already stored stay. Wrap and search the index afterwards: what was made around it before expects the d it had, and raises DimensionError.
         """
-    def reverse_chain(self, x: numpy.typing.ArrayLike) -> typing.Any:
+    def reverse_chain(self, x: numpy.typing.ArrayLike) -> numpy.typing.NDArray[numpy.float32]:
         """
         Vectors (n, d) float32 that become x (n, index.d).
         """
