@@ -88,7 +88,14 @@ def test_fewer_vectors_than_dimensions(rng):
     wanted = np.linalg.svd(x - x.mean(0, dtype=np.float64), compute_uv=False)
     np.testing.assert_allclose(pca.eigenvalues[:29], wanted[:29] ** 2, rtol=1e-4)
     assert (pca.eigenvalues.shape, pca.PCAMat.shape) == ((50,), (30, 50))
-    np.testing.assert_allclose(pca.A @ pca.A.T, np.eye(20), atol=1e-4)
+    np.testing.assert_allclose(pca.A @ pca.A.T, np.eye(20), atol=1e-5)
+    for few in (np.ones((3, 50)), x[:3], np.tile(x[:2], (5, 1))):  # along fewer still
+        small = sl.PCAMatrix(50, 3)
+        small.train(few)
+        assert small.is_orthonormal
+        np.testing.assert_allclose(small.PCAMat @ small.PCAMat.T, np.eye(len(few)), atol=1e-5)
+        y = small.apply(few)
+        np.testing.assert_allclose(small.reverse_transform(y), few, atol=1e-4)
     with pytest.raises(sl.ArgumentError, match=r"20 principal components need at least .* are 19"):
         pca.train(x[:19])
     assert pca.is_trained  # as it was

@@ -32,6 +32,14 @@ void bind_chain(py::module_& m) {
       .def("__len__", [](const TransformChain& self) { return self.parts.size(); })
       .def(
           "size", [](const TransformChain& self) { return self.parts.size(); }, "len.")
+      .def("__repr__",
+           [](const TransformChain& self) {
+             std::string out = "TransformChain(";
+             for (size_t i = 0; i < self.parts.size(); ++i)
+               out += text(i ? ", " : "", self.parts[i]->class_name(), " ", self.parts[i]->d_in,
+                           " to ", self.parts[i]->d_out);
+             return out + ")";
+           })
       .def("__getitem__", &TransformChain::at, py::arg("i"))
       .def("at", &TransformChain::at, py::arg("i"), "The transform at i.");
 }

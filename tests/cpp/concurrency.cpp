@@ -260,6 +260,9 @@ void concurrency(uint64_t seed) {
   readers_beside_a_writer(std::make_shared<IndexRefineFlat>(
                               std::make_shared<IndexHNSWFlat>(kDim, 8, Metric::l2, DType::u8)),
                           false, false, seed);
+  readers_beside_a_writer(unchanged_before(std::make_shared<IndexHNSWFlat>(kDim, 8)), false, true,
+                          seed);
+  searches_during_long_changes(unchanged_before(std::make_shared<IndexHNSWFlat>(kDim, 8)), false);
   for (const bool blocks : {false, true}) {
     const auto graph = std::make_shared<IndexHNSWFlat>(kDim, 8);
     graph->use_neighbor_blocks(blocks);

@@ -12,6 +12,15 @@
 
 namespace shortlist::test {
 
+std::shared_ptr<Index> unchanged_before(std::shared_ptr<Index> index) {
+  auto same = std::make_shared<LinearTransform>(index->d, index->d);
+  same->A.resize(index->d * index->d);
+  for (size_t i = 0; i < index->d; ++i) same->A[i * index->d + i] = 1;
+  same->set_trained(true);
+  return std::make_shared<IndexPreTransform>(std::move(index),
+                                             IndexPreTransform::Chain{std::move(same)});
+}
+
 const std::vector<Kind>& kinds() {
   const auto hnsw = [](size_t d, Metric m, DType t) {
     auto index = std::make_shared<IndexHNSWFlat>(d, 8, m, t);
@@ -22,15 +31,6 @@ const std::vector<Kind>& kinds() {
     auto index = std::make_shared<IndexBinaryHNSW>(8 * d, 8);
     index->hnsw->efSearch = 48;
     return index;
-  };
-  // A matrix that leaves vectors as they are, to the bit.
-  const auto behind = [](std::shared_ptr<Index> index) {
-    auto same = std::make_shared<LinearTransform>(index->d, index->d);
-    same->A.resize(index->d * index->d);
-    for (size_t i = 0; i < index->d; ++i) same->A[i * index->d + i] = 1;
-    same->set_trained(true);
-    return std::make_shared<IndexPreTransform>(std::move(index),
-                                               IndexPreTransform::Chain{std::move(same)});
   };
   const Traits flat{.exact = true, .renumbers = true}, graph{};
   static const std::vector<Kind> all{
@@ -111,14 +111,14 @@ const std::vector<Kind>& kinds() {
          return index;
        }},
       {"PreTransform Flat", flat,
-       [behind](size_t d, Metric m) { return behind(std::make_shared<IndexFlat>(d, m)); }},
+       [](size_t d, Metric m) { return unchanged_before(std::make_shared<IndexFlat>(d, m)); }},
       {"PreTransform HNSW", graph,
-       [behind, hnsw](size_t d, Metric m) { return behind(hnsw(d, m, DType::f32)); }},
+       [hnsw](size_t d, Metric m) { return unchanged_before(hnsw(d, m, DType::f32)); }},
       {"IDMap2 PreTransform SQ8",
        {.exact = true, .named = true},
-       [behind](size_t d, Metric m) {
-         return std::make_shared<IndexIDMap2>(
-             behind(std::make_shared<IndexScalarQuantizer>(d, QuantizerType::qt_8bit, m)));
+       [](size_t d, Metric m) {
+         return std::make_shared<IndexIDMap2>(unchanged_before(
+             std::make_shared<IndexScalarQuantizer>(d, QuantizerType::qt_8bit, m)));
        }},
       {"BinaryFlat",
        {.exact = true, .renumbers = true, .bits = true},

@@ -30,6 +30,8 @@ struct Kind {
   std::function<std::shared_ptr<Index>(size_t d, Metric metric)> make;
 };
 const std::vector<Kind>& kinds();
+// An IndexPreTransform whose matrix leaves vectors as they are, to the bit.
+std::shared_ptr<Index> unchanged_before(std::shared_ptr<Index> index);
 
 // The codes that decide the distances an index reports.
 const IndexFlatCodes& codes_of(const Index& index);

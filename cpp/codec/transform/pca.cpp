@@ -17,8 +17,9 @@
 namespace shortlist {
 namespace {
 
-constexpr size_t kTile = 64;     // dimensions at a time
-constexpr size_t kPiece = 1024;  // vectors whose products are summed in single precision
+constexpr size_t kTile = 64;       // dimensions at a time
+constexpr size_t kPiece = 1024;    // vectors whose products are summed in single precision
+constexpr float kNothing = 1e-7f;  // of the largest variance: what rounding leaves
 constexpr uint64_t kSeed = 5, kSampleSeed = 1234;
 
 // Where there are more than `most` rows, one of each of `most` runs of them.
@@ -70,6 +71,12 @@ void check_sums(const std::vector<double>& sums) {
         "the squares of the training vectors are too large for float32; scale the vectors down");
 }
 
+std::vector<float> not_negative(const std::vector<double>& values) {
+  std::vector<float> out(values.begin(), values.end());
+  for (float& x : out) x = std::max(x, 0.f);
+  return out;
+}
+
 // Eigenvalues, and directions by rows.
 struct Components {
   std::vector<float> values, directions;
@@ -93,7 +100,7 @@ Components by_dimensions(const Sample& x, const std::vector<float>& mean) {
   check_sums(scatter);
   mirror(scatter, d);
   const std::vector<double> values = eigen_symmetric(scatter, d);
-  return {{values.begin(), values.end()}, {scatter.begin(), scatter.end()}};
+  return {not_negative(values), {scatter.begin(), scatter.end()}};
 }
 
 // From the products of each two vectors, of which the directions are sums.
@@ -107,20 +114,25 @@ Components by_vectors(const Sample& x, const std::vector<float>& mean) {
   check_sums(gram);
   mirror(gram, n);
   const std::vector<double> values = eigen_symmetric(gram, n);
-  Components found{{values.begin(), values.end()}, std::vector<float>(n * d)};
+  Components found{not_negative(values), std::vector<float>(n * d)};
   found.values.resize(d);
   parallel_for(n, {.grain = 4}, [&](size_t begin, size_t end, size_t) {
     std::vector<double> sum(d);
     for (size_t k = begin; k < end; ++k) {
       poll_interrupt();
+      float* direction = found.directions.data() + k * d;
+      if (found.values[k] <= kNothing * found.values[0]) {  // any direction: they vary along none
+        for (size_t j = 0; j < d; ++j) direction[j] = random_normal(kSeed, k * d + j);
+        continue;
+      }
       std::fill(sum.begin(), sum.end(), 0.);
       for (size_t i = 0; i < n; ++i)
         for (size_t j = 0; j < d; ++j) sum[j] += gram[k * n + i] * rows[i * d + j];
-      float* direction = found.directions.data() + k * d;
       std::copy(sum.begin(), sum.end(), direction);
       normalize_row(direction, d);
     }
   });
+  make_orthonormal(found.directions, n, d);
   return found;
 }
 
@@ -215,8 +227,7 @@ void PCAMatrix::make_Ab() {
                              "choose one of them"));
   if (bins && d_out % bins)
     throw ArgumentError(text("balanced_bins = ", bins, " does not divide d_out = ", d_out));
-  // What is left of rounding is no variance.
-  const float nothing = 1e-7f * eigenvalues[0];
+  const float nothing = kNothing * eigenvalues[0];
   std::vector<float> scaled(PCAMat.begin(), PCAMat.begin() + static_cast<ptrdiff_t>(d_out * d_in));
   for (size_t i = 0; i < d_out && eigen_power != 0; ++i) {
     const float value = std::max(eigenvalues[i], 0.f) + epsilon;

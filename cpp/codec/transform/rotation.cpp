@@ -9,9 +9,8 @@
 #include "kernels/floats.h"
 
 namespace shortlist {
-namespace {
 
-float normal(uint64_t seed, uint64_t i) {
+float random_normal(uint64_t seed, uint64_t i) {
   const double radius = std::sqrt(-2 * std::log(uniform(seed, 2 * i)));
   return static_cast<float>(radius * std::cos(2 * std::numbers::pi * uniform(seed, 2 * i + 1)));
 }
@@ -32,12 +31,10 @@ void make_orthonormal(std::vector<float>& rows, size_t n, size_t m) {
   }
 }
 
-}  // namespace
-
 std::vector<float> random_rotation(size_t d_in, size_t d_out, uint64_t seed) {
   const size_t n = std::min(d_in, d_out), m = std::max(d_in, d_out);
   std::vector<float> drawn(n * m);
-  for (size_t i = 0; i < n * m; ++i) drawn[i] = normal(seed, i);
+  for (size_t i = 0; i < n * m; ++i) drawn[i] = random_normal(seed, i);
   make_orthonormal(drawn, n, m);
   if (d_out <= d_in) return drawn;
   std::vector<float> turned(n * m);
