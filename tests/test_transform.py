@@ -94,8 +94,9 @@ def test_fewer_vectors_than_dimensions(rng):
         small.train(few)
         assert small.is_orthonormal
         np.testing.assert_allclose(small.PCAMat @ small.PCAMat.T, np.eye(len(few)), atol=1e-5)
-        y = small.apply(few)
-        np.testing.assert_allclose(small.reverse_transform(y), few, atol=1e-4)
+        back = small.reverse_transform(small.apply(few))  # the part of them along its directions
+        np.testing.assert_allclose(back, few @ small.A.T @ small.A, atol=1e-4)
+        np.testing.assert_allclose(back - back[0], few - few[0], atol=1e-4)
     with pytest.raises(sl.ArgumentError, match=r"20 principal components need at least .* are 19"):
         pca.train(x[:19])
     assert pca.is_trained  # as it was

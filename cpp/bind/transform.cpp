@@ -111,7 +111,7 @@ void bind_base(py::module_& m) {
           },
           py::arg("x"),
           "Vectors (n, d_in) float32 that become x (n, d_out); what the transform leaves out comes "
-          "back as its mean. Raises UnsupportedError for matrices that are not orthonormal.")
+          "back as zero. Raises UnsupportedError for matrices that are not orthonormal.")
       .def("__reduce__",
            [from_bytes](const VectorTransform& self) {
              io::MemorySink memory;

@@ -29,7 +29,7 @@ class VectorTransform {
 
   void train(Matrix<const float> x);
   void apply(Matrix<const float> x, float* out) const;
-  // The vectors that become y, or near ones where some of them was left out.
+  // The vectors that become y; what was left out of them is zero.
   void reverse_transform(Matrix<const float> y, float* out) const;
   // Whether both are of one class and do the same to every vector.
   bool same_as(const VectorTransform& other) const;
