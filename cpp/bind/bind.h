@@ -13,6 +13,7 @@ void bind_index(pybind11::module_& m);
 void bind_classes(pybind11::module_& m);
 void bind_binary(pybind11::module_& m);
 void bind_sdc(pybind11::module_& m);
+void bind_product(pybind11::module_& m);
 void bind_rabitq(pybind11::module_& m);
 void bind_cluster(pybind11::module_& m);
 void bind_functions(pybind11::module_& m);

@@ -269,6 +269,10 @@ void bind_hnsw(py::module_& m) {
           "doubled; repr says whether they are in use. Set it before add: setting it later "
           "keeps the links. Saved with the index; faiss's files have no place for it.\n\n"
           "Source: scalar quantisation with reordering, as in VSAG (arXiv 2503.17911) and glass.")
+      .def("release_building_vectors", &IndexHNSW::release_building_vectors,
+           py::call_guard<Unlocked>(),
+           "Gives back the float32 vectors that graphs over small codes keep for further small "
+           "additions; the next addition decodes all codes once. Others keep none.")
       .def(
           "update_vectors",
           [](IndexHNSW& self, const ArrayLike& keys, const ArrayLike& x) {
@@ -338,7 +342,8 @@ void bind_wrappers(py::module_& m) {
   py::class_<IndexRefine, Index, py::smart_holder>(
       m, "IndexRefine",
       "Takes k * k_factor candidates from base_index and returns the k best by refine_index's "
-      "distances. Over codes of RaBitQ, whose errors are known, it stops where the rest are too far "
+      "distances. Over codes of RaBitQ, whose errors are known, it stops where the rest are too "
+      "far "
       "to be among them, with a chance of one in a thousand for each to be wrong.")
       .def(py::init<std::shared_ptr<Index>, std::shared_ptr<IndexFlatCodes>>(),
            py::arg("base_index").none(false), py::arg("refine_index").none(false))

@@ -5,6 +5,7 @@
 #include <charconv>
 #include <limits>
 #include <string>
+#include <vector>
 
 #include "base/error.h"
 #include "base/types.h"
@@ -42,5 +43,23 @@ class Record {
   const std::string at_;
   const io::Fields fields_;
 };
+
+template <class T>
+void write_array(io::ContainerWriter& out, const std::string& name, const T* data, size_t n) {
+  out.section(name, data, n * sizeof(T));
+}
+template <class T>
+std::vector<T> read_array(io::ContainerReader& in, const std::string& name) {
+  const uint64_t length = in.open(name);
+  if (length % sizeof(T))
+    throw CorruptIndexError(
+        text("section '", name, "' has ", length, " bytes, no multiple of ", sizeof(T)));
+  auto values = io::read_vector<T>(in, length / sizeof(T));
+  in.close();
+  return values;
+}
+
+// A float in a field.
+inline std::string bits_of(float x) { return text(std::bit_cast<uint32_t>(x)); }
 
 }  // namespace shortlist

@@ -5,11 +5,11 @@
 #include <cmath>
 
 #include "base/error.h"
-#include "codec/oddint/network.h"
 #include "index/binary.h"
 #include "index/hnsw.h"
 #include "index/rabitq.h"
 #include "index/record.h"
+#include "index/save_codecs.h"
 #include "index/sdc.h"
 #include "index/versions.h"
 #include "index/wrap.h"
@@ -42,8 +42,6 @@ void hold(const Index& index, ReadLocks& held) {
   }
 }
 
-std::string bits_of(float x) { return text(std::bit_cast<uint32_t>(x)); }
-
 class Saver {
  public:
   explicit Saver(ContainerWriter& out) : out_(out) {}
@@ -70,11 +68,6 @@ class Saver {
   }
 
  private:
-  template <class T>
-  void array(const std::string& name, const T* data, size_t n) {
-    out_.section(name, data, n * sizeof(T));
-  }
-
   void save_codes(const IndexFlatCodes& index, const std::string& at, Fields& fields) {
     const auto* sq = dynamic_cast<const ScalarQuantizer*>(&index.codec());
     if (sq) {
@@ -85,23 +78,16 @@ class Saver {
     if (const auto* flat = dynamic_cast<const IndexFlat*>(&index))
       fields["dtype"] = name_of(flat->dtype);
     if (const auto* sdc = dynamic_cast<const IndexSDCRows*>(&index))
-      save_oddint(*sdc->sdc, at, fields);
+      save_oddint(out_, *sdc->sdc, at, fields);
     else if (const auto* lsh = dynamic_cast<const IndexLSH*>(&index))
-      save_lsh(*lsh->lsh, at, fields);
+      save_lsh(out_, *lsh->lsh, at, fields);
+    else if (const auto* pq = dynamic_cast<const IndexPQ*>(&index))
+      save_product(out_, *pq->pq, at, fields);
     else
       io::write_fields(out_, at, fields);
-    if (sq) array(at + "/trained", sq->trained.data(), sq->trained.size());
-    array(at + "/codes", index.codes().data(), index.codes().size() * index.codes().code_size());
-  }
-
-  void save_lsh(const LshCodec& lsh, const std::string& at, Fields& fields) {
-    fields["nbits"] = text(lsh.nbits);
-    fields["rotate_data"] = text(lsh.rotates);
-    fields["train_thresholds"] = text(lsh.trains);
-    io::write_fields(out_, at, fields);
-    array(at + "/rotation", lsh.rotation.data(), lsh.rotation.size());
-    array(at + "/bias", lsh.bias.data(), lsh.bias.size());
-    array(at + "/thresholds", lsh.thresholds.data(), lsh.thresholds.size());
+    if (sq) write_array(out_, at + "/trained", sq->trained.data(), sq->trained.size());
+    write_array(out_, at + "/codes", index.codes().data(),
+                index.codes().size() * index.codes().code_size());
   }
 
   // And of the classes derived from it.
@@ -115,7 +101,7 @@ class Saver {
     } else {
       fields["symmetric"] = text(index.symmetric);
     }
-    save_oddint(codec, at, fields);
+    save_oddint(out_, codec, at, fields);
     out_.begin(at + "/codes", index.ntotal() * codec.code_size());
     std::vector<std::byte> codes(kSlice * codec.code_size());
     for (size_t i = 0; i < index.ntotal(); i += kSlice) {
@@ -133,43 +119,12 @@ class Saver {
       const auto& [part, reading] = index.older()[i];
       const std::string name = text(at, "/older", i);
       save(*part, name);
-      array(name + "/read_by", reading.turns.data(), reading.turns.size());
-      array(name + "/shift", reading.shift.data(), reading.shift.size());
+      write_array(out_, name + "/read_by", reading.turns.data(), reading.turns.size());
+      write_array(out_, name + "/shift", reading.shift.data(), reading.shift.size());
       const float gain[2] = {reading.slope, reading.offset};
-      array(name + "/gain", gain, 2);
+      write_array(out_, name + "/gain", gain, 2);
     }
     save(*index.newest, at + "/newest");
-  }
-
-  // The record of an index, too.
-  void save_oddint(const OddIntCodec& codec, const std::string& at, Fields& fields) {
-    fields["bits"] = text(codec.bits);
-    fields["code_dim"] = text(codec.m());
-    fields["encoder"] = codec.encoder->name();
-    fields["slack"] = bits_of(codec.slack);
-    if (std::isfinite(codec.error)) fields["error"] = bits_of(codec.error);
-    const auto* network = dynamic_cast<const NetworkEncoder*>(codec.encoder.get());
-    if (network) fields["sweeps"] = text(network->sweeps);
-    io::write_fields(out_, at, fields);
-    if (network) save_network(*network, at + "/encoder");
-    array(at + "/centre", codec.centre.data(), codec.centre.size());
-    array(at + "/query_centre", codec.query_centre.data(), codec.query_centre.size());
-  }
-
-  void save_network(const NetworkEncoder& network, const std::string& at) {
-    const auto floats = [&](const std::string& name, const std::vector<float>& x) {
-      array(at + "/" + name, x.data(), x.size());
-    };
-    floats("query", network.turns());
-    for (size_t i = 0; i < network.maps().size(); ++i) {
-      const NetworkEncoder::Map& map = network.maps()[i];
-      const std::string name = text(i);
-      floats(name + ".skip", map.skip);
-      floats(name + ".bias", map.bias);
-      floats(name + ".hidden", map.inner);
-      floats(name + ".hidden_bias", map.inner_bias);
-      floats(name + ".out", map.outer);
-    }
   }
 
   void save_graph(const IndexHNSW& index, const std::string& at, Fields& fields) {
@@ -192,9 +147,9 @@ class Saver {
     save(*index.storage, at + "/storage");
     save_links(graph, at);
     const std::vector<slot_t> erased = graph.erased_slots();
-    array(at + "/free", graph.free_slots().data(), graph.free_slots().size());
-    array(at + "/erased", erased.data(), erased.size());
-    array(at + "/ids", names.ids.data(), names.kept ? names.ids.size() : 0);
+    write_array(out_, at + "/free", graph.free_slots().data(), graph.free_slots().size());
+    write_array(out_, at + "/erased", erased.data(), erased.size());
+    write_array(out_, at + "/ids", names.ids.data(), names.kept ? names.ids.size() : 0);
     if (const NeighborBlocks* blocks = graph.blocks()) save_block_links(*blocks, graph.size(), at);
   }
 
@@ -212,8 +167,8 @@ class Saver {
         total += counts.back();
       }
     }
-    array(at + "/levels", levels.data(), levels.size());
-    array(at + "/link_counts", counts.data(), counts.size());
+    write_array(out_, at + "/levels", levels.data(), levels.size());
+    write_array(out_, at + "/link_counts", counts.data(), counts.size());
     out_.begin(at + "/links", total * sizeof(slot_t));
     for (slot_t s = 0; s < graph.size(); ++s)
       for (int level = 0; level <= graph.level(s); ++level)
@@ -230,7 +185,7 @@ class Saver {
 
   void save_id_map(const IndexIDMap& index, const std::string& at, const Fields& fields) {
     io::write_fields(out_, at, fields);
-    array(at + "/id_map", index.id_map().data(), index.id_map().size());
+    write_array(out_, at + "/id_map", index.id_map().data(), index.id_map().size());
     save(*index.index, at + "/index");
   }
 
@@ -270,13 +225,15 @@ class Loader {
   std::shared_ptr<Index> of_class(const std::string& name, const Record& record,
                                   const std::string& at, int depth) {
     if (name.starts_with("IndexFlat") || name == "IndexScalarQuantizer" ||
-        name == "IndexBinaryFlat" || name == "IndexSDCRows" || name == "IndexLSH")
+        name == "IndexBinaryFlat" || name == "IndexSDCRows" || name == "IndexLSH" ||
+        name == "IndexPQ")
       return load_codes(name, record, at);
     if (name == "IndexSDC" || name.starts_with("IndexRaBitQ")) return load_sdc(name, record, at);
     if (name == "IndexSDCVersions") return load_versions(record, at, depth);
     if (name == "IndexHNSW") return load_graph<IndexHNSW>(record, at, depth);
     if (name == "IndexHNSWFlat") return load_graph<IndexHNSWFlat>(record, at, depth);
     if (name == "IndexHNSWSQ") return load_graph<IndexHNSWSQ>(record, at, depth);
+    if (name == "IndexHNSWPQ") return load_graph<IndexHNSWPQ>(record, at, depth);
     if (name == "IndexHNSWSDC") return load_graph<IndexHNSWSDC>(record, at, depth);
     if (name == "IndexIDMap") return load_id_map<IndexIDMap>(at, depth);
     if (name == "IndexIDMap2") return load_id_map<IndexIDMap2>(at, depth);
@@ -293,17 +250,6 @@ class Loader {
                                  "', which this release does not know; read it with a newer one"));
   }
 
-  template <class T>
-  std::vector<T> array(const std::string& name) {
-    const uint64_t length = in_.open(name);
-    if (length % sizeof(T))
-      throw CorruptIndexError(
-          text("section '", name, "' has ", length, " bytes, no multiple of ", sizeof(T)));
-    auto values = io::read_vector<T>(in_, length / sizeof(T));
-    in_.close();
-    return values;
-  }
-
   std::shared_ptr<Index> load_codes(const std::string& name, const Record& record,
                                     const std::string& at) {
     const auto d = record.number<size_t>("d");
@@ -315,9 +261,11 @@ class Loader {
     } else if (name == "IndexBinaryFlat") {
       index = std::make_shared<IndexBinaryFlat>(8 * std::min(d, kNoSlot + size_t{1}));
     } else if (name == "IndexLSH") {
-      index = std::make_shared<IndexLSH>(load_lsh(d, record, at));
+      index = std::make_shared<IndexLSH>(load_lsh(in_, d, record, at));
+    } else if (name == "IndexPQ") {
+      index = std::make_shared<IndexPQ>(load_product(in_, d, record, at), metric);
     } else if (name == "IndexSDCRows") {
-      index = std::make_shared<IndexSDCRows>(load_oddint(record, at));
+      index = std::make_shared<IndexSDCRows>(load_oddint(in_, record, at));
     } else {
       const DType dtype = dtype_named(record.word("dtype"));
       if (name == "IndexFlat")
@@ -330,7 +278,7 @@ class Loader {
         unknown(name);
     }
     if (dynamic_cast<const ScalarQuantizer*>(&index->codec())) {
-      const auto trained = array<float>(at + "/trained");
+      const auto trained = read_array<float>(in_, at + "/trained");
       if (const auto* own = dynamic_cast<IndexScalarQuantizer*>(index.get())) {
         own->sq->rangestat = static_cast<RangeStat>(record.number<int>("rangestat", 0, 3));
         own->sq->rangestat_arg = record.real("rangestat_arg");
@@ -347,26 +295,11 @@ class Loader {
     return index;
   }
 
-  std::shared_ptr<LshCodec> load_lsh(size_t d, const Record& record, const std::string& at) {
-    auto lsh = std::make_shared<LshCodec>(d, record.number<size_t>("nbits"),
-                                          record.number<int>("rotate_data", 0, 1) == 1,
-                                          record.number<int>("train_thresholds", 0, 1) == 1);
-    lsh->rotation = array<float>(at + "/rotation");
-    lsh->bias = array<float>(at + "/bias");
-    lsh->thresholds = array<float>(at + "/thresholds");
-    if (!lsh->sizes_fit())
-      throw CorruptIndexError(text("'", at, "' has ", lsh->rotation.size(),
-                                   " values of a rotation, ", lsh->bias.size(), " of a bias and ",
-                                   lsh->thresholds.size(), " thresholds, which do not fit d = ", d,
-                                   " and ", lsh->nbits, " bits"));
-    return lsh;
-  }
-
   std::shared_ptr<IndexRaBitQ> load_rabitq(const std::string& name, const Record& record,
                                            const std::string& at) {
     auto codec = std::make_shared<RaBitQCodec>(record.number<size_t>("d", 1, kMaxDimension),
                                                record.number<int>("bits", 1, 8), record.metric());
-    load_trained(*codec, record, at);
+    load_trained(in_, *codec, record, at);
     std::shared_ptr<IndexRaBitQ> index;
     if (name == "IndexRaBitQ")
       index = std::make_shared<IndexRaBitQ>(std::move(codec));
@@ -383,7 +316,7 @@ class Loader {
                                   const std::string& at) {
     std::shared_ptr<IndexSDC> index;
     if (name == "IndexSDC") {
-      index = std::make_shared<IndexSDC>(load_oddint(record, at));
+      index = std::make_shared<IndexSDC>(load_oddint(in_, record, at));
       index->symmetric = record.number<int>("symmetric", 0, 1) == 1;
     } else {
       index = load_rabitq(name, record, at);
@@ -414,9 +347,9 @@ class Loader {
     for (size_t i = 0; i < record.number<size_t>("older", 0, kMostVersions); ++i) {
       const std::string name = text(at, "/older", i);
       auto index = part(name);
-      OddIntReading reading{.turns = array<float>(name + "/read_by"),
-                            .shift = array<float>(name + "/shift")};
-      const auto gain = array<float>(name + "/gain");
+      OddIntReading reading{.turns = read_array<float>(in_, name + "/read_by"),
+                            .shift = read_array<float>(in_, name + "/shift")};
+      const auto gain = read_array<float>(in_, name + "/gain");
       if (gain.size() != 2)
         throw CorruptIndexError(text("'", name, "/gain' has ", gain.size(), " numbers, not 2"));
       reading.slope = gain[0];
@@ -424,55 +357,6 @@ class Loader {
       older.push_back({std::move(index), std::move(reading)});
     }
     return std::make_shared<IndexSDCVersions>(std::move(older), part(at + "/newest"));
-  }
-
-  std::shared_ptr<OddIntCodec> load_oddint(const Record& record, const std::string& at) {
-    const int bits = record.number<int>("bits", 1, 8);
-    auto codec =
-        std::make_shared<OddIntCodec>(load_encoder(record, at, bits), bits, record.metric());
-    load_trained(*codec, record, at);
-    return codec;
-  }
-
-  void load_trained(OddIntCodec& codec, const Record& record, const std::string& at) {
-    const auto measured = [&](const char* name) {
-      const float x = record.real(name);
-      if (!(x >= 0)) throw CorruptIndexError(text(name, " = ", x, ", which cannot be"));
-      return x;
-    };
-    codec.slack = measured("slack");
-    if (record.has("error")) codec.error = measured("error");
-    auto centre = array<float>(at + "/centre"), query_centre = array<float>(at + "/query_centre");
-    if (!centre.empty() || !query_centre.empty())
-      codec.set_centres(std::move(centre), std::move(query_centre));
-  }
-
-  std::shared_ptr<const OddIntEncoder> load_encoder(const Record& record, const std::string& at,
-                                                    int bits) {
-    const auto d = record.number<size_t>("d", 1, kMaxDimension);
-    const auto m = record.number<size_t>("code_dim", 1, kMaxDimension);
-    const std::string& name = record.word("encoder");
-    if (name == "rabitq") {
-      if (m % 64 || m < d) throw CorruptIndexError(text("code_dim = ", m, ", which cannot be"));
-      return std::make_shared<RabitqEncoder>(d, m);
-    }
-    if (name != "trained")
-      throw CorruptIndexError(
-          text("the encoder '", name, "' is not known; read it with a newer release"));
-    const auto floats = [&](const std::string& part) {
-      return array<float>(at + "/encoder/" + part);
-    };
-    auto turns = floats("query");
-    std::vector<NetworkEncoder::Map> maps;
-    for (int i = 0; i < 2 * bits - 1; ++i) {
-      const std::string part = text(i);
-      auto skip = floats(part + ".skip"), bias = floats(part + ".bias");
-      auto inner = floats(part + ".hidden"), inner_bias = floats(part + ".hidden_bias");
-      maps.push_back({std::move(skip), std::move(bias), std::move(inner), std::move(inner_bias),
-                      floats(part + ".out")});
-    }
-    return std::make_shared<NetworkEncoder>(d, m, bits, record.number<int>("sweeps"),
-                                            std::move(turns), std::move(maps));
   }
 
   static DType dtype_named(const std::string& name) {
@@ -491,13 +375,13 @@ class Loader {
     graph.efConstruction = record.number<int>("efConstruction");
     graph.efSearch = record.number<int>("efSearch");
     load_links(graph, index->storage->ntotal(), record, at);
-    graph.restore_free(array<slot_t>(at + "/free"));
-    const auto erased = array<slot_t>(at + "/erased");
+    graph.restore_free(read_array<slot_t>(in_, at + "/free"));
+    const auto erased = read_array<slot_t>(in_, at + "/erased");
     if (std::any_of(erased.begin(), erased.end(),
                     [&](slot_t s) { return s >= graph.size() || !graph.is_live(s); }))
       throw CorruptIndexError("an erased slot is not there or free");
     graph.restore_erased(erased);
-    auto ids = array<id_t>(at + "/ids");
+    auto ids = read_array<id_t>(in_, at + "/ids");
     if (ids.empty() && graph.live() != graph.size())
       throw CorruptIndexError("the graph lost vectors but kept no ids");
     index->restore(std::move(ids), record.number<id_t>("next_id", 0),
@@ -505,7 +389,7 @@ class Loader {
                                                 : index->int8_traversal());
     if (record.has("neighbor_blocks")) {
       if (record.number<int>("neighbor_blocks", 1, 2) == 2)
-        index->restore_neighbor_blocks(array<slot_t>(at + "/block_links"));
+        index->restore_neighbor_blocks(read_array<slot_t>(in_, at + "/block_links"));
       else  // were not ready
         index->use_neighbor_blocks(true);
     }
@@ -513,8 +397,8 @@ class Loader {
   }
 
   void load_links(Hnsw& graph, size_t n, const Record& record, const std::string& at) {
-    const auto levels = array<uint8_t>(at + "/levels");
-    const auto counts = array<uint16_t>(at + "/link_counts");
+    const auto levels = read_array<uint8_t>(in_, at + "/levels");
+    const auto counts = read_array<uint16_t>(in_, at + "/link_counts");
     size_t rows = levels.size(), links = 0;
     for (const uint8_t level : levels) rows += level;
     for (const uint16_t of_row : counts) links += of_row;
@@ -545,7 +429,7 @@ class Loader {
 
   template <class Map>
   std::shared_ptr<Index> load_id_map(const std::string& at, int depth) {
-    auto id_map = array<id_t>(at + "/id_map");
+    auto id_map = read_array<id_t>(in_, at + "/id_map");
     return std::make_shared<Map>(load(at + "/index", depth + 1), std::move(id_map));
   }
 

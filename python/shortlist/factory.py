@@ -97,6 +97,37 @@ class Codec:
 
 
 @dataclass(frozen=True)
+class Pq:
+    """Product-quantised codes of M parts."""
+
+    M: int
+    nbits: int
+
+    def build(self, d: int, metric: int, dtype: str = "float32") -> Any:
+        return _core.IndexPQ(d, self.dividing(d), self.nbits, metric)
+
+    def build_graph(self, d: int, M: int, metric: int, dtype: str = "float32") -> Any:
+        return _core.IndexHNSWPQ(d, self.dividing(d), M, self.nbits, metric)
+
+    def dividing(self, d: int) -> int:
+        if d % self.M:
+            raise _core.FactoryError(
+                f"'PQ{self.M}' cannot cut vectors of {d} dimensions into {self.M} equal parts; "
+                "choose a divisor"
+            )
+        return self.M
+
+    def bytes_per_vector(self, d: int, dtype: str = "float32") -> float:
+        return -(-self.M * self.nbits // 8)
+
+    def stores_flat(self) -> bool:
+        return False
+
+    def needs_training(self) -> bool:
+        return True
+
+
+@dataclass(frozen=True)
 class Sdc:
     """Odd-integer codes, all compared or in a graph."""
 
@@ -185,7 +216,7 @@ class RaBitQ:
 @dataclass(frozen=True)
 class Hnsw:
     M: int
-    codec: Codec | Sdc
+    codec: Codec | Pq | Sdc
     blocks: bool = False
 
     def build(self, d: int, metric: int, dtype: str = "float32") -> Any:
@@ -234,7 +265,7 @@ class IdMap:
 @dataclass(frozen=True)
 class Refine:
     base: Plan
-    codec: Codec
+    codec: Codec | Pq
     flat_class: bool  # RFlat gives an IndexRefineFlat, Refine(...) an IndexRefine
 
     def build(self, d: int, metric: int, dtype: str = "float32") -> Any:
@@ -261,7 +292,7 @@ _CODECS = {
     "SQ8_direct_signed": Codec("8bit_direct_signed", 1),
 }
 _KNOWN_FORMS = (
-    "Flat, SQ8, SQfp16, SQ8_direct, SQ8_direct_signed, SDC<bits> and SDC<bits>x<dimensions>; "
+    "Flat, SQ8, SQfp16, SQ8_direct, SQ8_direct_signed, PQ<M>[x<bits>], SDC<bits>[x<dimensions>]; "
     "HNSW<M> and HNSW<M>,<any of these>, with ,QG for neighbour blocks unless SDC; "
     "LSH<bits>[r][t], RaBitQ<bits>, RaBitQfs<bits>[_<block>]; "
     "IDMap,... or IDMap2,... around them; ...,RFlat or ...,Refine(<codec>) behind them"
@@ -270,6 +301,7 @@ _KNOWN_BINARY_FORMS = "BFlat and BHNSW<M>; IDMap,... or IDMap2,... around them"
 
 _HNSW = r"HNSW(?P<M>\d*)(_(?P<codec>.*))?"
 _SDC = r"SDC(?P<bits>\d*)(x(?P<dims>\d+))?"
+_PQ = r"PQ(?P<parts>\d+)(x(?P<part_bits>\d+))?(np)?"
 _LSH = r"LSH(?P<nbits>\d*)(?P<r>r?)(?P<t>t?)"
 _RABITQ = r"RaBitQ(?P<nb_bits>[1-8]?)"
 _RABITQ_FAST = r"RaBitQfs(?P<fast_bits>[1-8]?)(_(?P<bbs>\d+))?"
@@ -329,7 +361,7 @@ class _Parser:
             return Refine(self.index(parts[:-1]), Codec(), flat_class=True)
         if len(parts) > 1 and last.text.startswith("Refine(") and last.text.endswith(")"):
             inner = _Part(last.text[len("Refine(") : -1], last.position + len("Refine("))
-            return Refine(self.index(parts[:-1]), self.codec(inner), flat_class=False)
+            return Refine(self.index(parts[:-1]), self.rows(inner), flat_class=False)
         if len(parts) > 1 and last.text == "QG":
             plan = self.structure(parts[:-1])
             if isinstance(plan, Hnsw) and isinstance(plan.codec, Codec):
@@ -385,7 +417,7 @@ class _Parser:
             return _core.IndexBinaryHNSW(d, self.number(parts[0], match[1] or "32", "M", 2, 4096))
         self.fail(f"is of no binary index. Known forms: {_KNOWN_BINARY_FORMS}")
 
-    def stored(self, part: _Part) -> Codec | Sdc:
+    def stored(self, part: _Part) -> Codec | Pq | Sdc:
         if match := re.fullmatch(_SDC, part.text, re.ASCII):
             bits = self.number(part, match["bits"] or "2", "bits", 1, 8)
             if match["dims"] is None:
@@ -395,6 +427,13 @@ class _Parser:
                 what = _shown(part.text)
                 self.fail(f"asks for {dims} dimensions in {what}; it must be a multiple of 64")
             return Sdc(bits, dims)
+        return self.rows(part)
+
+    def rows(self, part: _Part) -> Codec | Pq:
+        """Codes that lie one after the other."""
+        if match := re.fullmatch(_PQ, part.text, re.ASCII):
+            M = self.number(part, match["parts"], "M", 1, 1 << 20)
+            return Pq(M, self.number(part, match["part_bits"] or "8", "bits", 1, 8))
         return self.codec(part)
 
     def codec(self, part: _Part) -> Codec:
@@ -436,7 +475,7 @@ class _Parser:
             )
         behind_another = part.position > 0 and (
             text in _CODECS
-            or re.fullmatch(f"{_HNSW}|{_SDC}|{_LSH}|{_RABITQ}|{_RABITQ_FAST}", text, re.ASCII)
+            or re.fullmatch(f"{_HNSW}|{_SDC}|{_PQ}|{_LSH}|{_RABITQ}|{_RABITQ_FAST}", text, re.ASCII)
         )
         if behind_another:
             self.fail(
