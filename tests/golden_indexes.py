@@ -118,6 +118,13 @@ def _pre_transform() -> shortlist.Index:
     return _trained(index)
 
 
+def _pq() -> shortlist.Index:
+    index = shortlist.IndexPQ(8, 4, 4)
+    index.train(vectors(40))
+    index.add(vectors(40))
+    return index
+
+
 INDEXES: dict[str, Callable[[], shortlist.Index | shortlist.IndexBinary]] = {
     "flat-uint8": _flat,
     "hnsw-sq8": _sq,
@@ -125,6 +132,7 @@ INDEXES: dict[str, Callable[[], shortlist.Index | shortlist.IndexBinary]] = {
     "idmap2-refine-hnsw": _nested,
     "binary-idmap2-hnsw": _bits,
     "sdc3": _sdc,
+    "pq4x4": _pq,
     "lsh": lambda: _trained(shortlist.IndexLSH(8, 20, True, True)),
     "rabitq": lambda: _trained(shortlist.IndexRaBitQ(8, shortlist.METRIC_INNER_PRODUCT)),
     "rabitqfs4": lambda: _trained(shortlist.IndexRaBitQFastScan(8, bbs=64, nb_bits=4)),

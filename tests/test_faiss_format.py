@@ -42,6 +42,7 @@ AS_FAISS = {
     "HNSWFlat freed": ["IndexIDMap2", "IndexHNSWFlat", "IndexFlatL2"],
     "HNSWFlat freed, erased": ["IndexIDMap2", "IndexHNSWFlat", "IndexFlatL2"],
     "HNSWFlat named": ["IndexIDMap2", "IndexHNSWFlat", "IndexFlatL2"],
+    "HNSWPQ erased": ["IndexIDMap2", "IndexHNSWPQ", "IndexPQ"],
     "HNSWFlat moved": ["IndexIDMap2", "IndexHNSWFlat", "IndexFlatL2"],
 }
 
@@ -123,6 +124,11 @@ FAISS_BUILDS = {
     "RaBitQ4,RFlat": lambda f: f.index_factory(D, "RaBitQ4,RFlat"),
     "PCA5,L2norm,Flat": lambda f: f.index_factory(D, "PCA5,L2norm,Flat"),
     "centred": lambda f: f.IndexPreTransform(f.CenteringTransform(D), f.IndexFlatL2(D)),
+    "PQ": lambda f: f.IndexPQ(D, 4, 4),
+    "PQ IP": lambda f: f.IndexPQ(D, 2, 3, f.METRIC_INNER_PRODUCT),
+    "PQ8x6,RFlat": lambda f: f.index_factory(D, "PQ8x6,RFlat"),
+    "SQ8,Refine(PQ4x8)": lambda f: f.index_factory(D, "SQ8,Refine(PQ4x8)"),
+    "HNSWPQ": lambda f: f.index_factory(D, "HNSW8,PQ4x5"),
     "HNSWFlat": lambda f: f.IndexHNSWFlat(D, 4),
     "HNSWFlat M2": lambda f: f.IndexHNSWFlat(D, 2),
     "HNSWFlat M64 IP": lambda f: f.IndexHNSWFlat(D, 64, f.METRIC_INNER_PRODUCT),
@@ -165,8 +171,12 @@ def test_ours_reads_faiss(name: str, n: int, faiss: object, tmp_path: Path) -> N
 
 
 def test_faiss_classes_we_lack_are_named(faiss: object) -> None:
+    pq = faiss.IndexPQ(D, 4, 9)
+    with pytest.raises(NotImplementedError, match="parts of 9 bits"):
+        sl.deserialize_index(faiss.serialize_index(pq))
     pq = faiss.IndexPQ(D, 4, 4)
-    with pytest.raises(NotImplementedError, match="IndexPQ"):
+    pq.search_type = faiss.IndexPQ.ST_HE
+    with pytest.raises(NotImplementedError, match="search_type = 1"):
         sl.deserialize_index(faiss.serialize_index(pq))
     ivf = faiss.index_factory(D, "IVF2,Flat")
     with pytest.raises(NotImplementedError, match="IndexIVFFlat"):

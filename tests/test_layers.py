@@ -24,7 +24,10 @@ RANKS = [
     {"bind"},
 ]
 RANK = {folder: rank for rank, folders in enumerate(RANKS) for folder in folders}
-WITHIN_RANK = {("graph", "flat")}  # a graph falls back to exhaustive search
+WITHIN_RANK = {
+    ("graph", "flat"),  # a graph falls back to exhaustive search
+    ("codec", "cluster"),  # product quantisers are trained by k-means
+}
 
 SOURCES = sorted(p for p in CPP.rglob("*") if p.suffix in {".h", ".cpp"})
 LIMIT = 600

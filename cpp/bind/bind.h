@@ -14,6 +14,7 @@ void bind_transform(pybind11::module_& m);
 void bind_classes(pybind11::module_& m);
 void bind_binary(pybind11::module_& m);
 void bind_sdc(pybind11::module_& m);
+void bind_product(pybind11::module_& m);
 void bind_rabitq(pybind11::module_& m);
 void bind_pretransform(pybind11::module_& m);
 void bind_cluster(pybind11::module_& m);

@@ -238,6 +238,10 @@ void bind_hnsw(py::module_& m) {
           "doubled; repr says whether they are in use. Set it before add: setting it later "
           "keeps the links. Saved with the index; faiss's files have no place for it.\n\n"
           "Source: scalar quantisation with reordering, as in VSAG (arXiv 2503.17911) and glass.")
+      .def("release_building_vectors", &IndexHNSW::release_building_vectors,
+           py::call_guard<Unlocked>(),
+           "Gives back the float32 vectors that graphs over small codes keep for further small "
+           "additions; the next addition decodes all codes once. Others keep none.")
       .def(
           "update_vectors",
           [](IndexHNSW& self, const ArrayLike& keys, const ArrayLike& x) {

@@ -113,8 +113,8 @@ py::array_t<To> convert(void (*kernel)(const From*, size_t, To*), const Contiguo
 }
 
 py::array_t<uint32_t> call_lut32(const std::string& isa, const py::array_t<uint8_t>& codes,
-                                 const py::array_t<uint8_t>& tables, size_t repeat) {
-  const Lut32Fn kernel = table_of(isa).lut32;
+                                 const py::array_t<uint8_t>& tables, size_t repeat, bool small) {
+  const Lut32Fn kernel = small ? table_of(isa).lut32_small : table_of(isa).lut32;
   for (const auto* a : {&codes, &tables})
     require(a->ndim() == 1 && (a->size() == 0 || a->strides(0) == 1) && a->size() % 16 == 0,
             "an argument must be 1-D, contiguous and a multiple of 16 bytes");
@@ -329,7 +329,7 @@ void bind_kernels(py::module_& m) {
       },
       py::arg("isa"), py::arg("x"));
   k.def("lut32", &call_lut32, py::arg("isa"), py::arg("codes").noconvert(),
-        py::arg("table").noconvert(), py::arg("repeat") = 1);
+        py::arg("table").noconvert(), py::arg("repeat") = 1, py::arg("small") = false);
   k.def("estimate32", &call_estimate32, py::arg("isa"), py::arg("sums").noconvert(),
         py::arg("add").noconvert(), py::arg("rescale").noconvert(), py::arg("near"),
         py::arg("offset"), py::arg("step"), py::arg("limit"));

@@ -144,11 +144,7 @@ void bind_sdc(py::module_& m) {
            }),
            py::arg("d"), py::arg("bits") = py::none(), py::arg("M") = 32,
            py::arg("metric") = static_cast<int>(Metric::l2), py::kw_only(),
-           py::arg("code_dim") = py::none(), py::arg("encoder") = py::none())
-      .def("release_building_vectors", &IndexHNSWSDC::release_building_vectors,
-           py::call_guard<Unlocked>(),
-           "Gives back the float32 vectors kept for further small additions; the next addition "
-           "decodes all codes once.");
+           py::arg("code_dim") = py::none(), py::arg("encoder") = py::none());
   py::class_<IndexSDCVersions, Index, py::smart_holder>(
       m, "IndexSDCVersions",
       "Codes of several embedding models in one index, searched together by queries of the newest: "

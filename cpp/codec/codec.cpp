@@ -83,4 +83,11 @@ void encode_rows(const Codec& codec, const Rows& rows, std::byte* codes,
                });
 }
 
+void decode_rows(const Codec& codec, const std::byte* codes, size_t n, float* x) {
+  constexpr size_t kGrain = 64;
+  parallel_for(n, {.grain = kGrain}, [&](size_t begin, size_t end, size_t) {
+    codec.decode(codes + begin * codec.code_size(), end - begin, x + begin * codec.d);
+  });
+}
+
 }  // namespace shortlist

@@ -112,8 +112,9 @@ class RowsCodec : public Codec {
 // Throws ArgumentError unless codes of both mean the same.
 void check_same_codes(const Codec& a, const Codec& b);
 
-// Encodes rows of any dtype, in parallel.
+// Encodes rows of any dtype, and decodes codes, in parallel.
 void encode_rows(const Codec& codec, const Rows& rows, std::byte* codes,
                  const ProgressFn* progress = nullptr);
+void decode_rows(const Codec& codec, const std::byte* codes, size_t n, float* x);
 
 }  // namespace shortlist

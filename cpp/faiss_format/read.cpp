@@ -65,10 +65,12 @@ class Reader : faiss_format::Input {
     if (h == fourcc("IxF2") || h == fourcc("IxFI") || h == fourcc("IxFl")) return read_flat(h);
     if (h == fourcc("IxSQ")) return read_quantizer();
     if (h == fourcc("IxHe")) return read_lsh();
+    if (h == fourcc("IxPq")) return read_product();
     if (h == fourcc("Ixrq") || h == fourcc("Ixrr")) return read_rabitq(h);
     if (h == fourcc("Irfn") || h == fourcc("Irfs")) return read_fast_scan(h);
     if (h == fourcc("IHNf")) return read_graph<IndexHNSWFlat>(depth);
     if (h == fourcc("IHNs")) return read_graph<IndexHNSWSQ>(depth);
+    if (h == fourcc("IHNp")) return read_graph<IndexHNSWPQ>(depth);
     if (h == fourcc("IH00")) return read_graph<IndexHNSW>(depth);
     if (h == fourcc("IxMp")) return read_id_map<IndexIDMap>(depth);
     if (h == fourcc("IxM2")) return read_id_map<IndexIDMap2>(depth);
@@ -224,6 +226,40 @@ class Reader : faiss_format::Input {
     return index;
   }
 
+  std::shared_ptr<ProductQuantizer> get_product(const Header& h) {
+    const auto d = get<uint64_t>(), M = get<uint64_t>(), nbits = get<uint64_t>();
+    if (d != h.d || M < 1 || M > d || d % M)
+      corrupt(
+          text("a product quantizer of ", M, " parts and d = ", d, " in an index of d = ", h.d));
+    if (nbits < 1 || nbits > 8)
+      throw UnsupportedError(text("the product quantizer has parts of ", nbits,
+                                  " bits; 1 to 8 are available yet, read it with faiss"));
+    auto pq =
+        std::make_shared<ProductQuantizer>(h.d, static_cast<size_t>(M), static_cast<int>(nbits));
+    pq->centroids = get_vector<float>("the centroids");
+    if (pq->centroids.size() != h.d * pq->ksub() ||
+        !finite(pq->centroids.data(), pq->centroids.size()))
+      corrupt(text(pq->centroids.size(), " values of centroids do not fit ", pq->name(), " of ",
+                   h.d, " dimensions"));
+    if (!h.is_trained) pq->centroids.clear();  // zeros
+    return pq;
+  }
+
+  std::shared_ptr<Index> read_product() {
+    constexpr int kPolysemous = 4;  // the same distances, of fewer vectors
+    const Header h = get_header();
+    if (h.n && !h.is_trained) corrupt("an index that is not trained holds vectors");
+    auto index = std::make_shared<IndexPQ>(get_product(h), h.metric);
+    read_codes(*index, get_count(1, "the codes"), 1, h);
+    index->search_type = get<int32_t>();
+    index->encode_signs = get_bool("encode_signs");
+    index->polysemous_ht = get<int32_t>();
+    if (index->search_type != 0 && index->search_type != kPolysemous)
+      throw UnsupportedError(text("the IndexPQ has search_type = ", index->search_type,
+                                  "; set it to ST_PQ in faiss and write it again"));
+    return index;
+  }
+
   struct RaBitQHeader {
     Header of_index;
     int bits;
@@ -334,7 +370,7 @@ class Reader : faiss_format::Input {
     const Header h = get_header();
     const StoredGraph stored = get_graph(h.n);
     auto storage = std::dynamic_pointer_cast<IndexFlatCodes>(read(depth + 1));
-    if (!storage) corrupt("the graph does not stand on plain or scalar-quantized vectors");
+    if (!storage) corrupt("the graph does not stand on rows of codes");
     if (storage->d != h.d || storage->ntotal() != h.n || storage->metric_type != h.metric)
       corrupt(text("the graph has d = ", h.d, ", ", h.n, " nodes and metric ", name_of(h.metric),
                    " but its storage d = ", storage->d, ", ", storage->ntotal(), " vectors and ",

@@ -132,6 +132,10 @@ class Writer : faiss_format::Output {
       header("IxHe", index, n);
       write_lsh(*lsh);
       put(uint64_t{n * size});
+    } else if (const auto* product = dynamic_cast<const IndexPQ*>(&index)) {
+      header("IxPq", index, n);
+      write_quantizer(*product->pq);
+      put(uint64_t{n * size});
     } else if (is_binary(index)) {
       header("IBxF", index, n);
       put(uint64_t{n * size});
@@ -141,7 +145,26 @@ class Writer : faiss_format::Output {
       header(index.metric_type == Metric::l2 ? "IxF2" : "IxFI", index, n);
       put(uint64_t{n * size / sizeof(float)});
     }
-    if (!sq && !rows) return sink_.write(index.codes().data(), n * size);
+    write_rows_of(index, rows, n);
+    if (const auto* product = dynamic_cast<const IndexPQ*>(&index)) {
+      put(int32_t{product->search_type});
+      put(static_cast<uint8_t>(product->encode_signs));
+      put(int32_t{product->polysemous_ht});
+    }
+  }
+
+  void write_quantizer(const ProductQuantizer& pq) {
+    put(uint64_t{pq.d});
+    put(uint64_t{pq.M});
+    put(static_cast<uint64_t>(pq.nbits));
+    if (pq.is_trained()) return array(pq.centroids.data(), pq.centroids.size());
+    const std::vector<float> zeros(pq.d * pq.ksub());
+    array(zeros.data(), zeros.size());
+  }
+
+  void write_rows_of(const IndexFlatCodes& index, const std::vector<slot_t>* rows, size_t n) {
+    const size_t size = index.codec().code_size();
+    if (!quantizer_of(index) && !rows) return sink_.write(index.codes().data(), n * size);
     const size_t most = std::max<size_t>(1, io::kBufferBytes / size);
     std::vector<std::byte> piece(std::min(n, most) * size);
     for (size_t at = 0; at < n; at += most) {
@@ -221,7 +244,11 @@ class Writer : faiss_format::Output {
     std::unique_ptr<Hnsw> routed;
     if (!index.hnsw->erased_slots().empty()) {
       routed = copy_of(*index.hnsw);
-      while (routed->consolidate(index.storage->vectors())) continue;
+      const Vectors stored = index.storage->vectors();
+      BuildingVectors floats(index.d);
+      const bool decoded = !stored.codec.compares_decoded();
+      if (decoded) floats.follow(stored);
+      while (routed->consolidate(decoded ? floats.of(index.metric_type) : stored)) continue;
     }
     const Hnsw& graph = routed ? *routed : *index.hnsw;
     const std::vector<slot_t> rows = live_slots(graph);
@@ -237,6 +264,7 @@ class Writer : faiss_format::Output {
   static std::string_view name_of(const IndexHNSW& index) {
     if (is_binary(index)) return "IBHf";
     if (dynamic_cast<const IndexHNSWSQ*>(&index)) return "IHNs";
+    if (dynamic_cast<const IndexHNSWPQ*>(&index)) return "IHNp";
     if (dynamic_cast<const IndexHNSWFlat*>(&index))
       return quantizer_of(*index.storage) ? "IHNs" : "IHNf";
     return "IH00";

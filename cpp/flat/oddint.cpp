@@ -99,7 +99,7 @@ class OddIntBlocks::Scan {
       codec_.set_query(q, query_);
     if (how.coded) codec_.code_query(query_);
     const float unit = how.coded ? 0.5f : 0.f;
-    rough_.set(query_.turned.data(), codec_.padded(), unit);
+    rough_.set(query_.turned.data(), codec_.padded(), unit, kSmallEntry);
     fine_.set(query_.turned.data(), codec_.padded(), unit);
     // The rounding of a group is even over a step: four spreads of the sum.
     const float rounding = 4 * rough_.step * std::sqrt(static_cast<float>(rough_.groups) / 12);
@@ -125,7 +125,7 @@ class OddIntBlocks::Scan {
         continue;
       }
       const uint16_t* add = all_.coarse(b);
-      use.lut32(all_.block(b), rough_.entries.data(), rough_.groups, sums);
+      use.lut32_small(all_.block(b), rough_.entries.data(), rough_.groups, sums);
       mask &= use.estimate32(sums, add, add + kBlockVectors, terms_, limit(), least);
       if (mask) look_closer(b, mask, visit);
     }

@@ -6,15 +6,11 @@
 namespace shortlist {
 
 void BuildingVectors::follow(const Vectors& stored) {
-  constexpr size_t kGrain = 64;
   const size_t before = store_.size(), missing = stored.store.size() - before;
   if (missing == 0) return;
   std::byte* fresh = store_.grow(missing);
   try {
-    parallel_for(missing, {.grain = kGrain}, [&](size_t begin, size_t end, size_t) {
-      stored.codec.decode(stored.store.row(before + begin), end - begin,
-                          reinterpret_cast<float*>(fresh + begin * codec_.code_size()));
-    });
+    decode_rows(stored.codec, stored.store.row(before), missing, reinterpret_cast<float*>(fresh));
   } catch (...) {  // interrupted
     store_.truncate(before);
     throw;

@@ -79,7 +79,7 @@ void IndexFlatCodes::do_sa_encode(const Rows& x, std::byte* codes) const {
 void IndexFlatCodes::do_sa_decode(const std::byte* codes, size_t n, float* x) const {
   std::vector<std::byte> own(codes, codes + n * codec_->code_size());
   codec_->swap_faiss_form(own.data(), n);
-  codec_->decode(own.data(), n, x);
+  decode_rows(*codec_, own.data(), n, x);
 }
 
 IndexFlat::IndexFlat(size_t d, Metric metric, DType dtype)
@@ -89,6 +89,11 @@ IndexScalarQuantizer::IndexScalarQuantizer(std::shared_ptr<ScalarQuantizer> sq, 
     : IndexFlatCodes(sq, metric), sq(sq) {}
 IndexScalarQuantizer::IndexScalarQuantizer(size_t d, QuantizerType qtype, Metric metric)
     : IndexScalarQuantizer(std::make_shared<ScalarQuantizer>(d, qtype), metric) {}
+
+IndexPQ::IndexPQ(std::shared_ptr<ProductQuantizer> pq, Metric metric)
+    : IndexFlatCodes(pq, metric),
+      pq(std::move(pq)),
+      polysemous_ht(static_cast<int>(this->pq->M) * this->pq->nbits + 1) {}
 
 std::string IndexLSH::summary() const {
   return text(lsh->nbits, " bits", lsh->rotates ? ", rotated" : "",

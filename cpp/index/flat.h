@@ -1,8 +1,10 @@
-// IndexFlat, IndexScalarQuantizer and IndexLSH: every code is compared. One structure, some codecs.
+// IndexFlat, IndexScalarQuantizer, IndexPQ and IndexLSH: every code is compared. One structure,
+// some codecs.
 #pragma once
 
 #include "codec/flat.h"
 #include "codec/lsh.h"
+#include "codec/product.h"
 #include "codec/scalar.h"
 #include "flat/flat.h"
 #include "index/rows.h"
@@ -69,6 +71,16 @@ class IndexScalarQuantizer final : public IndexFlatCodes {
   IndexScalarQuantizer(std::shared_ptr<ScalarQuantizer> sq, Metric metric);
   std::string class_name() const override { return "IndexScalarQuantizer"; }
   const std::shared_ptr<ScalarQuantizer> sq;  // shared: an alias may outlive the index
+};
+
+class IndexPQ final : public IndexFlatCodes {
+ public:
+  IndexPQ(std::shared_ptr<ProductQuantizer> pq, Metric metric);
+  std::string class_name() const override { return "IndexPQ"; }
+  const std::shared_ptr<ProductQuantizer> pq;  // shared: an alias may outlive the index
+  // faiss's fields of other ways to search, for its files.
+  int search_type = 0, polysemous_ht;
+  bool encode_signs = false;
 };
 
 class IndexLSH final : public IndexFlatCodes {

@@ -125,4 +125,13 @@ class IndexHNSWSQ final : public IndexHNSW {
   std::string class_name() const override { return "IndexHNSWSQ"; }
 };
 
+class IndexHNSWPQ final : public IndexHNSW {
+ public:
+  IndexHNSWPQ(std::shared_ptr<ProductQuantizer> pq, size_t M, Metric metric = Metric::l2)
+      : IndexHNSW(std::make_shared<IndexPQ>(std::move(pq), metric), M) {}
+  IndexHNSWPQ(std::shared_ptr<IndexFlatCodes> storage, size_t M)
+      : IndexHNSW(std::move(storage), M) {}
+  std::string class_name() const override { return "IndexHNSWPQ"; }
+};
+
 }  // namespace shortlist

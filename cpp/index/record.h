@@ -44,13 +44,10 @@ class Record {
   const io::Fields fields_;
 };
 
-inline std::string bits_of(float x) { return text(std::bit_cast<uint32_t>(x)); }
-
 template <class T>
 void write_array(io::ContainerWriter& out, const std::string& name, const T* data, size_t n) {
   out.section(name, data, n * sizeof(T));
 }
-
 template <class T>
 std::vector<T> read_array(io::ContainerReader& in, const std::string& name) {
   const uint64_t length = in.open(name);
@@ -61,5 +58,8 @@ std::vector<T> read_array(io::ContainerReader& in, const std::string& name) {
   in.close();
   return values;
 }
+
+// A float in a field.
+inline std::string bits_of(float x) { return text(std::bit_cast<uint32_t>(x)); }
 
 }  // namespace shortlist

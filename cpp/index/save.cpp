@@ -10,7 +10,7 @@
 #include "index/pretransform.h"
 #include "index/rabitq.h"
 #include "index/record.h"
-#include "index/save_oddint.h"
+#include "index/save_codecs.h"
 #include "index/save_transform.h"
 #include "index/sdc.h"
 #include "index/versions.h"
@@ -85,11 +85,6 @@ class Saver {
   }
 
  private:
-  template <class T>
-  void array(const std::string& name, const T* data, size_t n) {
-    write_array(out_, name, data, n);
-  }
-
   void save_codes(const IndexFlatCodes& index, const std::string& at, Fields& fields) {
     const auto* sq = dynamic_cast<const ScalarQuantizer*>(&index.codec());
     if (sq) {
@@ -102,21 +97,14 @@ class Saver {
     if (const auto* sdc = dynamic_cast<const IndexSDCRows*>(&index))
       save_oddint(out_, *sdc->sdc, at, fields);
     else if (const auto* lsh = dynamic_cast<const IndexLSH*>(&index))
-      save_lsh(*lsh->lsh, at, fields);
+      save_lsh(out_, *lsh->lsh, at, fields);
+    else if (const auto* pq = dynamic_cast<const IndexPQ*>(&index))
+      save_product(out_, *pq->pq, at, fields);
     else
       io::write_fields(out_, at, fields);
-    if (sq) array(at + "/trained", sq->trained.data(), sq->trained.size());
-    array(at + "/codes", index.codes().data(), index.codes().size() * index.codes().code_size());
-  }
-
-  void save_lsh(const LshCodec& lsh, const std::string& at, Fields& fields) {
-    fields["nbits"] = text(lsh.nbits);
-    fields["rotate_data"] = text(lsh.rotates);
-    fields["train_thresholds"] = text(lsh.trains);
-    io::write_fields(out_, at, fields);
-    array(at + "/rotation", lsh.rotation.data(), lsh.rotation.size());
-    array(at + "/bias", lsh.bias.data(), lsh.bias.size());
-    array(at + "/thresholds", lsh.thresholds.data(), lsh.thresholds.size());
+    if (sq) write_array(out_, at + "/trained", sq->trained.data(), sq->trained.size());
+    write_array(out_, at + "/codes", index.codes().data(),
+                index.codes().size() * index.codes().code_size());
   }
 
   // And of the classes derived from it.
@@ -148,10 +136,10 @@ class Saver {
       const auto& [part, reading] = index.older()[i];
       const std::string name = text(at, "/older", i);
       save(*part, name);
-      array(name + "/read_by", reading.turns.data(), reading.turns.size());
-      array(name + "/shift", reading.shift.data(), reading.shift.size());
+      write_array(out_, name + "/read_by", reading.turns.data(), reading.turns.size());
+      write_array(out_, name + "/shift", reading.shift.data(), reading.shift.size());
       const float gain[2] = {reading.slope, reading.offset};
-      array(name + "/gain", gain, 2);
+      write_array(out_, name + "/gain", gain, 2);
     }
     save(*index.newest, at + "/newest");
   }
@@ -176,9 +164,9 @@ class Saver {
     save(*index.storage, at + "/storage");
     save_links(graph, at);
     const std::vector<slot_t> erased = graph.erased_slots();
-    array(at + "/free", graph.free_slots().data(), graph.free_slots().size());
-    array(at + "/erased", erased.data(), erased.size());
-    array(at + "/ids", names.ids.data(), names.kept ? names.ids.size() : 0);
+    write_array(out_, at + "/free", graph.free_slots().data(), graph.free_slots().size());
+    write_array(out_, at + "/erased", erased.data(), erased.size());
+    write_array(out_, at + "/ids", names.ids.data(), names.kept ? names.ids.size() : 0);
     if (const NeighborBlocks* blocks = graph.blocks()) save_block_links(*blocks, graph.size(), at);
   }
 
@@ -196,8 +184,8 @@ class Saver {
         total += counts.back();
       }
     }
-    array(at + "/levels", levels.data(), levels.size());
-    array(at + "/link_counts", counts.data(), counts.size());
+    write_array(out_, at + "/levels", levels.data(), levels.size());
+    write_array(out_, at + "/link_counts", counts.data(), counts.size());
     out_.begin(at + "/links", total * sizeof(slot_t));
     for (slot_t s = 0; s < graph.size(); ++s)
       for (int level = 0; level <= graph.level(s); ++level)
@@ -214,7 +202,7 @@ class Saver {
 
   void save_id_map(const IndexIDMap& index, const std::string& at, const Fields& fields) {
     io::write_fields(out_, at, fields);
-    array(at + "/id_map", index.id_map().data(), index.id_map().size());
+    write_array(out_, at + "/id_map", index.id_map().data(), index.id_map().size());
     save(*index.index, at + "/index");
   }
 
@@ -263,13 +251,15 @@ class Loader {
   std::shared_ptr<Index> of_class(const std::string& name, const Record& record,
                                   const std::string& at, int depth) {
     if (name.starts_with("IndexFlat") || name == "IndexScalarQuantizer" ||
-        name == "IndexBinaryFlat" || name == "IndexSDCRows" || name == "IndexLSH")
+        name == "IndexBinaryFlat" || name == "IndexSDCRows" || name == "IndexLSH" ||
+        name == "IndexPQ")
       return load_codes(name, record, at);
     if (name == "IndexSDC" || name.starts_with("IndexRaBitQ")) return load_sdc(name, record, at);
     if (name == "IndexSDCVersions") return load_versions(record, at, depth);
     if (name == "IndexHNSW") return load_graph<IndexHNSW>(record, at, depth);
     if (name == "IndexHNSWFlat") return load_graph<IndexHNSWFlat>(record, at, depth);
     if (name == "IndexHNSWSQ") return load_graph<IndexHNSWSQ>(record, at, depth);
+    if (name == "IndexHNSWPQ") return load_graph<IndexHNSWPQ>(record, at, depth);
     if (name == "IndexHNSWSDC") return load_graph<IndexHNSWSDC>(record, at, depth);
     if (name == "IndexIDMap") return load_id_map<IndexIDMap>(at, depth);
     if (name == "IndexIDMap2") return load_id_map<IndexIDMap2>(at, depth);
@@ -287,11 +277,6 @@ class Loader {
                                  "', which this release does not know; read it with a newer one"));
   }
 
-  template <class T>
-  std::vector<T> array(const std::string& name) {
-    return read_array<T>(in_, name);
-  }
-
   std::shared_ptr<Index> load_codes(const std::string& name, const Record& record,
                                     const std::string& at) {
     const auto d = record.number<size_t>("d");
@@ -303,7 +288,9 @@ class Loader {
     } else if (name == "IndexBinaryFlat") {
       index = std::make_shared<IndexBinaryFlat>(8 * std::min(d, kNoSlot + size_t{1}));
     } else if (name == "IndexLSH") {
-      index = std::make_shared<IndexLSH>(load_lsh(d, record, at));
+      index = std::make_shared<IndexLSH>(load_lsh(in_, d, record, at));
+    } else if (name == "IndexPQ") {
+      index = std::make_shared<IndexPQ>(load_product(in_, d, record, at), metric);
     } else if (name == "IndexSDCRows") {
       index = std::make_shared<IndexSDCRows>(load_oddint(in_, record, at));
     } else {
@@ -318,7 +305,7 @@ class Loader {
         unknown(name);
     }
     if (dynamic_cast<const ScalarQuantizer*>(&index->codec())) {
-      const auto trained = array<float>(at + "/trained");
+      const auto trained = read_array<float>(in_, at + "/trained");
       if (const auto* own = dynamic_cast<IndexScalarQuantizer*>(index.get())) {
         own->sq->rangestat = static_cast<RangeStat>(record.number<int>("rangestat", 0, 3));
         own->sq->rangestat_arg = record.real("rangestat_arg");
@@ -333,21 +320,6 @@ class Loader {
     io::read_growing(in_, rows, size, [&](size_t n) { return index->mutable_codes().grow(n); });
     in_.close();
     return index;
-  }
-
-  std::shared_ptr<LshCodec> load_lsh(size_t d, const Record& record, const std::string& at) {
-    auto lsh = std::make_shared<LshCodec>(d, record.number<size_t>("nbits"),
-                                          record.number<int>("rotate_data", 0, 1) == 1,
-                                          record.number<int>("train_thresholds", 0, 1) == 1);
-    lsh->rotation = array<float>(at + "/rotation");
-    lsh->bias = array<float>(at + "/bias");
-    lsh->thresholds = array<float>(at + "/thresholds");
-    if (!lsh->sizes_fit())
-      throw CorruptIndexError(text("'", at, "' has ", lsh->rotation.size(),
-                                   " values of a rotation, ", lsh->bias.size(), " of a bias and ",
-                                   lsh->thresholds.size(), " thresholds, which do not fit d = ", d,
-                                   " and ", lsh->nbits, " bits"));
-    return lsh;
   }
 
   std::shared_ptr<IndexRaBitQ> load_rabitq(const std::string& name, const Record& record,
@@ -402,9 +374,9 @@ class Loader {
     for (size_t i = 0; i < record.number<size_t>("older", 0, kMostVersions); ++i) {
       const std::string name = text(at, "/older", i);
       auto index = part(name);
-      OddIntReading reading{.turns = array<float>(name + "/read_by"),
-                            .shift = array<float>(name + "/shift")};
-      const auto gain = array<float>(name + "/gain");
+      OddIntReading reading{.turns = read_array<float>(in_, name + "/read_by"),
+                            .shift = read_array<float>(in_, name + "/shift")};
+      const auto gain = read_array<float>(in_, name + "/gain");
       if (gain.size() != 2)
         throw CorruptIndexError(text("'", name, "/gain' has ", gain.size(), " numbers, not 2"));
       reading.slope = gain[0];
@@ -430,13 +402,13 @@ class Loader {
     graph.efConstruction = record.number<int>("efConstruction");
     graph.efSearch = record.number<int>("efSearch");
     load_links(graph, index->storage->ntotal(), record, at);
-    graph.restore_free(array<slot_t>(at + "/free"));
-    const auto erased = array<slot_t>(at + "/erased");
+    graph.restore_free(read_array<slot_t>(in_, at + "/free"));
+    const auto erased = read_array<slot_t>(in_, at + "/erased");
     if (std::any_of(erased.begin(), erased.end(),
                     [&](slot_t s) { return s >= graph.size() || !graph.is_live(s); }))
       throw CorruptIndexError("an erased slot is not there or free");
     graph.restore_erased(erased);
-    auto ids = array<id_t>(at + "/ids");
+    auto ids = read_array<id_t>(in_, at + "/ids");
     if (ids.empty() && graph.live() != graph.size())
       throw CorruptIndexError("the graph lost vectors but kept no ids");
     index->restore(std::move(ids), record.number<id_t>("next_id", 0),
@@ -444,7 +416,7 @@ class Loader {
                                                 : index->int8_traversal());
     if (record.has("neighbor_blocks")) {
       if (record.number<int>("neighbor_blocks", 1, 2) == 2)
-        index->restore_neighbor_blocks(array<slot_t>(at + "/block_links"));
+        index->restore_neighbor_blocks(read_array<slot_t>(in_, at + "/block_links"));
       else  // were not ready
         index->use_neighbor_blocks(true);
     }
@@ -452,8 +424,8 @@ class Loader {
   }
 
   void load_links(Hnsw& graph, size_t n, const Record& record, const std::string& at) {
-    const auto levels = array<uint8_t>(at + "/levels");
-    const auto counts = array<uint16_t>(at + "/link_counts");
+    const auto levels = read_array<uint8_t>(in_, at + "/levels");
+    const auto counts = read_array<uint16_t>(in_, at + "/link_counts");
     size_t rows = levels.size(), links = 0;
     for (const uint8_t level : levels) rows += level;
     for (const uint16_t of_row : counts) links += of_row;
@@ -484,7 +456,7 @@ class Loader {
 
   template <class Map>
   std::shared_ptr<Index> load_id_map(const std::string& at, int depth) {
-    auto id_map = array<id_t>(at + "/id_map");
+    auto id_map = read_array<id_t>(in_, at + "/id_map");
     return std::make_shared<Map>(load(at + "/index", depth + 1), std::move(id_map));
   }
 

@@ -92,7 +92,7 @@ void IndexSDC::do_sa_encode(const Rows& x, std::byte* codes) const {
 }
 
 void IndexSDC::do_sa_decode(const std::byte* codes, size_t n, float* x) const {
-  codec_->decode(codes, n, x);
+  decode_rows(*codec_, codes, n, x);
 }
 
 }  // namespace shortlist

@@ -78,6 +78,7 @@ Table make(Isa isa) {
     lut::add_avx512(t);
     oddint::add_avx512(t);
     hadamard::add_avx512(t);
+    estimate::add_avx512(t);
     filter::add_avx512(t);
     if (counts_bits()) hamming::add_avx512(t);
   }

@@ -53,7 +53,8 @@ using NarrowF16Fn = void (*)(const float* x, size_t n, uint16_t* out);  // to ne
 
 // 32 vectors of 4-bit indices into tables of 16 bytes, one table for each group. `codes` holds
 // `groups` runs of 16 bytes: in run g the low nibble of byte j is the index of vector j, the high
-// one that of vector j + 16. out[v] = sum over g of table[16 * g + index]: exact, modulo 2^32.
+// one that of vector j + 16. out[v] = sum over g of table[16 * g + index]: exact, modulo 2^32. The
+// small form takes entries of at most 63, and less time.
 using Lut32Fn = void (*)(const uint8_t* codes, const uint8_t* table, size_t groups, uint32_t* out);
 // Such tables: entry j of table g is scale * (the sum of q[4 * g + i] over the bits i of j, less
 // the least of these sums), to the nearest integer, ties to even. The caller keeps it within a
@@ -130,7 +131,7 @@ struct Table {
   DotS16Fn dot_s16;
   WidenF16Fn widen_f16;
   NarrowF16Fn narrow_f16;
-  Lut32Fn lut32;
+  Lut32Fn lut32, lut32_small;
   LutTablesFn lut_tables;
   SignsFn signs;
   PlanesFn planes;
@@ -188,6 +189,7 @@ void add_neon(Table&);
 namespace estimate {
 void add_reference(Table&);
 void add_avx2(Table&);
+void add_avx512(Table&);
 }  // namespace estimate
 namespace filter {
 void add_reference(Table&);

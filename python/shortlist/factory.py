@@ -13,6 +13,7 @@ from difflib import get_close_matches
 from typing import Any, NoReturn, Protocol
 
 from . import _core
+from ._transforms import PreTransform, Transform
 
 __all__ = ["index_binary_factory", "index_factory", "parse"]
 
@@ -95,6 +96,37 @@ class Codec:
 
     def quantizer_type(self) -> Any:
         return getattr(_core.ScalarQuantizer, f"QT_{self.qtype}")
+
+
+@dataclass(frozen=True)
+class Pq:
+    """Product-quantised codes of M parts."""
+
+    M: int
+    nbits: int
+
+    def build(self, d: int, metric: int, dtype: str = "float32") -> Any:
+        return _core.IndexPQ(d, self.dividing(d), self.nbits, metric)
+
+    def build_graph(self, d: int, M: int, metric: int, dtype: str = "float32") -> Any:
+        return _core.IndexHNSWPQ(d, self.dividing(d), M, self.nbits, metric)
+
+    def dividing(self, d: int) -> int:
+        if d % self.M:
+            raise _core.FactoryError(
+                f"'PQ{self.M}' cannot cut vectors of {d} dimensions into {self.M} equal parts; "
+                "choose a divisor"
+            )
+        return self.M
+
+    def bytes_per_vector(self, d: int, dtype: str = "float32") -> float:
+        return -(-self.M * self.nbits // 8)
+
+    def stores_flat(self) -> bool:
+        return False
+
+    def needs_training(self) -> bool:
+        return True
 
 
 @dataclass(frozen=True)
@@ -186,7 +218,7 @@ class RaBitQ:
 @dataclass(frozen=True)
 class Hnsw:
     M: int
-    codec: Codec | Sdc
+    codec: Codec | Pq | Sdc
     blocks: bool = False
 
     def build(self, d: int, metric: int, dtype: str = "float32") -> Any:
@@ -213,60 +245,6 @@ class Hnsw:
 
 
 @dataclass(frozen=True)
-class Transform:
-    """One step of the vectors on their way to an index."""
-
-    text: str
-    kind: str  # PCA, RR or L2norm
-    d_out: int | None  # None: d
-    whitened: bool = False
-    rotated: bool = False
-
-    def build(self, d: int) -> Any:
-        if self.kind == "L2norm":
-            return _core.NormalizationTransform(d)
-        if self.kind == "RR":
-            return _core.RandomRotationMatrix(d, self.d_after(d))
-        if self.d_after(d) > d:
-            raise _core.FactoryError(
-                f"{_shown(self.text)} asks for {self.d_out} principal components, but the vectors "
-                f"there have {d} dimensions; ask for at most PCA{d}"
-            )
-        power = -0.5 if self.whitened else 0.0
-        return _core.PCAMatrix(d, self.d_after(d), power, self.rotated)
-
-    def d_after(self, d: int) -> int:
-        return d if self.d_out is None else self.d_out
-
-
-@dataclass(frozen=True)
-class PreTransform:
-    chain: tuple[Transform, ...]
-    inner: Plan
-
-    def build(self, d: int, metric: int, dtype: str = "float32") -> Any:
-        transforms = []
-        for plan in self.chain:
-            transforms.append(plan.build(d))
-            d = plan.d_after(d)
-        index = _core.IndexPreTransform(self.inner.build(d, metric, dtype))
-        for transform in reversed(transforms):
-            index.prepend_transform(transform)
-        return index
-
-    def bytes_per_vector(self, d: int, dtype: str = "float32") -> float:
-        for plan in self.chain:
-            d = plan.d_after(d)
-        return self.inner.bytes_per_vector(d, dtype)
-
-    def stores_flat(self) -> bool:
-        return self.inner.stores_flat()
-
-    def needs_training(self) -> bool:
-        return self.inner.needs_training() or any(t.kind != "L2norm" for t in self.chain)
-
-
-@dataclass(frozen=True)
 class IdMap:
     inner: Plan
     finds_by_id: bool  # IDMap2: can also look a vector up by its id
@@ -289,7 +267,7 @@ class IdMap:
 @dataclass(frozen=True)
 class Refine:
     base: Plan
-    codec: Codec
+    codec: Codec | Pq
     flat_class: bool  # RFlat gives an IndexRefineFlat, Refine(...) an IndexRefine
 
     def build(self, d: int, metric: int, dtype: str = "float32") -> Any:
@@ -316,7 +294,7 @@ _CODECS = {
     "SQ8_direct_signed": Codec("8bit_direct_signed", 1),
 }
 _KNOWN_FORMS = (
-    "Flat, SQ8, SQfp16, SQ8_direct, SQ8_direct_signed, SDC<bits> and SDC<bits>x<dimensions>; "
+    "Flat, SQ8, SQfp16, SQ8_direct, SQ8_direct_signed, PQ<M>[x<bits>], SDC<bits>[x<dimensions>]; "
     "HNSW<M> and HNSW<M>,<any of these>, with ,QG for neighbour blocks unless SDC; "
     "LSH<bits>[r][t], RaBitQ<bits>, RaBitQfs<bits>[_<block>]; "
     "PCA[W][R]<d>,... or RR[<d>],... or L2norm,... before them; "
@@ -326,6 +304,7 @@ _KNOWN_BINARY_FORMS = "BFlat and BHNSW<M>; IDMap,... or IDMap2,... around them"
 
 _HNSW = r"HNSW(?P<M>\d*)(_(?P<codec>.*))?"
 _SDC = r"SDC(?P<bits>\d*)(x(?P<dims>\d+))?"
+_PQ = r"PQ(?P<parts>\d+)(x(?P<part_bits>\d+))?(np)?"
 _LSH = r"LSH(?P<nbits>\d*)(?P<r>r?)(?P<t>t?)"
 _RABITQ = r"RaBitQ(?P<nb_bits>[1-8]?)"
 _RABITQ_FAST = r"RaBitQfs(?P<fast_bits>[1-8]?)(_(?P<bbs>\d+))?"
@@ -387,7 +366,7 @@ class _Parser:
             return Refine(self.index(parts[:-1]), Codec(), flat_class=True)
         if len(parts) > 1 and last.text.startswith("Refine(") and last.text.endswith(")"):
             inner = _Part(last.text[len("Refine(") : -1], last.position + len("Refine("))
-            return Refine(self.index(parts[:-1]), self.codec(inner), flat_class=False)
+            return Refine(self.index(parts[:-1]), self.rows(inner), flat_class=False)
         first = self.transform(parts[0]) if len(parts) > 1 else None
         if first:
             rest = self.index(parts[1:])
@@ -458,7 +437,7 @@ class _Parser:
             return _core.IndexBinaryHNSW(d, self.number(parts[0], match[1] or "32", "M", 2, 4096))
         self.fail(f"is of no binary index. Known forms: {_KNOWN_BINARY_FORMS}")
 
-    def stored(self, part: _Part) -> Codec | Sdc:
+    def stored(self, part: _Part) -> Codec | Pq | Sdc:
         if match := re.fullmatch(_SDC, part.text, re.ASCII):
             bits = self.number(part, match["bits"] or "2", "bits", 1, 8)
             if match["dims"] is None:
@@ -468,6 +447,13 @@ class _Parser:
                 what = _shown(part.text)
                 self.fail(f"asks for {dims} dimensions in {what}; it must be a multiple of 64")
             return Sdc(bits, dims)
+        return self.rows(part)
+
+    def rows(self, part: _Part) -> Codec | Pq:
+        """Codes that lie one after the other."""
+        if match := re.fullmatch(_PQ, part.text, re.ASCII):
+            M = self.number(part, match["parts"], "M", 1, 1 << 20)
+            return Pq(M, self.number(part, match["part_bits"] or "8", "bits", 1, 8))
         return self.codec(part)
 
     def codec(self, part: _Part) -> Codec:
@@ -514,7 +500,7 @@ class _Parser:
             )
         behind_another = part.position > 0 and (
             text in _CODECS
-            or re.fullmatch(f"{_HNSW}|{_SDC}|{_LSH}|{_RABITQ}|{_RABITQ_FAST}", text, re.ASCII)
+            or re.fullmatch(f"{_HNSW}|{_SDC}|{_PQ}|{_LSH}|{_RABITQ}|{_RABITQ_FAST}", text, re.ASCII)
         )
         if behind_another:
             self.fail(

@@ -275,7 +275,7 @@ void OddIntCodec::set_query(const float* q, Query& out) const {
   }
   for (size_t i = 0; i < d; ++i) r[i] = q[i] - query_centre[i];
   out.turned.resize(padded());
-  encoder->turn(r.data(), out.turned.data());
+  encoder->turn_query(r.data(), out.turned.data());
   out.scale = 1;
   finish(out);
 }

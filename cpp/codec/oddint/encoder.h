@@ -24,9 +24,11 @@ class OddIntEncoder {
 
   const size_t d, m;
   virtual std::string name() const = 0;
-  virtual bool brings_centres() const { return false; }          // which training then keeps
-  virtual bool same_as(const OddIntEncoder& other) const = 0;    // codes of both mean the same
-  virtual void turn(const float* x, float* out) const = 0;       // T x: d values to padded_dims(m)
+  virtual bool brings_centres() const { return false; }        // which training then keeps
+  virtual bool same_as(const OddIntEncoder& other) const = 0;  // codes of both mean the same
+  virtual void turn(const float* x, float* out) const = 0;     // T x: d values to padded_dims(m)
+  // The same of a query, whose values may be rounded as finely as scans tell them apart.
+  virtual void turn_query(const float* q, float* out) const { turn(q, out); }
   virtual void turn_back(const float* u, float* out) const = 0;  // T' u: m values to d
   // The codes of n vectors x, one value a byte, m of them to a vector; `turned` holds T x.
   virtual void code(const float* x, const float* turned, size_t n, int bits, uint8_t* c) const = 0;

@@ -63,12 +63,12 @@ void unpack32(const uint8_t* block, size_t n, size_t m, uint8_t* bits, size_t st
     }
 }
 
-void QueryTable::set(const float* q, size_t m, float unit) {
+void QueryTable::set(const float* q, size_t m, float unit, uint8_t most) {
   groups = m / kTableDims;
   entries.resize(16 * groups);
   const Spread spread(q, m);
   offset = spread.offset();
-  const float scale = spread.scale(255, unit);
+  const float scale = spread.scale(most, unit);
   step = scale > 0 ? 1 / scale : 0;
   if (scale > 0)
     kernels::active().lut_tables(q, scale, groups, entries.data());

@@ -25,8 +25,10 @@ struct QueryTable {
   size_t groups = 0;
   float step = 0, offset = 0;
 
-  void set(const float* q, size_t m, float unit = 0);  // m is a multiple of 16
+  // m is a multiple of 16; entries are at most `most`.
+  void set(const float* q, size_t m, float unit = 0, uint8_t most = 255);
 };
+inline constexpr uint8_t kSmallEntry = 63;  // for kernel lut32_small
 
 // The same with sums of 16-bit entries: 256 * lut32's of `high`, plus lut32's of `low`.
 struct FineQueryTable {

@@ -83,6 +83,13 @@ NetworkEncoder::NetworkEncoder(size_t d, size_t m, int bits, int sweeps, std::ve
     throw ArgumentError("the query's map has values that are NaN or Inf");
   products_.resize(m * m);
   multiply(turns_.data(), m, d, turns_, m, products_.data());
+  scale_ = 0;
+  for (const float x : turns_) scale_ = std::max(scale_, std::abs(x));
+  if (!(scale_ > 0)) scale_ = 1;
+  std::vector<float> scaled(turns_);
+  for (float& x : scaled) x /= scale_;
+  halves_.resize(scaled.size());
+  kernels::active().narrow_f16(scaled.data(), scaled.size(), halves_.data());
 }
 
 bool NetworkEncoder::same_as(const OddIntEncoder& other) const {
@@ -97,6 +104,13 @@ bool NetworkEncoder::same_as(const OddIntEncoder& other) const {
 
 void NetworkEncoder::turn(const float* x, float* out) const {
   multiply(x, 1, d, turns_, m, out);
+  std::fill(out + m, out + padded_dims(m), 0.f);
+}
+
+void NetworkEncoder::turn_query(const float* q, float* out) const {
+  kernels::active().rows[kernels::ip_f16](q, reinterpret_cast<const std::byte*>(halves_.data()),
+                                          d * sizeof(uint16_t), nullptr, m, d, out);
+  for (size_t j = 0; j < m; ++j) out[j] *= scale_;
   std::fill(out + m, out + padded_dims(m), 0.f);
 }
 

@@ -31,6 +31,7 @@ class NetworkEncoder final : public OddIntEncoder {
   bool brings_centres() const override { return true; }
   bool same_as(const OddIntEncoder& other) const override;
   void turn(const float* x, float* out) const override;
+  void turn_query(const float* q, float* out) const override;
   void turn_back(const float* u, float* out) const override;
   void code(const float* x, const float* turned, size_t n, int bits, uint8_t* c) const override;
   float rescale(const float* x, const float* turned, const float* u) const override;
@@ -41,6 +42,9 @@ class NetworkEncoder final : public OddIntEncoder {
   const std::vector<float> turns_;
   const std::vector<Map> maps_;
   std::vector<float> products_;  // T T'
+  // T / scale_ as halves: a query reads all of it, from memory that a scan has emptied caches of.
+  std::vector<uint16_t> halves_;
+  float scale_ = 1;
 };
 
 }  // namespace shortlist

@@ -13,13 +13,27 @@ struct Avx2 {
     __m256i low_both, low_odd, high_both, high_odd;
   };
 
-  static void step(Sums& s, const uint8_t* codes, const uint8_t* table) {
-    add(s, _mm256_loadu_si256(reinterpret_cast<const __m256i*>(codes)),
-        _mm256_loadu_si256(reinterpret_cast<const __m256i*>(table)));
+  struct Found {
+    __m256i low, high;
+  };
+
+  static Found find(const uint8_t* codes, const uint8_t* table) {
+    return look_up(_mm256_loadu_si256(reinterpret_cast<const __m256i*>(codes)),
+                   _mm256_loadu_si256(reinterpret_cast<const __m256i*>(table)));
   }
-  static void step(Sums& s, const uint8_t* codes, const uint8_t* table, size_t /*one*/) {
-    add(s, _mm256_zextsi128_si256(_mm_loadu_si128(reinterpret_cast<const __m128i*>(codes))),
+  static Found find(const uint8_t* codes, const uint8_t* table, size_t /*one*/) {
+    return look_up(
+        _mm256_zextsi128_si256(_mm_loadu_si128(reinterpret_cast<const __m128i*>(codes))),
         _mm256_zextsi128_si256(_mm_loadu_si128(reinterpret_cast<const __m128i*>(table))));
+  }
+  static Found plus(const Found& x, const Found& y) {
+    return {_mm256_add_epi8(x.low, y.low), _mm256_add_epi8(x.high, y.high)};
+  }
+  static void add(Sums& s, const Found& found) {
+    s.low_both = _mm256_add_epi16(s.low_both, found.low);
+    s.low_odd = _mm256_add_epi16(s.low_odd, _mm256_srli_epi16(found.low, 8));
+    s.high_both = _mm256_add_epi16(s.high_both, found.high);
+    s.high_odd = _mm256_add_epi16(s.high_odd, _mm256_srli_epi16(found.high, 8));
   }
   static void widen(const Sums& s, uint32_t* out, bool more) {
     widen(s.low_both, s.low_odd, out, more);
@@ -27,15 +41,10 @@ struct Avx2 {
   }
 
  private:
-  static void add(Sums& s, __m256i codes, __m256i table) {
+  static Found look_up(__m256i codes, __m256i table) {
     const __m256i nibble = _mm256_set1_epi8(15);
-    const __m256i low = _mm256_shuffle_epi8(table, _mm256_and_si256(codes, nibble));
-    const __m256i high =
-        _mm256_shuffle_epi8(table, _mm256_and_si256(_mm256_srli_epi16(codes, 4), nibble));
-    s.low_both = _mm256_add_epi16(s.low_both, low);
-    s.low_odd = _mm256_add_epi16(s.low_odd, _mm256_srli_epi16(low, 8));
-    s.high_both = _mm256_add_epi16(s.high_both, high);
-    s.high_odd = _mm256_add_epi16(s.high_odd, _mm256_srli_epi16(high, 8));
+    return {_mm256_shuffle_epi8(table, _mm256_and_si256(codes, nibble)),
+            _mm256_shuffle_epi8(table, _mm256_and_si256(_mm256_srli_epi16(codes, 4), nibble))};
   }
   static __m128i over_lanes(__m256i x) {
     return _mm_add_epi16(_mm256_castsi256_si128(x), _mm256_extracti128_si256(x, 1));
@@ -83,7 +92,8 @@ void tables(const float* q, float scale, size_t groups, uint8_t* table) {
 }  // namespace
 
 void add_avx2(Table& t) {
-  t.lut32 = sums32<Avx2>;
+  t.lut32 = sums32<Avx2, 1>;
+  t.lut32_small = sums32<Avx2, kOfSmall>;
   t.lut_tables = tables;
 }
 

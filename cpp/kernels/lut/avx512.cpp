@@ -11,12 +11,25 @@ struct Wide {
     __m512i low_both, low_odd, high_both, high_odd;
   };
 
-  static void step(Sums& s, const uint8_t* codes, const uint8_t* table) {
-    add(s, _mm512_loadu_si512(codes), _mm512_loadu_si512(table));
+  struct Found {
+    __m512i low, high;
+  };
+
+  static Found find(const uint8_t* codes, const uint8_t* table) {
+    return look_up(_mm512_loadu_si512(codes), _mm512_loadu_si512(table));
   }
-  static void step(Sums& s, const uint8_t* codes, const uint8_t* table, size_t groups) {
+  static Found find(const uint8_t* codes, const uint8_t* table, size_t groups) {
     const auto words = static_cast<__mmask8>((1u << 2 * groups) - 1);  // absent entries are 0
-    add(s, _mm512_maskz_loadu_epi64(words, codes), _mm512_maskz_loadu_epi64(words, table));
+    return look_up(_mm512_maskz_loadu_epi64(words, codes), _mm512_maskz_loadu_epi64(words, table));
+  }
+  static Found plus(const Found& x, const Found& y) {
+    return {_mm512_add_epi8(x.low, y.low), _mm512_add_epi8(x.high, y.high)};
+  }
+  static void add(Sums& s, const Found& found) {
+    s.low_both = _mm512_add_epi16(s.low_both, found.low);
+    s.low_odd = _mm512_add_epi16(s.low_odd, _mm512_srli_epi16(found.low, 8));
+    s.high_both = _mm512_add_epi16(s.high_both, found.high);
+    s.high_odd = _mm512_add_epi16(s.high_odd, _mm512_srli_epi16(found.high, 8));
   }
   static void widen(const Sums& s, uint32_t* out, bool more) {
     widen(s.low_both, s.low_odd, out, more);
@@ -24,15 +37,10 @@ struct Wide {
   }
 
  private:
-  static void add(Sums& s, __m512i codes, __m512i table) {
+  static Found look_up(__m512i codes, __m512i table) {
     const __m512i nibble = _mm512_set1_epi8(15);
-    const __m512i low = _mm512_shuffle_epi8(table, _mm512_and_si512(codes, nibble));
-    const __m512i high =
-        _mm512_shuffle_epi8(table, _mm512_and_si512(_mm512_srli_epi16(codes, 4), nibble));
-    s.low_both = _mm512_add_epi16(s.low_both, low);
-    s.low_odd = _mm512_add_epi16(s.low_odd, _mm512_srli_epi16(low, 8));
-    s.high_both = _mm512_add_epi16(s.high_both, high);
-    s.high_odd = _mm512_add_epi16(s.high_odd, _mm512_srli_epi16(high, 8));
+    return {_mm512_shuffle_epi8(table, _mm512_and_si512(codes, nibble)),
+            _mm512_shuffle_epi8(table, _mm512_and_si512(_mm512_srli_epi16(codes, 4), nibble))};
   }
   static __m128i over_lanes(__m512i x) {
     const __m256i half =
@@ -51,6 +59,9 @@ struct Wide {
 
 }  // namespace
 
-void add_avx512(Table& t) { t.lut32 = sums32<Wide>; }
+void add_avx512(Table& t) {
+  t.lut32 = sums32<Wide, 1>;
+  t.lut32_small = sums32<Wide, kOfSmall>;
+}
 
 }  // namespace shortlist::kernels::lut

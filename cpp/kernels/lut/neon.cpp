@@ -11,14 +11,23 @@ struct Neon {
     uint16x8_t eight[4];
   };
 
-  static void step(Sums& s, const uint8_t* codes, const uint8_t* table, size_t /*one*/ = 1) {
+  struct Found {
+    uint8x16_t low, high;
+  };
+
+  static Found find(const uint8_t* codes, const uint8_t* table, size_t /*one*/ = 1) {
     const uint8x16_t pairs = vld1q_u8(codes), entries = vld1q_u8(table);
-    const uint8x16_t low = vqtbl1q_u8(entries, vandq_u8(pairs, vdupq_n_u8(15)));
-    const uint8x16_t high = vqtbl1q_u8(entries, vshrq_n_u8(pairs, 4));
-    s.eight[0] = vaddw_u8(s.eight[0], vget_low_u8(low));
-    s.eight[1] = vaddw_high_u8(s.eight[1], low);
-    s.eight[2] = vaddw_u8(s.eight[2], vget_low_u8(high));
-    s.eight[3] = vaddw_high_u8(s.eight[3], high);
+    return {vqtbl1q_u8(entries, vandq_u8(pairs, vdupq_n_u8(15))),
+            vqtbl1q_u8(entries, vshrq_n_u8(pairs, 4))};
+  }
+  static Found plus(const Found& x, const Found& y) {
+    return {vaddq_u8(x.low, y.low), vaddq_u8(x.high, y.high)};
+  }
+  static void add(Sums& s, const Found& found) {
+    s.eight[0] = vaddw_u8(s.eight[0], vget_low_u8(found.low));
+    s.eight[1] = vaddw_high_u8(s.eight[1], found.low);
+    s.eight[2] = vaddw_u8(s.eight[2], vget_low_u8(found.high));
+    s.eight[3] = vaddw_high_u8(s.eight[3], found.high);
   }
   static void widen(const Sums& s, uint32_t* out, bool more) {
     for (size_t i = 0; i < 4; ++i, out += 8) {
@@ -55,7 +64,8 @@ void tables(const float* q, float scale, size_t groups, uint8_t* table) {
 }  // namespace
 
 void add_neon(Table& t) {
-  t.lut32 = sums32<Neon>;
+  t.lut32 = sums32<Neon, 1>;
+  t.lut32_small = sums32<Neon, kOfSmall>;
   t.lut_tables = tables;
 }
 

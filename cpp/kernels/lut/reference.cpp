@@ -15,6 +15,7 @@ void add_reference(Table& t) {
         out[j + 16] += table[16 * g + (code >> 4)];
       }
   };
+  t.lut32_small = t.lut32;
   t.lut_tables = [](const float* q, float scale, size_t groups, uint8_t* table) {
     for (size_t g = 0; g < groups; ++g) {
       float x[4], least[4];

@@ -421,7 +421,7 @@ class VectorTransform:
         """
     def reverse_transform(self, x: numpy.typing.ArrayLike) -> numpy.typing.NDArray[numpy.float32]:
         """
-        Vectors (n, d_in) float32 that become x (n, d_out); what the transform leaves out comes back as its mean. Raises UnsupportedError for matrices that are not orthonormal.
+        Vectors (n, d_in) float32 that become x (n, d_out); what the transform leaves out comes back as zero. Raises UnsupportedError for matrices that are not orthonormal.
         """
     def train(self, x: numpy.typing.ArrayLike) -> None:
         """
@@ -786,6 +786,10 @@ class IndexHNSW(Index):
     index.hnsw.efSearch trades speed for recall. Vectors can be removed, replaced and added at any time; ids of the others do not change and are never issued again.
     """
     def __init__(self, storage: IndexFlatCodes, M: typing.SupportsIndex = 32) -> None: ...
+    def release_building_vectors(self) -> None:
+        """
+        Gives back the float32 vectors that graphs over small codes keep for further small additions; the next addition decodes all codes once. Others keep none.
+        """
     def update_vectors(self, keys: numpy.typing.ArrayLike, x: numpy.typing.ArrayLike) -> None:
         """
         Replaces the vectors of ids `keys` (n,) by x (n, d), in parts as add does: a search in another thread finds each id with its old vector or its new one. Raises IdError if one is not there or given twice.
@@ -1248,10 +1252,6 @@ class IndexHNSWSDC(IndexHNSW):
         ]
         | None = None,
     ) -> None: ...
-    def release_building_vectors(self) -> None:
-        """
-        Gives back the float32 vectors kept for further small additions; the next addition decodes all codes once.
-        """
 
 class IndexSDCVersions(Index):
     """
@@ -1288,6 +1288,95 @@ class IndexSDCVersions(Index):
         """
         How queries read each of `older`; copies.
         """
+
+class ProductQuantizer:
+    """
+    Cuts a vector into M parts and keeps of each the number, of nbits bits, of the nearest of 2^nbits centroids.
+
+    M: a divisor of d. nbits: 1 to 8. Raises ArgumentError for others. Codes and centroids are in faiss's order. Source: Jegou, Douze and Schmid 2011, Product quantization for nearest neighbor search.
+    """
+    def __init__(
+        self, d: typing.SupportsIndex, M: typing.SupportsIndex, nbits: typing.SupportsIndex = 8
+    ) -> None: ...
+    def compute_codes(self, x: numpy.typing.ArrayLike) -> numpy.typing.NDArray[numpy.uint8]:
+        """
+        Codes of x (n, d): uint8 (n, code_size).
+        """
+    def decode(self, codes: numpy.typing.ArrayLike) -> numpy.typing.NDArray[numpy.float32]:
+        """
+        What codes (n, code_size) stand for: float32 (n, d).
+        """
+    def train(self, x: numpy.typing.ArrayLike) -> None:
+        """
+        k-means in each part of x (n, d): 25 iterations over at most 256 vectors a centroid. Raises ArgumentError for fewer than ksub vectors, NaN and infinities. Not for a quantizer whose index holds vectors.
+        """
+    @property
+    def M(self) -> int:
+        """
+        Parts of a vector.
+        """
+    @property
+    def centroids(self) -> numpy.typing.NDArray[numpy.float32]:
+        """
+        A copy, (M, ksub, dsub) float32; empty until trained.
+        """
+    @property
+    def code_size(self) -> int:
+        """
+        Bytes of a vector.
+        """
+    @property
+    def d(self) -> int:
+        """
+        Dimensions of a vector.
+        """
+    @property
+    def dsub(self) -> int:
+        """
+        Dimensions of a part.
+        """
+    @property
+    def ksub(self) -> int:
+        """
+        Centroids of a part.
+        """
+    @property
+    def nbits(self) -> int:
+        """
+        Bits of a part.
+        """
+
+class IndexPQ(IndexFlatCodes):
+    """
+    Exhaustive search over product-quantised codes, each compared by M additions from a table of the query.
+
+    M: parts, a divisor of d. nbits: bits of a part, 1 to 8. train(x) needs at least 2^nbits vectors. faiss's polysemous codes are not trained, which changes no result.
+    """
+    def __init__(
+        self,
+        d: typing.SupportsIndex,
+        M: typing.SupportsIndex,
+        nbits: typing.SupportsIndex = 8,
+        metric: typing.SupportsIndex = 1,
+    ) -> None: ...
+    @property
+    def pq(self) -> ProductQuantizer:
+        """
+        The ProductQuantizer; a live alias that may outlive the index.
+        """
+
+class IndexHNSWPQ(IndexHNSW):
+    """
+    HNSW over product-quantised codes: pq_m parts of pq_nbits bits; M links per node. Train it before add. The graph is built by the vectors themselves, as IndexHNSWSDC's is.
+    """
+    def __init__(
+        self,
+        d: typing.SupportsIndex,
+        pq_m: typing.SupportsIndex,
+        M: typing.SupportsIndex,
+        pq_nbits: typing.SupportsIndex = 8,
+        metric: typing.SupportsIndex = 1,
+    ) -> None: ...
 
 class RaBitQSearchParameters(SearchParameters):
     """

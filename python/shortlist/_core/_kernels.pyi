@@ -62,6 +62,7 @@ def lut32(
     codes: numpy.typing.NDArray[numpy.uint8],
     table: numpy.typing.NDArray[numpy.uint8],
     repeat: typing.SupportsIndex = 1,
+    small: bool = False,
 ) -> numpy.typing.NDArray[numpy.uint32]: ...
 def lut_tables(
     isa: str, q: numpy.typing.NDArray[numpy.float32], scale: float, repeat: typing.SupportsIndex = 1

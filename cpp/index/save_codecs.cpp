@@ -1,8 +1,10 @@
-#include "index/save_oddint.h"
+#include "index/save_codecs.h"
 
 #include <cmath>
 
+#include "base/error.h"
 #include "codec/oddint/network.h"
+#include "kernels/floats.h"
 
 namespace shortlist {
 
@@ -58,6 +60,16 @@ std::shared_ptr<const OddIntEncoder> load_encoder(ContainerReader& in, const Rec
 
 }  // namespace
 
+void save_lsh(ContainerWriter& out, const LshCodec& lsh, const std::string& at, Fields& fields) {
+  fields["nbits"] = text(lsh.nbits);
+  fields["rotate_data"] = text(lsh.rotates);
+  fields["train_thresholds"] = text(lsh.trains);
+  io::write_fields(out, at, fields);
+  write_array(out, at + "/rotation", lsh.rotation.data(), lsh.rotation.size());
+  write_array(out, at + "/bias", lsh.bias.data(), lsh.bias.size());
+  write_array(out, at + "/thresholds", lsh.thresholds.data(), lsh.thresholds.size());
+}
+
 void save_oddint(ContainerWriter& out, const OddIntCodec& codec, const std::string& at,
                  Fields& fields) {
   fields["bits"] = text(codec.bits);
@@ -71,6 +83,30 @@ void save_oddint(ContainerWriter& out, const OddIntCodec& codec, const std::stri
   if (network) save_network(out, *network, at + "/encoder");
   write_array(out, at + "/centre", codec.centre.data(), codec.centre.size());
   write_array(out, at + "/query_centre", codec.query_centre.data(), codec.query_centre.size());
+}
+
+void save_product(ContainerWriter& out, const ProductQuantizer& pq, const std::string& at,
+                  Fields& fields) {
+  fields["M"] = text(pq.M);
+  fields["nbits"] = text(pq.nbits);
+  io::write_fields(out, at, fields);
+  write_array(out, at + "/centroids", pq.centroids.data(), pq.centroids.size());
+}
+
+std::shared_ptr<LshCodec> load_lsh(ContainerReader& in, size_t d, const Record& record,
+                                   const std::string& at) {
+  auto lsh = std::make_shared<LshCodec>(d, record.number<size_t>("nbits"),
+                                        record.number<int>("rotate_data", 0, 1) == 1,
+                                        record.number<int>("train_thresholds", 0, 1) == 1);
+  lsh->rotation = read_array<float>(in, at + "/rotation");
+  lsh->bias = read_array<float>(in, at + "/bias");
+  lsh->thresholds = read_array<float>(in, at + "/thresholds");
+  if (!lsh->sizes_fit())
+    throw CorruptIndexError(text("'", at, "' has ", lsh->rotation.size(), " values of a rotation, ",
+                                 lsh->bias.size(), " of a bias and ", lsh->thresholds.size(),
+                                 " thresholds, which do not fit d = ", d, " and ", lsh->nbits,
+                                 " bits"));
+  return lsh;
 }
 
 std::shared_ptr<OddIntCodec> load_oddint(ContainerReader& in, const Record& record,
@@ -95,6 +131,19 @@ void load_trained(ContainerReader& in, OddIntCodec& codec, const Record& record,
        query_centre = read_array<float>(in, at + "/query_centre");
   if (!centre.empty() || !query_centre.empty())
     codec.set_centres(std::move(centre), std::move(query_centre));
+}
+
+std::shared_ptr<ProductQuantizer> load_product(ContainerReader& in, size_t d, const Record& record,
+                                               const std::string& at) {
+  auto pq = std::make_shared<ProductQuantizer>(d, record.number<size_t>("M"),
+                                               record.number<int>("nbits"));
+  pq->centroids = read_array<float>(in, at + "/centroids");
+  if (!pq->centroids.empty() && (pq->centroids.size() != d * pq->ksub() ||
+                                 !finite(pq->centroids.data(), pq->centroids.size())))
+    throw CorruptIndexError(text("'", at, "' has ", pq->centroids.size(),
+                                 " values of centroids, which do not fit ", pq->name(), " of ", d,
+                                 " dimensions"));
+  return pq;
 }
 
 }  // namespace shortlist

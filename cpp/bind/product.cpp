@@ -1,0 +1,114 @@
+// Product quantisation under faiss's names.
+#include "base/error.h"
+#include "bind/arrays.h"
+#include "bind/bind.h"
+#include "index/hnsw.h"
+
+namespace shortlist {
+namespace {
+
+std::shared_ptr<ProductQuantizer> quantizer(py::ssize_t d, py::ssize_t M, int nbits) {
+  return std::make_shared<ProductQuantizer>(size_arg(d, "d"), size_arg(M, "M"), nbits);
+}
+
+py::array_t<uint8_t> codes_of(const ProductQuantizer& pq, const ArrayLike& x) {
+  const Vectors2D v = vectors(x);
+  if (v.rows.d != pq.d)
+    throw DimensionError(text("the vectors have ", v.rows.d, " dimensions, not d = ", pq.d));
+  if (!pq.is_trained()) throw NotTrainedError("this ProductQuantizer is not trained; call train");
+  py::array_t<uint8_t> out(
+      {static_cast<py::ssize_t>(v.rows.n), static_cast<py::ssize_t>(pq.code_size())});
+  auto* codes = reinterpret_cast<std::byte*>(out.mutable_data());
+  const Unlocked unlocked;
+  encode_rows(pq, v.rows, codes);
+  return out;
+}
+
+py::array_t<float> vectors_of(const ProductQuantizer& pq,
+                              const py::array_t<uint8_t, py::array::c_style>& codes) {
+  if (codes.ndim() != 2 || static_cast<size_t>(codes.shape(1)) != pq.code_size())
+    throw DimensionError(text("codes should have shape (n, ", pq.code_size(), ")"));
+  if (!pq.is_trained()) throw NotTrainedError("this ProductQuantizer is not trained; call train");
+  const auto n = static_cast<size_t>(codes.shape(0));
+  py::array_t<float> out({codes.shape(0), static_cast<py::ssize_t>(pq.d)});
+  float* x = out.mutable_data();
+  const auto* in = reinterpret_cast<const std::byte*>(codes.data());
+  const Unlocked unlocked;
+  decode_rows(pq, in, n, x);
+  return out;
+}
+
+}  // namespace
+
+void bind_product(py::module_& m) {
+  py::class_<ProductQuantizer, py::smart_holder>(
+      m, "ProductQuantizer",
+      "Cuts a vector into M parts and keeps of each the number, of nbits bits, of the nearest of "
+      "2^nbits centroids.\n\n"
+      "M: a divisor of d. nbits: 1 to 8. Raises ArgumentError for others. Codes and centroids are "
+      "in faiss's order. Source: Jegou, Douze and Schmid 2011, Product quantization for nearest "
+      "neighbor search.")
+      .def(py::init(&quantizer), py::arg("d"), py::arg("M"), py::arg("nbits") = 8)
+      .def_property_readonly(
+          "d", [](const ProductQuantizer& pq) { return pq.d; }, "Dimensions of a vector.")
+      .def_property_readonly(
+          "M", [](const ProductQuantizer& pq) { return pq.M; }, "Parts of a vector.")
+      .def_property_readonly(
+          "nbits", [](const ProductQuantizer& pq) { return pq.nbits; }, "Bits of a part.")
+      .def_property_readonly("ksub", &ProductQuantizer::ksub, "Centroids of a part.")
+      .def_property_readonly("dsub", &ProductQuantizer::dsub, "Dimensions of a part.")
+      .def_property_readonly("code_size", &ProductQuantizer::code_size, "Bytes of a vector.")
+      .def_property_readonly(
+          "centroids",
+          [](const ProductQuantizer& pq) {
+            const auto parts = static_cast<py::ssize_t>(pq.is_trained() ? pq.M : 0);
+            return py::array_t<float>(
+                {parts, static_cast<py::ssize_t>(pq.ksub()), static_cast<py::ssize_t>(pq.dsub())},
+                pq.centroids.data());
+          },
+          "A copy, (M, ksub, dsub) float32; empty until trained.")
+      .def(
+          "train",
+          [](ProductQuantizer& pq, const ArrayLike& x) {
+            const Vectors2D v = vectors(x);
+            if (v.rows.d != pq.d)
+              throw DimensionError(
+                  text("the vectors have ", v.rows.d, " dimensions, not d = ", pq.d));
+            const Unlocked unlocked;
+            std::vector<float> scratch;
+            pq.train({as_floats(v.rows, scratch), v.rows.n, v.rows.d});
+          },
+          py::arg("x"),
+          "k-means in each part of x (n, d): 25 iterations over at most 256 vectors a centroid. "
+          "Raises ArgumentError for fewer than ksub vectors, NaN and infinities. Not for a "
+          "quantizer whose index holds vectors.")
+      .def("compute_codes", &codes_of, py::arg("x"), "Codes of x (n, d): uint8 (n, code_size).")
+      .def("decode", &vectors_of, py::arg("codes"),
+           "What codes (n, code_size) stand for: float32 (n, d).");
+  py::class_<IndexPQ, IndexFlatCodes, py::smart_holder>(
+      m, "IndexPQ",
+      "Exhaustive search over product-quantised codes, each compared by M additions from a table "
+      "of the query.\n\n"
+      "M: parts, a divisor of d. nbits: bits of a part, 1 to 8. train(x) needs at least 2^nbits "
+      "vectors. faiss's polysemous codes are not trained, which changes no result.")
+      .def(py::init([](py::ssize_t d, py::ssize_t M, int nbits, int metric) {
+             return std::make_shared<IndexPQ>(quantizer(d, M, nbits), metric_of(metric));
+           }),
+           py::arg("d"), py::arg("M"), py::arg("nbits") = 8,
+           py::arg("metric") = static_cast<int>(Metric::l2))
+      .def_property_readonly(
+          "pq", [](const IndexPQ& self) { return self.pq; },
+          "The ProductQuantizer; a live alias that may outlive the index.");
+  py::class_<IndexHNSWPQ, IndexHNSW, py::smart_holder>(
+      m, "IndexHNSWPQ",
+      "HNSW over product-quantised codes: pq_m parts of pq_nbits bits; M links per node. Train it "
+      "before add. The graph is built by the vectors themselves, as IndexHNSWSDC's is.")
+      .def(py::init([](py::ssize_t d, py::ssize_t pq_m, py::ssize_t M, int pq_nbits, int metric) {
+             return std::make_shared<IndexHNSWPQ>(quantizer(d, pq_m, pq_nbits), size_arg(M, "M"),
+                                                  metric_of(metric));
+           }),
+           py::arg("d"), py::arg("pq_m"), py::arg("M"), py::arg("pq_nbits") = 8,
+           py::arg("metric") = static_cast<int>(Metric::l2));
+}
+
+}  // namespace shortlist

@@ -1,0 +1,193 @@
+#include "codec/product.h"
+
+#include <algorithm>
+#include <cstring>
+
+#include "base/error.h"
+#include "cluster/assign.h"
+#include "cluster/kmeans.h"
+
+namespace shortlist {
+namespace {
+
+// The numbers of one code, in order.
+class Reader {
+ public:
+  Reader(const std::byte* code, size_t nbits) : code_(code), nbits_(nbits) {}
+  size_t next() {
+    while (held_ < nbits_) {
+      bits_ |= static_cast<uint32_t>(*code_++) << held_;
+      held_ += 8;
+    }
+    const uint32_t number = bits_ & ((1u << nbits_) - 1);
+    bits_ >>= nbits_;
+    held_ -= nbits_;
+    return number;
+  }
+
+ private:
+  const std::byte* code_;
+  const size_t nbits_;
+  uint32_t bits_ = 0;
+  size_t held_ = 0;
+};
+
+void put(std::byte* code, size_t m, size_t nbits, uint32_t number) {
+  const size_t at = m * nbits;
+  const uint32_t shifted = number << at % 8;
+  code[at / 8] |= static_cast<std::byte>(shifted);
+  if (at % 8 + nbits > 8) code[at / 8 + 1] |= static_cast<std::byte>(shifted >> 8);
+}
+
+class ProductComputer final : public DistanceComputer {
+ public:
+  ProductComputer(const ProductQuantizer& pq, Metric metric, const CodeStore& store)
+      : pq_(pq), metric_(metric), store_(store), table_(pq.M * pq.ksub()) {}
+
+  void set_query(const float* q) override { pq_.table(q, metric_, table_.data()); }
+  void set_query(slot_t stored) override { set_decoded(stored, table_); }
+  void score(const slot_t* slots, size_t n, float* out) override {
+    run(table_, [&](size_t i) { return store_.row(slots[i]); }, n, out);
+  }
+  void score_range(size_t begin, size_t n, float* out) override {
+    run(table_, [&](size_t i) { return store_.row(begin + i); }, n, out);
+  }
+  void prefetch(slot_t s) const override { shortlist::prefetch(store_.row(s), store_.code_size()); }
+  void between(slot_t a, const slot_t* b, size_t n, float* out) override {
+    other_.resize(table_.size());
+    set_decoded(a, other_);
+    run(other_, [&](size_t i) { return store_.row(b[i]); }, n, out);
+  }
+
+ private:
+  void set_decoded(slot_t s, std::vector<float>& table) const {
+    std::vector<float> x(pq_.d);
+    pq_.decode(store_.row(s), 1, x.data());
+    pq_.table(x.data(), metric_, table.data());
+  }
+
+  // Several rows at a time, whose sums do not wait for each other; a row's sum has one order
+  // whatever its company.
+  template <class Row>
+  void run(const std::vector<float>& table, const Row& row, size_t n, float* out) const {
+    constexpr size_t kRows = 4, kAhead = 8;
+    const size_t size = store_.code_size();
+    for (size_t i = 0; i < std::min(n, kAhead); ++i) shortlist::prefetch(row(i), size);
+    for (size_t i = 0; i < n; i += kRows) {
+      const std::byte* rows[kRows];
+      for (size_t r = 0; r < kRows; ++r) {
+        rows[r] = row(std::min(i + r, n - 1));
+        if (i + r + kAhead < n) shortlist::prefetch(row(i + r + kAhead), size);
+      }
+      float sums[kRows];
+      if (pq_.nbits == 8)
+        bytes(table.data(), rows, sums);
+      else
+        for (size_t r = 0; r < kRows; ++r) sums[r] = any(table.data(), rows[r]);
+      std::copy_n(sums, std::min(kRows, n - i), out + i);
+    }
+  }
+  void bytes(const float* table, const std::byte* const (&rows)[4], float (&sums)[4]) const {
+    float a = 0, b = 0, c = 0, e = 0;
+    for (size_t m = 0; m < pq_.M; ++m, table += 256) {
+      a += table[static_cast<uint8_t>(rows[0][m])];
+      b += table[static_cast<uint8_t>(rows[1][m])];
+      c += table[static_cast<uint8_t>(rows[2][m])];
+      e += table[static_cast<uint8_t>(rows[3][m])];
+    }
+    sums[0] = a;
+    sums[1] = b;
+    sums[2] = c;
+    sums[3] = e;
+  }
+  float any(const float* table, const std::byte* row) const {
+    Reader numbers(row, static_cast<size_t>(pq_.nbits));
+    float sum = 0;
+    for (size_t m = 0; m < pq_.M; ++m, table += pq_.ksub()) sum += table[numbers.next()];
+    return sum;
+  }
+
+  const ProductQuantizer& pq_;
+  const Metric metric_;
+  const CodeStore& store_;
+  std::vector<float> table_, other_;
+};
+
+}  // namespace
+
+ProductQuantizer::ProductQuantizer(size_t d, size_t M, int nbits) : Codec(d), M(M), nbits(nbits) {
+  if (d < 1 || d > kMaxDimension)
+    throw DimensionError(
+        text("dimension d = ", d, " is out of range; choose 1 to ", kMaxDimension));
+  if (M < 1 || d % M)
+    throw ArgumentError(text("M = ", M, " parts do not divide the d = ", d,
+                             " dimensions evenly; choose a divisor of d"));
+  if (nbits < 1 || nbits > 8)
+    throw ArgumentError(text("nbits = ", nbits, "; it must be from 1 to 8 for a part"));
+}
+
+std::string ProductQuantizer::name() const { return text("PQ", M, "x", nbits); }
+
+bool ProductQuantizer::same_as(const Codec& other) const {
+  const auto* that = dynamic_cast<const ProductQuantizer*>(&other);
+  return that && that->d == d && that->M == M && that->nbits == nbits &&
+         that->centroids == centroids;
+}
+
+void ProductQuantizer::train(Matrix<const float> x) {
+  if (x.rows < ksub())
+    throw ArgumentError(text("training on ", x.rows, " vectors; ", nbits, " bits need at least ",
+                             ksub(), ", one for each centroid"));
+  std::vector<float> part(x.rows * dsub()), found;
+  found.reserve(M * ksub() * dsub());
+  for (size_t m = 0; m < M; ++m) {
+    for (size_t r = 0; r < x.rows; ++r)
+      std::copy_n(x.row(r) + m * dsub(), dsub(), part.data() + r * dsub());
+    cluster::Options options;
+    options.min_points_per_centroid = 0;  // enough has been said above
+    options.seed += m;
+    const auto clusters = cluster::kmeans(as_rows({part.data(), x.rows, dsub()}), ksub(), options);
+    found.insert(found.end(), clusters.centroids.begin(), clusters.centroids.end());
+  }
+  centroids = std::move(found);
+}
+
+void ProductQuantizer::encode(Matrix<const float> x, std::byte* codes) const {
+  if (x.rows == 0) return;
+  std::memset(codes, 0, x.rows * code_size());
+  std::vector<float> distances(ksub());
+  const auto bits = static_cast<size_t>(nbits);
+  for (size_t r = 0; r < x.rows; ++r, codes += code_size())
+    for (size_t m = 0; m < M; ++m) {
+      kernels::active().rows[kernels::l2_f32](
+          x.row(r) + m * dsub(), reinterpret_cast<const std::byte*>(part(m)),
+          dsub() * sizeof(float), nullptr, ksub(), dsub(), distances.data());
+      const auto nearest = std::min_element(distances.begin(), distances.end());
+      put(codes, m, bits, static_cast<uint32_t>(nearest - distances.begin()));
+    }
+}
+
+void ProductQuantizer::decode(const std::byte* codes, size_t n, float* x) const {
+  for (size_t r = 0; r < n; ++r, codes += code_size()) {
+    Reader numbers(codes, static_cast<size_t>(nbits));
+    for (size_t m = 0; m < M; ++m, x += dsub())
+      std::copy_n(part(m) + numbers.next() * dsub(), dsub(), x);
+  }
+}
+
+void ProductQuantizer::table(const float* q, Metric metric, float* out) const {
+  const auto kernel =
+      kernels::active().rows[metric == Metric::l2 ? kernels::l2_f32 : kernels::ip_f32];
+  for (size_t m = 0; m < M; ++m)
+    kernel(q + m * dsub(), reinterpret_cast<const std::byte*>(part(m)), dsub() * sizeof(float),
+           nullptr, ksub(), dsub(), out + m * ksub());
+  if (metric == Metric::inner_product)
+    for (size_t i = 0; i < M * ksub(); ++i) out[i] = -out[i];
+}
+
+std::unique_ptr<DistanceComputer> ProductQuantizer::distance_computer(
+    Metric metric, const CodeStore& store) const {
+  return std::make_unique<ProductComputer>(*this, metric, store);
+}
+
+}  // namespace shortlist

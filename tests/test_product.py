@@ -1,0 +1,165 @@
+"""Product quantisation: codes, distances, and the indexes over them."""
+
+from __future__ import annotations
+
+import warnings
+
+import numpy as np
+import pytest
+import shortlist
+
+L2, IP = shortlist.METRIC_L2, shortlist.METRIC_INNER_PRODUCT
+
+
+def vectors(rng: np.random.Generator, n: int, d: int = 24) -> np.ndarray:
+    centres = rng.normal(size=(20, d)) * 2
+    return (centres[rng.integers(20, size=n)] + rng.normal(size=(n, d))).astype(np.float32)
+
+
+@pytest.fixture(scope="module")
+def faiss():
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")
+        return pytest.importorskip("faiss")
+
+
+def trained(x: np.ndarray, M: int, nbits: int) -> shortlist.ProductQuantizer:
+    pq = shortlist.ProductQuantizer(x.shape[1], M, nbits)
+    pq.train(x)
+    return pq
+
+
+def numbers(codes: np.ndarray, M: int, nbits: int) -> np.ndarray:
+    """The centroid numbers (n, M) in codes, by the definition of a string of bits."""
+    bits = np.unpackbits(codes, axis=1, bitorder="little")[:, : M * nbits]
+    return (bits.reshape(len(codes), M, nbits) << np.arange(nbits)).sum(2)
+
+
+@pytest.mark.parametrize("nbits", range(1, 9))
+@pytest.mark.parametrize("M", [1, 3, 8, 24])
+def test_codes_name_the_nearest_centroids(rng, M, nbits):
+    x = vectors(rng, 600)
+    pq = trained(x, M, nbits)
+    assert (pq.d, pq.M, pq.nbits, pq.ksub, pq.dsub) == (24, M, nbits, 2**nbits, 24 // M)
+    codes = pq.compute_codes(x)
+    assert codes.shape == (600, pq.code_size)
+    assert pq.code_size == -(-M * nbits // 8)
+    parts = x.reshape(600, M, pq.dsub)
+    far = ((parts[:, :, None] - pq.centroids) ** 2).sum(3)
+    named = numbers(codes, M, nbits)
+    chosen = np.take_along_axis(far, named[:, :, None], 2)[:, :, 0]
+    np.testing.assert_allclose(chosen, far.min(2), rtol=1e-4, atol=1e-4)
+    decoded = pq.centroids[np.arange(M), named].reshape(600, 24)
+    np.testing.assert_array_equal(pq.decode(codes), decoded)
+
+
+@pytest.mark.parametrize("metric", [L2, IP])
+@pytest.mark.parametrize(("M", "nbits"), [(6, 8), (12, 4), (8, 5), (24, 1)])
+def test_distances_are_those_to_decoded_vectors(oracle, rng, M, nbits, metric):
+    x, q = vectors(rng, 700), vectors(rng, 30)
+    index = shortlist.IndexPQ(24, M, nbits, metric)
+    index.train(x)
+    index.add(x)
+    decoded = index.reconstruct_n()
+    wanted = q @ decoded.T if metric == IP else ((q[:, None] - decoded) ** 2).sum(2)
+    order = np.sort(-wanted if metric == IP else wanted, axis=1)[:, :15]
+    for rows in (q, q[:1]):
+        distances, found = index.search(rows, 15)
+        told = np.take_along_axis(wanted[: len(rows)], found, 1)
+        np.testing.assert_allclose(distances, told, rtol=1e-4, atol=1e-3)
+        np.testing.assert_allclose(
+            -distances if metric == IP else distances, order[: len(rows)], rtol=1e-4, atol=1e-3
+        )
+    chosen = rng.permutation(700)[:200]
+    params = shortlist.SearchParameters(sel=shortlist.IDSelectorBatch(chosen))
+    assert np.isin(index.search(q, 15, params=params)[1], chosen).all()
+    radius = float(np.median(wanted))
+    limits, _, labels = index.range_search(q, radius)
+    inside = wanted[3] > radius + 1e-2 if metric == IP else wanted[3] < radius - 1e-2
+    assert set(np.flatnonzero(inside)) <= set(labels[limits[3] : limits[4]])
+
+
+@pytest.mark.parametrize(("M", "nbits"), [(6, 8), (12, 4)])
+def test_codes_are_as_near_as_those_of_faiss(rng, faiss, M, nbits):
+    x = vectors(rng, 5000)
+    theirs = faiss.ProductQuantizer(24, M, nbits)
+    theirs.train(x)
+    ours = trained(x, M, nbits)
+
+    def lost(pq) -> float:
+        return float(((pq.decode(pq.compute_codes(x)) - x) ** 2).sum())
+
+    assert lost(ours) < 1.02 * lost(theirs)
+
+
+@pytest.mark.parametrize("metric", [L2, IP])
+@pytest.mark.parametrize("nbits", [4, 8])
+def test_a_file_of_faiss_gives_its_answers(rng, faiss, nbits, metric):
+    x, q = vectors(rng, 800), vectors(rng, 20)
+    theirs = faiss.IndexPQ(24, 6, nbits, metric)
+    theirs.train(x)
+    theirs.add(x)
+    ours = shortlist.deserialize_index(faiss.serialize_index(theirs))
+    np.testing.assert_array_equal(ours.sa_encode(x), theirs.sa_encode(x))
+    distances, _ = theirs.search(q, 10)
+    np.testing.assert_allclose(ours.search(q, 10)[0], distances, rtol=1e-4, atol=1e-3)
+    back = faiss.deserialize_index(shortlist.serialize_index(ours))
+    np.testing.assert_allclose(back.search(q, 10)[0], distances, rtol=1e-4, atol=1e-3)
+
+
+def test_a_graph_over_codes_finds_what_a_scan_finds(oracle, rng):
+    x, q = vectors(rng, 2500), vectors(rng, 50)
+    scan = shortlist.IndexPQ(24, 8, 8, oracle.metric)
+    graph = shortlist.IndexHNSWPQ(24, 8, 16, 8, oracle.metric)
+    for index in (scan, graph):
+        index.train(x)
+        index.add(x)
+    graph.hnsw.efSearch = 200
+    far = scan.search(q, 10)[0]
+    near = graph.search(q, 10)[0]
+    assert np.isclose(near, far, rtol=1e-4, atol=1e-3).mean() > 0.95
+    graph.remove_ids(np.arange(0, 2500, 2))
+    assert (graph.search(q, 10)[1] % 2 == 1).all()
+    refined = shortlist.index_factory(24, "HNSW16,PQ8,Refine(Flat)", oracle.metric)
+    refined.train(x)
+    refined.add(x)
+    refined.base_index.hnsw.efSearch, refined.k_factor = 300, 20
+    assert oracle.recall(refined.search(q, 10)[1], q, x) > 0.95
+
+
+def test_what_it_refuses(rng):
+    x = vectors(rng, 300)
+    with pytest.raises(shortlist.ArgumentError, match="M = 7 parts do not divide the d = 24"):
+        shortlist.IndexPQ(24, 7)
+    for nbits in (0, 9, -1):
+        with pytest.raises(shortlist.ArgumentError, match=f"nbits = {nbits}; it must be from 1"):
+            shortlist.ProductQuantizer(24, 6, nbits)
+    pq = shortlist.ProductQuantizer(24, 6)
+    with pytest.raises(shortlist.NotTrainedError):
+        pq.compute_codes(x)
+    with pytest.raises(shortlist.NotTrainedError):
+        pq.decode(np.zeros((1, 6), np.uint8))
+    with pytest.raises(shortlist.ArgumentError, match="training on 200 vectors; 8 bits need"):
+        pq.train(x[:200])
+    with pytest.raises(ValueError, match="NaN"):
+        pq.train(np.full((300, 24), np.nan, np.float32))
+    with pytest.raises(shortlist.DimensionError):
+        pq.train(x[:, :20])
+    pq.train(x)
+    with pytest.raises(shortlist.DimensionError):
+        pq.decode(np.zeros((1, 5), np.uint8))
+    assert pq.compute_codes(x[:0]).shape == (0, 6)
+    index = shortlist.IndexPQ(24, 6, 4)
+    with pytest.raises(shortlist.NotTrainedError):
+        index.add(x)
+    index.train(x)
+    index.add(x)
+    with pytest.raises(shortlist.ArgumentError, match="train before add"):
+        index.train(x)
+    other = shortlist.IndexPQ(24, 6, 4)
+    other.train(x + 1)
+    other.add(x)
+    with pytest.raises(shortlist.ArgumentError, match="mean different things"):
+        index.merge_from(other)
+    with pytest.raises(shortlist.FactoryError, match="'PQ5' cannot cut vectors of 24 dimensions"):
+        shortlist.index_factory(24, "PQ5")
