@@ -294,6 +294,8 @@ FORMS = [
     "IDMap2,PCA8,SQ8,RFlat",
     "PCA8,IDMap2,Flat",
     "PCAR8,LSH",
+    "PCA8,PQ4x4",
+    "IDMap,PCAR8,HNSW8,PQ4x4",
     "RR,RaBitQ",
 ]
 
