@@ -125,6 +125,10 @@ def _pq() -> shortlist.Index:
     return index
 
 
+def _pq_fast_scan() -> shortlist.Index:
+    return shortlist.IndexPQFastScan(_pq())
+
+
 INDEXES: dict[str, Callable[[], shortlist.Index | shortlist.IndexBinary]] = {
     "flat-uint8": _flat,
     "hnsw-sq8": _sq,
@@ -133,6 +137,7 @@ INDEXES: dict[str, Callable[[], shortlist.Index | shortlist.IndexBinary]] = {
     "binary-idmap2-hnsw": _bits,
     "sdc3": _sdc,
     "pq4x4": _pq,
+    "pq4x4fs": _pq_fast_scan,
     "lsh": lambda: _trained(shortlist.IndexLSH(8, 20, True, True)),
     "rabitq": lambda: _trained(shortlist.IndexRaBitQ(8, shortlist.METRIC_INNER_PRODUCT)),
     "rabitqfs4": lambda: _trained(shortlist.IndexRaBitQFastScan(8, bbs=64, nb_bits=4)),

@@ -26,6 +26,9 @@ BUILDS = {
     "PQ4": "IndexPQ",
     "PQ6x4": "IndexPQ",
     "PQ3x6np": "IndexPQ",
+    "PQ6x4fs": "IndexPQFastScan",
+    "PQ3x4fs_64": "IndexPQFastScan",
+    "IDMap,PQ4x4fs,RFlat": "IndexIDMap(IndexRefineFlat(IndexPQFastScan, IndexFlat))",
     "HNSW16,PQ4": "IndexHNSWPQ",
     "HNSW16_PQ4x4np": "IndexHNSWPQ",
     "PQ4,RFlat": "IndexRefineFlat(IndexPQ, IndexFlat)",
@@ -184,7 +187,7 @@ def test_wrong_descriptions_are_explained(description, words):
     [
         "IVF100,Flat",
         "IVF4k_HNSW32,PQ16",
-        "PQ16x4fs",
+        "PQ16x8fs",
         "OPQ16_64,IVF1024,PQ16x4fs",
         "NSG32,Flat",
         "RQ4x8",

@@ -101,8 +101,8 @@ def test_faiss_reads_ours(name: str, faiss: object) -> None:
             np.mean([len(set(a) & set(b)) / len(set(a)) for a, b in zip(I1, I2, strict=True)]) > 0.8
         )
         assert set(I2[I2 >= 0].tolist()) <= set(index.search(Q, index.ntotal)[1].ravel().tolist())
-    else:
-        np.testing.assert_allclose(D1, D2, rtol=1e-5, atol=1e-2)
+    else:  # faiss's fast scan tells distances by rounded tables
+        np.testing.assert_allclose(D1, D2, rtol=0.02 if "FastScan" in name else 1e-5, atol=1e-2)
 
 
 FAISS_BUILDS = {
@@ -128,6 +128,9 @@ FAISS_BUILDS = {
     "PQ IP": lambda f: f.IndexPQ(D, 2, 3, f.METRIC_INNER_PRODUCT),
     "PQ8x6,RFlat": lambda f: f.index_factory(D, "PQ8x6,RFlat"),
     "SQ8,Refine(PQ4x8)": lambda f: f.index_factory(D, "SQ8,Refine(PQ4x8)"),
+    "PQ4x4fs": lambda f: f.index_factory(D, "PQ4x4fs"),
+    "PQ2x4fs_64 IP": lambda f: f.index_factory(D, "PQ2x4fs_64", f.METRIC_INNER_PRODUCT),
+    "PQ1x4fs_96": lambda f: f.index_factory(D, "PQ1x4fs_96"),
     "HNSWPQ": lambda f: f.index_factory(D, "HNSW8,PQ4x5"),
     "HNSWFlat": lambda f: f.IndexHNSWFlat(D, 4),
     "HNSWFlat M2": lambda f: f.IndexHNSWFlat(D, 2),
@@ -160,14 +163,15 @@ def test_ours_reads_faiss(name: str, n: int, faiss: object, tmp_path: Path) -> N
         return
     if "RaBitQ" in name:  # faiss rounds queries: see test_rabitq.py
         return
-    k = min(5, n) if "LSH" in name else 5  # where nothing is left faiss says 2^31, as in no other
+    # Where nothing is left faiss says other things than elsewhere.
+    k = min(5, n) if "LSH" in name or "fs" in name else 5
     (D1, I1), (D2, I2) = ours.search(x[:50], k), theirs.search(x[:50], k)
     if "HNSW" in name:
         sign = 1 if ours.metric_type == sl.METRIC_L2 else -1
         assert np.mean(sign * D1[:, 0] <= sign * D2[:, 0] + 1e-3) > 0.9
         assert np.mean(I1[:, 0] == I2[:, 0]) > 0.9
     else:
-        np.testing.assert_allclose(D1, D2, rtol=1e-4, atol=0.05)
+        np.testing.assert_allclose(D1, D2, rtol=0.05 if "fs" in name else 1e-4, atol=0.05)
 
 
 def test_faiss_classes_we_lack_are_named(faiss: object) -> None:

@@ -7,6 +7,7 @@ import warnings
 import numpy as np
 import pytest
 import shortlist
+from shortlist._core import _kernels
 
 L2, IP = shortlist.METRIC_L2, shortlist.METRIC_INNER_PRODUCT
 
@@ -107,6 +108,63 @@ def test_a_file_of_faiss_gives_its_answers(rng, faiss, nbits, metric):
     np.testing.assert_allclose(back.search(q, 10)[0], distances, rtol=1e-4, atol=1e-3)
 
 
+@pytest.mark.parametrize("metric", [L2, IP])
+@pytest.mark.parametrize("M", [1, 3, 8, 24])
+def test_a_fast_scan_finds_what_a_scan_finds(rng, M, metric):
+    x, q = vectors(rng, 1501), vectors(rng, 40)
+    plain = shortlist.IndexPQ(24, M, 4, metric)
+    plain.train(x)
+    plain.add(x)
+    fast = shortlist.IndexPQFastScan(plain)
+    assert (fast.ntotal, fast.code_size) == (1501, plain.code_size)
+    for rows in (q, q[:1]):
+        wanted, told = plain.search(rows, 20)[0], fast.search(rows, 20)[0]
+        np.testing.assert_allclose(told, wanted, rtol=1e-4, atol=1e-4)
+    np.testing.assert_array_equal(fast.reconstruct_n(), plain.reconstruct_n())
+    np.testing.assert_array_equal(fast.sa_encode(x), plain.sa_encode(x))
+    radius = float(np.median(plain.search_exact(q, 700)[0][:, -1]))
+    for a, b in zip(plain.range_search(q, radius)[0], fast.range_search(q, radius)[0], strict=True):
+        assert abs(int(a) - int(b)) <= 2 * len(q)  # at the radius itself
+    gone = rng.permutation(1501)[:900]
+    for index in (plain, fast):
+        index.remove_ids(gone)
+        index.add(x[:33])
+    np.testing.assert_array_equal(fast.reconstruct_n(), plain.reconstruct_n())
+    chosen = shortlist.SearchParameters(sel=shortlist.IDSelectorRange(100, 400))
+    np.testing.assert_allclose(
+        fast.search(q, 5, params=chosen)[0], plain.search(q, 5, params=chosen)[0], rtol=1e-4,
+        atol=1e-4,
+    )  # fmt: skip
+
+
+def test_every_level_scans_the_same(rng):
+    x, q = vectors(rng, 900), vectors(rng, 20)
+    index = shortlist.IndexPQFastScan(24, 12)
+    index.train(x)
+    index.add(x)
+    before, found = shortlist.simd_level(), []
+    try:
+        for isa in shortlist.simd_levels():
+            _kernels.set_level(isa)
+            found.append(index.search(q, 10)[0])
+    finally:
+        _kernels.set_level(before)
+    for other in found[1:]:
+        np.testing.assert_allclose(other, found[0], rtol=1e-4, atol=1e-4)
+
+
+def test_extreme_queries_of_a_fast_scan(rng):
+    x = vectors(rng, 300)
+    index = shortlist.IndexPQFastScan(24, 12)
+    index.train(x)
+    index.add(x)
+    for value in (1e18, 1e30, 0, -1e-30):
+        q = np.full((2, 24), value, np.float32)
+        q[1] += x[0]
+        assert (index.search(q, 3)[1][1] >= 0).all() or value >= 1e18
+    assert (index.search(np.full((1, 24), np.nan, np.float32), 3)[1] == -1).all()
+
+
 def test_a_graph_over_codes_finds_what_a_scan_finds(oracle, rng):
     x, q = vectors(rng, 2500), vectors(rng, 50)
     scan = shortlist.IndexPQ(24, 8, 8, oracle.metric)
@@ -161,5 +219,10 @@ def test_what_it_refuses(rng):
     other.add(x)
     with pytest.raises(shortlist.ArgumentError, match="mean different things"):
         index.merge_from(other)
+    with pytest.raises(shortlist.ArgumentError, match="nbits = 8; a fast scan looks up parts of 4"):
+        shortlist.IndexPQFastScan(24, 6, 8)
+    for bbs in (0, 31, 48, 1 << 21):
+        with pytest.raises(shortlist.ArgumentError, match=f"bbs = {bbs}; it must be a multiple"):
+            shortlist.IndexPQFastScan(24, 6, bbs=bbs)
     with pytest.raises(shortlist.FactoryError, match="'PQ5' cannot cut vectors of 24 dimensions"):
         shortlist.index_factory(24, "PQ5")

@@ -1,4 +1,5 @@
 // Product quantisation under faiss's names.
+#include "index/product.h"
 #include "base/error.h"
 #include "bind/arrays.h"
 #include "bind/bind.h"
@@ -99,6 +100,30 @@ void bind_product(py::module_& m) {
       .def_property_readonly(
           "pq", [](const IndexPQ& self) { return self.pq; },
           "The ProductQuantizer; a live alias that may outlive the index.");
+  py::class_<IndexPQFastScan, Index, py::smart_holder>(
+      m, "IndexPQFastScan",
+      "IndexPQ of 4 bits a part, scanned 32 vectors at a time by tables rounded to 6 bits; what "
+      "may "
+      "be among the nearest is then told by the whole tables. Distances are IndexPQ's, where faiss "
+      "gives those of rounded tables.\n\n"
+      "nbits: must be 4. bbs: vectors in a block of faiss's files, a multiple of 32. Made of an "
+      "IndexPQ, it is a copy. Raises ArgumentError for others. Source: Andre, Kermarrec and Le "
+      "Scouarnec 2015, Cache locality is not enough.")
+      .def(py::init([](py::ssize_t d, py::ssize_t M, int nbits, int metric, int bbs) {
+             return std::make_shared<IndexPQFastScan>(quantizer(d, M, nbits), metric_of(metric),
+                                                      bbs);
+           }),
+           py::arg("d"), py::arg("M"), py::arg("nbits") = 4,
+           py::arg("metric") = static_cast<int>(Metric::l2), py::arg("bbs") = 32)
+      .def(py::init<const IndexPQ&, int>(), py::arg("orig"), py::arg("bbs") = 32)
+      .def_property_readonly(
+          "pq", [](const IndexPQFastScan& self) { return self.pq; },
+          "The ProductQuantizer; a live alias that may outlive the index.")
+      .def_property_readonly(
+          "bbs", [](const IndexPQFastScan& self) { return self.bbs; },
+          "Vectors in a block of faiss's files.")
+      .def_property_readonly("code_size", &IndexPQFastScan::sa_code_size,
+                             "Bytes of one stored vector.");
   py::class_<IndexHNSWPQ, IndexHNSW, py::smart_holder>(
       m, "IndexHNSWPQ",
       "HNSW over product-quantised codes: pq_m parts of pq_nbits bits; M links per node. Train it "

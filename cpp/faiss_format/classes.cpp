@@ -45,7 +45,6 @@ constexpr Class kClasses[] = {
     {"IwRQ", "IndexIVFResidualQuantizer"},
     {"IwPL", "IndexIVFProductLocalSearchQuantizer"},
     {"IwPR", "IndexIVFProductResidualQuantizer"},
-    {"IPfs", "IndexPQFastScan"},
     {"IwPf", "IndexIVFPQFastScan"},
     {"IHN2", "IndexHNSW2Level"},
     {"IHNc", "IndexHNSWCagra"},

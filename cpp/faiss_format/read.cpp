@@ -14,6 +14,7 @@
 #include "index/binary.h"
 #include "index/hnsw.h"
 #include "index/pretransform.h"
+#include "index/product.h"
 #include "index/rabitq.h"
 #include "index/wrap.h"
 #include "io/container.h"
@@ -66,6 +67,7 @@ class Reader : faiss_format::Input {
     if (h == fourcc("IxSQ")) return read_quantizer();
     if (h == fourcc("IxHe")) return read_lsh();
     if (h == fourcc("IxPq")) return read_product();
+    if (h == fourcc("IPfs")) return read_product_blocks();
     if (h == fourcc("Ixrq") || h == fourcc("Ixrr")) return read_rabitq(h);
     if (h == fourcc("Irfn") || h == fourcc("Irfs")) return read_fast_scan(h);
     if (h == fourcc("IHNf")) return read_graph<IndexHNSWFlat>(depth);
@@ -257,6 +259,33 @@ class Reader : faiss_format::Input {
     if (index->search_type != 0 && index->search_type != kPolysemous)
       throw UnsupportedError(text("the IndexPQ has search_type = ", index->search_type,
                                   "; set it to ST_PQ in faiss and write it again"));
+    return index;
+  }
+
+  std::shared_ptr<Index> read_product_blocks() {
+    const Header h = get_header();
+    if (h.n && !h.is_trained) corrupt("an index that is not trained holds vectors");
+    auto pq = get_product(h);
+    const auto implem = get<int32_t>(), bbs = get<int32_t>(), qbs = get<int32_t>();
+    const auto padded = get<uint64_t>(), parts = get<uint64_t>();
+    auto index = std::make_shared<IndexPQFastScan>(pq, h.metric, bbs);
+    index->implem = implem;
+    index->qbs = qbs;
+    const size_t width = static_cast<size_t>(bbs), size = pq->code_size();
+    const size_t blocks = (h.n + width - 1) / width;
+    const faiss_format::FastScanBlocks layout(8 * size, size, width);
+    if ((h.n && padded != blocks * width) || parts != 2 * size ||
+        get_count(1, "the codes") != blocks * layout.size())
+      corrupt(
+          text("its blocks do not hold ", h.n, " codes of ", size, " bytes, ", width, " in each"));
+    std::vector<std::byte> codes;
+    for (size_t at = 0; at < h.n; at += width) {
+      const auto block = io::read_vector<uint8_t>(in_, layout.size());
+      const size_t m = std::min(width, h.n - at);
+      codes.resize(m * size);
+      layout.unpack(block.data(), m, codes.data());
+      index->restore_codes(codes.data(), m);
+    }
     return index;
   }
 

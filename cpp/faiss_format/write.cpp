@@ -11,6 +11,7 @@
 #include "index/binary.h"
 #include "index/hnsw.h"
 #include "index/pretransform.h"
+#include "index/product.h"
 #include "index/rabitq.h"
 #include "index/save.h"
 #include "index/sdc.h"
@@ -100,6 +101,8 @@ class Writer : faiss_format::Output {
       write_codes(*codes, nullptr);
     else if (const auto* rabitq = dynamic_cast<const IndexRaBitQ*>(&index))
       write_rabitq(*rabitq);
+    else if (const auto* fast = dynamic_cast<const IndexPQFastScan*>(&index))
+      write_product_blocks(*fast);
     else if (const auto* graph = dynamic_cast<const IndexHNSW*>(&index))
       write_graph(*graph);
     else if (const auto* map = dynamic_cast<const IndexIDMap*>(&index))
@@ -150,6 +153,28 @@ class Writer : faiss_format::Output {
       put(int32_t{product->search_type});
       put(static_cast<uint8_t>(product->encode_signs));
       put(int32_t{product->polysemous_ht});
+    }
+  }
+
+  void write_product_blocks(const IndexPQFastScan& index) {
+    const size_t size = index.sa_code_size(), n = index.ntotal();
+    const auto width = static_cast<size_t>(index.bbs), blocks = (n + width - 1) / width;
+    const faiss_format::FastScanBlocks layout(8 * size, size, width);
+    header("IPfs", index);
+    write_quantizer(*index.pq);
+    put(int32_t{index.implem});
+    put(int32_t{index.bbs});
+    put(int32_t{index.qbs});
+    put(uint64_t{blocks * width});
+    put(uint64_t{2 * size});
+    put(uint64_t{blocks * layout.size()});
+    std::vector<std::byte> codes(width * size);
+    std::vector<uint8_t> block(layout.size());
+    for (size_t at = 0; at < n; at += width) {
+      const size_t m = std::min(width, n - at);
+      index.blocks().codes(at, m, codes.data());
+      layout.pack(codes.data(), m, block.data());
+      sink_.write(block.data(), block.size());
     }
   }
 

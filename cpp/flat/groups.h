@@ -2,6 +2,8 @@
 #pragma once
 
 #include <algorithm>
+#include <optional>
+#include <type_traits>
 #include <vector>
 
 #include "base/selector.h"
@@ -41,6 +43,71 @@ void search_groups(size_t n, Matrix<const float> queries, const Make& make,
     for (size_t s = 1; s < splits; ++s) top.merge(split[s][i % kQueryGroup]);
     hits[i] = finite(queries.row(i), queries.cols) ? top.finish() : std::vector<hit_t>{};
   }
+}
+
+// Queries against blocks of `width` vectors. make(query) gives what scans for one of them:
+// run(begin, end, allowed, limit, visit) calls visit(slot, distance), in slot order, for all
+// vectors of these blocks whose distance is below limit(), and may for others.
+template <class Make>
+class BlockGroup {
+ public:
+  using Scan = std::invoke_result_t<Make, const float*>;
+
+  BlockGroup(size_t width, Matrix<const float> queries, const Make& make, size_t k)
+      : width_(width) {
+    scans_.reserve(queries.rows);
+    for (size_t i = 0; i < queries.rows; ++i) {
+      tops_.emplace_back(k);
+      scans_.emplace_back();
+      if (finite(queries.row(i), queries.cols)) scans_[i].emplace(make(queries.row(i)));
+    }
+  }
+  void scan(size_t begin, size_t end, const SelectedSlots* allowed) {
+    constexpr size_t kTile = 64;  // blocks that stay in cache from query to query
+    const size_t last = (end + width_ - 1) / width_;
+    for (size_t b = begin / width_; b < last; b += kTile) {
+      poll_interrupt();
+      for (size_t i = 0; i < tops_.size(); ++i)
+        if (scans_[i])
+          scans_[i]->run(
+              b, std::min(last, b + kTile), allowed, [&] { return tops_[i].worst(); },
+              [&](slot_t s, float x) { tops_[i].push(x, s); });
+    }
+  }
+  std::vector<TopK>& tops() { return tops_; }
+
+ private:
+  const size_t width_;
+  std::vector<TopK> tops_;
+  std::vector<std::optional<Scan>> scans_;
+};
+
+// For each query the k nearest of n, sorted by (distance, slot); a query with NaN has none.
+template <class Make>
+void search_blocks(size_t n, size_t width, Matrix<const float> queries, const Make& make, size_t k,
+                   const SelectedSlots* allowed, std::vector<hit_t>* hits) {
+  k = std::min(k, n);
+  if (k == 0) return;
+  search_groups(
+      n, queries, [&](Matrix<const float> some) { return BlockGroup<Make>(width, some, make, k); },
+      allowed, hits);
+}
+
+// Every slot with a distance < radius, in slot order.
+template <class Make>
+void range_blocks(size_t blocks, Matrix<const float> queries, const Make& make, float radius,
+                  const SelectedSlots* allowed, std::vector<hit_t>* hits) {
+  parallel_for(queries.rows, {}, [&](size_t begin, size_t end, size_t) {
+    for (size_t i = begin; i < end; ++i) {
+      if (!finite(queries.row(i), queries.cols)) continue;
+      make(queries.row(i))
+          .run(
+              0, blocks, allowed, [&] { return radius; },
+              [&](slot_t s, float x) {
+                if (x < radius) hits[i].push_back(make_hit(x, s));
+              });
+    }
+  });
 }
 
 }  // namespace shortlist::flat

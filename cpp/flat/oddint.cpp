@@ -11,11 +11,6 @@
 #include "kernels/kernels.h"
 
 namespace shortlist {
-namespace {
-
-constexpr size_t kTile = 64;  // blocks that stay in cache from query to query
-
-}  // namespace
 
 OddIntBlocks::OddIntBlocks(const OddIntCodec& codec)
     : codec_(codec),
@@ -171,55 +166,18 @@ class OddIntBlocks::Scan {
   kernels::EstimateTerms terms_;
 };
 
-class OddIntBlocks::Group {
- public:
-  Group(const OddIntBlocks& blocks, Matrix<const float> queries, How how, size_t k) {
-    for (size_t i = 0; i < queries.rows; ++i) {
-      tops_.emplace_back(k);
-      scans_.emplace_back();
-      if (finite(queries.row(i), queries.cols)) scans_[i].emplace(blocks, queries.row(i), how);
-    }
-  }
-  void scan(size_t begin, size_t end, const SelectedSlots* allowed) {
-    const size_t last = (end + kBlockVectors - 1) / kBlockVectors;
-    for (size_t b = begin / kBlockVectors; b < last; b += kTile) {
-      poll_interrupt();
-      for (size_t i = 0; i < tops_.size(); ++i)
-        if (scans_[i])
-          scans_[i]->run(
-              b, std::min(last, b + kTile), allowed, [&] { return tops_[i].worst(); },
-              [&](slot_t s, float x) { tops_[i].push(x, s); });
-    }
-  }
-  std::vector<TopK>& tops() { return tops_; }
-
- private:
-  std::vector<TopK> tops_;
-  std::vector<std::optional<Scan>> scans_;
-};
-
 void OddIntBlocks::search(Matrix<const float> queries, How how, size_t k,
                           const SelectedSlots* allowed, std::vector<hit_t>* hits) const {
-  k = std::min(k, n_);
-  if (k == 0) return;
-  flat::search_groups(
-      n_, queries, [&](Matrix<const float> some) { return Group(*this, some, how, k); }, allowed,
+  flat::search_blocks(
+      n_, kBlockVectors, queries, [&](const float* q) { return Scan(*this, q, how); }, k, allowed,
       hits);
 }
 
 void OddIntBlocks::range_search(Matrix<const float> queries, How how, float radius,
                                 const SelectedSlots* allowed, std::vector<hit_t>* hits) const {
-  parallel_for(queries.rows, {}, [&](size_t begin, size_t end, size_t) {
-    for (size_t i = begin; i < end; ++i) {
-      if (!finite(queries.row(i), queries.cols)) continue;
-      Scan(*this, queries.row(i), how)
-          .run(
-              0, blocks(), allowed, [&] { return radius; },
-              [&](slot_t s, float x) {
-                if (x < radius) hits[i].push_back(make_hit(x, s));
-              });
-    }
-  });
+  flat::range_blocks(
+      blocks(), queries, [&](const float* q) { return Scan(*this, q, how); }, radius, allowed,
+      hits);
 }
 
 }  // namespace shortlist

@@ -42,7 +42,6 @@ class OddIntBlocks {
 
  private:
   class Scan;
-  class Group;
 
   size_t blocks() const { return (n_ + kBlockVectors - 1) / kBlockVectors; }
   uint8_t* block(size_t b) { return blocks_.data() + b * block_bytes_; }

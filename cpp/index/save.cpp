@@ -8,6 +8,7 @@
 #include "index/binary.h"
 #include "index/hnsw.h"
 #include "index/pretransform.h"
+#include "index/product.h"
 #include "index/rabitq.h"
 #include "index/record.h"
 #include "index/save_codecs.h"
@@ -70,6 +71,8 @@ class Saver {
       save_codes(*codes, at, fields);
     else if (const auto* sdc = dynamic_cast<const IndexSDC*>(&index))
       save_sdc(*sdc, at, fields);
+    else if (const auto* fast = dynamic_cast<const IndexPQFastScan*>(&index))
+      save_fast_scan(*fast, at, fields);
     else if (const auto* versions = dynamic_cast<const IndexSDCVersions*>(&index))
       save_versions(*versions, at, fields);
     else if (const auto* graph = dynamic_cast<const IndexHNSW*>(&index))
@@ -119,12 +122,24 @@ class Saver {
       fields["symmetric"] = text(index.symmetric);
     }
     save_oddint(out_, codec, at, fields);
-    out_.begin(at + "/codes", index.ntotal() * codec.code_size());
-    std::vector<std::byte> codes(kSlice * codec.code_size());
+    save_rows(index, at);
+  }
+
+  void save_fast_scan(const IndexPQFastScan& index, const std::string& at, Fields& fields) {
+    fields["bbs"] = text(index.bbs);
+    save_product(out_, *index.pq, at, fields);
+    save_rows(index, at);
+  }
+
+  template <class InBlocks>
+  void save_rows(const InBlocks& index, const std::string& at) {
+    const size_t size = index.codec().code_size();
+    out_.begin(at + "/codes", index.ntotal() * size);
+    std::vector<std::byte> codes(kSlice * size);
     for (size_t i = 0; i < index.ntotal(); i += kSlice) {
       const size_t n = std::min(kSlice, index.ntotal() - i);
       index.blocks().codes(i, n, codes.data());
-      out_.write(codes.data(), n * codec.code_size());
+      out_.write(codes.data(), n * size);
     }
     out_.end();
   }
@@ -255,6 +270,7 @@ class Loader {
         name == "IndexPQ")
       return load_codes(name, record, at);
     if (name == "IndexSDC" || name.starts_with("IndexRaBitQ")) return load_sdc(name, record, at);
+    if (name == "IndexPQFastScan") return load_fast_scan(record, at);
     if (name == "IndexSDCVersions") return load_versions(record, at, depth);
     if (name == "IndexHNSW") return load_graph<IndexHNSW>(record, at, depth);
     if (name == "IndexHNSWFlat") return load_graph<IndexHNSWFlat>(record, at, depth);
@@ -348,19 +364,32 @@ class Loader {
     } else {
       index = load_rabitq(name, record, at);
     }
-    const size_t size = index->codec().code_size(), length = in_.open(at + "/codes");
+    load_rows(*index, at);
+    return index;
+  }
+
+  std::shared_ptr<Index> load_fast_scan(const Record& record, const std::string& at) {
+    auto index =
+        std::make_shared<IndexPQFastScan>(load_product(in_, record.number<size_t>("d"), record, at),
+                                          record.metric(), record.number<int>("bbs"));
+    load_rows(*index, at);
+    return index;
+  }
+
+  template <class InBlocks>
+  void load_rows(InBlocks& index, const std::string& at) {
+    const size_t size = index.codec().code_size(), length = in_.open(at + "/codes");
     const size_t rows = length / size;
-    if (length % size || rows > kNoSlot || (rows && !index->is_trained()))
+    if (length % size || rows > kNoSlot || (rows && !index.is_trained()))
       throw CorruptIndexError(
           text("'", at, "' has ", length, " bytes of codes, which do not fit it"));
     std::vector<std::byte> codes(kSlice * size);
     for (size_t i = 0; i < rows; i += kSlice) {
       const size_t n = std::min(kSlice, rows - i);
       in_.read(codes.data(), n * size);
-      index->restore_codes(codes.data(), n);
+      index.restore_codes(codes.data(), n);
     }
     in_.close();
-    return index;
   }
 
   std::shared_ptr<Index> load_versions(const Record& record, const std::string& at, int depth) {

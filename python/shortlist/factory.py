@@ -130,6 +130,26 @@ class Pq:
 
 
 @dataclass(frozen=True)
+class PqFastScan:
+    """Product-quantised codes of M parts of 4 bits, in blocks."""
+
+    M: int
+    bbs: int
+
+    def build(self, d: int, metric: int, dtype: str = "float32") -> Any:
+        return _core.IndexPQFastScan(d, Pq(self.M, 4).dividing(d), 4, metric, self.bbs)
+
+    def bytes_per_vector(self, d: int, dtype: str = "float32") -> float:
+        return -(-self.M // 2)
+
+    def stores_flat(self) -> bool:
+        return False
+
+    def needs_training(self) -> bool:
+        return True
+
+
+@dataclass(frozen=True)
 class Sdc:
     """Odd-integer codes, all compared or in a graph."""
 
@@ -296,7 +316,7 @@ _CODECS = {
 _KNOWN_FORMS = (
     "Flat, SQ8, SQfp16, SQ8_direct, SQ8_direct_signed, PQ<M>[x<bits>], SDC<bits>[x<dimensions>]; "
     "HNSW<M> and HNSW<M>,<any of these>, with ,QG for neighbour blocks unless SDC; "
-    "LSH<bits>[r][t], RaBitQ<bits>, RaBitQfs<bits>[_<block>]; "
+    "LSH<bits>[r][t], RaBitQ<bits>, RaBitQfs<bits>[_<block>], PQ<M>x4fs[_<block>]; "
     "PCA[W][R]<d>,... or RR[<d>],... or L2norm,... before them; "
     "IDMap,... or IDMap2,... around them; ...,RFlat or ...,Refine(<codec>) behind them"
 )
@@ -304,12 +324,14 @@ _KNOWN_BINARY_FORMS = "BFlat and BHNSW<M>; IDMap,... or IDMap2,... around them"
 
 _HNSW = r"HNSW(?P<M>\d*)(_(?P<codec>.*))?"
 _SDC = r"SDC(?P<bits>\d*)(x(?P<dims>\d+))?"
+_PQ_FAST = r"PQ(?P<fast_parts>\d+)x4fs(_(?P<fast_bbs>\d+))?"
 _PQ = r"PQ(?P<parts>\d+)(x(?P<part_bits>\d+))?(np)?"
 _LSH = r"LSH(?P<nbits>\d*)(?P<r>r?)(?P<t>t?)"
 _RABITQ = r"RaBitQ(?P<nb_bits>[1-8]?)"
 _RABITQ_FAST = r"RaBitQfs(?P<fast_bits>[1-8]?)(_(?P<bbs>\d+))?"
 _PCA = r"PCA(?P<w>W?)(?P<r>R?)(?P<d>\d+)"
 _RR = r"RR(?P<d>\d*)"
+_FORMS = (_HNSW, _SDC, _PQ, _PQ_FAST, _LSH, _RABITQ, _RABITQ_FAST)
 
 # What faiss (or a later release of ours) understands and this release cannot build.
 _AQ = r"\d+x\d+\w*"
@@ -410,12 +432,18 @@ class _Parser:
         if match := re.fullmatch(_RABITQ, part.text, re.ASCII):
             return RaBitQ(int(match["nb_bits"] or 1))
         if match := re.fullmatch(_RABITQ_FAST, part.text, re.ASCII):
-            bbs = self.number(part, match["bbs"] or "32", "vectors in a block", 32, 1 << 20)
-            if bbs % 32:
-                what = _shown(part.text)
-                self.fail(f"asks for blocks of {bbs} in {what}; expected a multiple of 32")
-            return RaBitQ(int(match["fast_bits"] or 1), bbs)
+            return RaBitQ(int(match["fast_bits"] or 1), self.block(part, match["bbs"]))
+        if match := re.fullmatch(_PQ_FAST, part.text, re.ASCII):
+            M = self.number(part, match["fast_parts"], "M", 1, 1 << 20)
+            return PqFastScan(M, self.block(part, match["fast_bbs"]))
         return self.stored(part)
+
+    def block(self, part: _Part, digits: str | None) -> int:
+        bbs = self.number(part, digits or "32", "vectors in a block", 32, 1 << 20)
+        if bbs % 32:
+            what = _shown(part.text)
+            self.fail(f"asks for blocks of {bbs} in {what}; expected a multiple of 32")
+        return bbs
 
     def hnsw(self, part: _Part, match: re.Match[str], rest: list[_Part]) -> Plan:
         M = self.number(part, match["M"] or "32", "M", 2, 4096)
@@ -499,8 +527,7 @@ class _Parser:
                 known=True,
             )
         behind_another = part.position > 0 and (
-            text in _CODECS
-            or re.fullmatch(f"{_HNSW}|{_SDC}|{_PQ}|{_LSH}|{_RABITQ}|{_RABITQ_FAST}", text, re.ASCII)
+            text in _CODECS or any(re.fullmatch(form, text, re.ASCII) for form in _FORMS)
         )
         if behind_another:
             self.fail(

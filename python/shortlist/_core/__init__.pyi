@@ -1365,6 +1365,39 @@ class IndexPQ(IndexFlatCodes):
         The ProductQuantizer; a live alias that may outlive the index.
         """
 
+class IndexPQFastScan(Index):
+    """
+    IndexPQ of 4 bits a part, scanned 32 vectors at a time by tables rounded to 6 bits; what may be among the nearest is then told by the whole tables. Distances are IndexPQ's, where faiss gives those of rounded tables.
+
+    nbits: must be 4. bbs: vectors in a block of faiss's files, a multiple of 32. Made of an IndexPQ, it is a copy. Raises ArgumentError for others. Source: Andre, Kermarrec and Le Scouarnec 2015, Cache locality is not enough.
+    """
+    @typing.overload
+    def __init__(
+        self,
+        d: typing.SupportsIndex,
+        M: typing.SupportsIndex,
+        nbits: typing.SupportsIndex = 4,
+        metric: typing.SupportsIndex = 1,
+        bbs: typing.SupportsIndex = 32,
+    ) -> None: ...
+    @typing.overload
+    def __init__(self, orig: IndexPQ, bbs: typing.SupportsIndex = 32) -> None: ...
+    @property
+    def bbs(self) -> int:
+        """
+        Vectors in a block of faiss's files.
+        """
+    @property
+    def code_size(self) -> int:
+        """
+        Bytes of one stored vector.
+        """
+    @property
+    def pq(self) -> ProductQuantizer:
+        """
+        The ProductQuantizer; a live alias that may outlive the index.
+        """
+
 class IndexHNSWPQ(IndexHNSW):
     """
     HNSW over product-quantised codes: pq_m parts of pq_nbits bits; M links per node. Train it before add. The graph is built by the vectors themselves, as IndexHNSWSDC's is.

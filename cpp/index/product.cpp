@@ -1,0 +1,46 @@
+#include "index/product.h"
+
+#include <shared_mutex>
+
+#include "base/error.h"
+
+namespace shortlist {
+namespace {
+
+std::shared_ptr<ProductQuantizer> checked(std::shared_ptr<ProductQuantizer> pq, int bbs) {
+  if (pq->nbits != 4)
+    throw ArgumentError(text("nbits = ", pq->nbits, "; a fast scan looks up parts of 4 bits"));
+  if (bbs < 32 || bbs % 32 || bbs > IndexPQFastScan::kMostBlock)
+    throw ArgumentError(
+        text("bbs = ", bbs, "; it must be a multiple of 32 up to ", IndexPQFastScan::kMostBlock));
+  return pq;
+}
+
+}  // namespace
+
+IndexPQFastScan::IndexPQFastScan(std::shared_ptr<ProductQuantizer> quantizer, Metric metric,
+                                 int bbs)
+    : IndexInBlocks(checked(quantizer, bbs), metric), pq(std::move(quantizer)), bbs(bbs) {}
+
+IndexPQFastScan::IndexPQFastScan(const IndexPQ& from, int bbs)
+    : IndexPQFastScan(std::make_shared<ProductQuantizer>(from.d, from.pq->M, from.pq->nbits),
+                      from.metric_type, bbs) {
+  const std::shared_lock hold(from.lock());
+  pq->centroids = from.pq->centroids;
+  if (const size_t n = from.ntotal()) restore_codes(from.codes().row(0), n);
+}
+
+void IndexPQFastScan::nearest(const Rows& x, size_t k, const SelectedSlots* allowed,
+                              Hits& hits) const {
+  std::vector<float> scratch;
+  blocks().search({as_floats(x, scratch), x.n, x.d}, metric_type, k, allowed, hits.data());
+}
+
+void IndexPQFastScan::within(const Rows& x, float radius, const SelectedSlots* allowed,
+                             Hits& hits) const {
+  std::vector<float> scratch;
+  blocks().range_search({as_floats(x, scratch), x.n, x.d}, metric_type, radius, allowed,
+                        hits.data());
+}
+
+}  // namespace shortlist
