@@ -295,6 +295,7 @@ FORMS = [
     "PCA8,IDMap2,Flat",
     "PCAR8,LSH",
     "PCA8,PQ4x4",
+    "PCA8,PQ4x4fs",
     "IDMap,PCAR8,HNSW8,PQ4x4",
     "RR,RaBitQ",
 ]
