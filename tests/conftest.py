@@ -5,8 +5,10 @@ from __future__ import annotations
 import signal
 import subprocess
 import sys
+import warnings
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
+from types import ModuleType
 
 import numpy as np
 import pytest
@@ -81,6 +83,15 @@ def l2() -> Oracle:
 def isa(request: pytest.FixtureRequest) -> str:
     """Runs the test for every instruction set of this machine."""
     return request.param
+
+
+@pytest.fixture(scope="session")
+def faiss() -> ModuleType:
+    """The peer; the test is skipped without it."""
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")
+        module: ModuleType = pytest.importorskip("faiss")
+    return module
 
 
 @pytest.fixture

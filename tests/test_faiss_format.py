@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import io
-import warnings
 from pathlib import Path
 
 import numpy as np
@@ -23,13 +22,6 @@ from saved_indexes import (
 )
 
 INDEXES, SMALL = known_to_faiss(saved_indexes.INDEXES), known_to_faiss(saved_indexes.SMALL)
-
-
-@pytest.fixture(scope="module")
-def faiss() -> object:
-    with warnings.catch_warnings():
-        warnings.simplefilter("ignore")
-        return pytest.importorskip("faiss")
 
 
 AS_FAISS = {

@@ -347,11 +347,6 @@ def test_scalar_quantizer_formula(rng):
 SQ_TYPES = ["QT_8bit", "QT_8bit_uniform", "QT_fp16", "QT_8bit_direct", "QT_8bit_direct_signed"]
 
 
-@pytest.fixture
-def faiss():
-    return pytest.importorskip("faiss")
-
-
 def data_for(rng: np.random.Generator, qtype: str, n: int, d: int) -> np.ndarray:
     if qtype == "QT_8bit_direct":
         return rng.integers(0, 256, (n, d)).astype(np.float32)

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import copy
 import pickle
-import warnings
 
 import numpy as np
 import pytest
@@ -21,13 +20,6 @@ SHAPES = [
     (70, 9, True, True),
     (3, 1, True, False),
 ]
-
-
-@pytest.fixture(scope="module")
-def faiss():
-    with warnings.catch_warnings():
-        warnings.simplefilter("ignore")
-        return pytest.importorskip("faiss")
 
 
 def vectors(rng, n, d):

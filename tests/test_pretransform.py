@@ -5,7 +5,6 @@ from __future__ import annotations
 import copy
 import pickle
 import threading
-import warnings
 
 import numpy as np
 import pytest
@@ -14,13 +13,6 @@ from shortlist._knobs import knobs
 
 D = 16
 L2, IP = sl.METRIC_L2, sl.METRIC_INNER_PRODUCT
-
-
-@pytest.fixture(scope="module")
-def faiss():
-    with warnings.catch_warnings():
-        warnings.simplefilter("ignore")
-        return pytest.importorskip("faiss")
 
 
 @pytest.fixture

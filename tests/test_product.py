@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import warnings
-
 import numpy as np
 import pytest
 import shortlist
@@ -15,13 +13,6 @@ L2, IP = shortlist.METRIC_L2, shortlist.METRIC_INNER_PRODUCT
 def vectors(rng: np.random.Generator, n: int, d: int = 24) -> np.ndarray:
     centres = rng.normal(size=(20, d)) * 2
     return (centres[rng.integers(20, size=n)] + rng.normal(size=(n, d))).astype(np.float32)
-
-
-@pytest.fixture(scope="module")
-def faiss():
-    with warnings.catch_warnings():
-        warnings.simplefilter("ignore")
-        return pytest.importorskip("faiss")
 
 
 def trained(x: np.ndarray, M: int, nbits: int) -> shortlist.ProductQuantizer:

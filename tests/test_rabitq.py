@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import copy
 import pickle
-import warnings
 from itertools import pairwise
 
 import numpy as np
@@ -17,13 +16,6 @@ from shortlist._core import _kernels
 
 L2, IP = sl.METRIC_L2, sl.METRIC_INNER_PRODUCT
 BITS = range(1, 9)
-
-
-@pytest.fixture(scope="module")
-def faiss():
-    with warnings.catch_warnings():
-        warnings.simplefilter("ignore")
-        return pytest.importorskip("faiss")
 
 
 def vectors(rng, n, d):

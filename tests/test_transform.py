@@ -7,18 +7,10 @@ import io
 import pickle
 import struct
 import threading
-import warnings
 
 import numpy as np
 import pytest
 import shortlist as sl
-
-
-@pytest.fixture(scope="module")
-def faiss():
-    with warnings.catch_warnings():
-        warnings.simplefilter("ignore")
-        return pytest.importorskip("faiss")
 
 
 def vectors(rng, n, d):

@@ -6,6 +6,7 @@
 #include "base/error.h"
 #include "cluster/assign.h"
 #include "cluster/kmeans.h"
+#include "codec/decoding.h"
 
 namespace shortlist {
 namespace {
@@ -39,45 +40,30 @@ void put(std::byte* code, size_t m, size_t nbits, uint32_t number) {
   if (at % 8 + nbits > 8) code[at / 8 + 1] |= static_cast<std::byte>(shifted >> 8);
 }
 
-class ProductComputer final : public DistanceComputer {
+using Table = std::vector<float>;
+
+class ProductComputer final : public DecodingComputer<ProductComputer, Table> {
  public:
   ProductComputer(const ProductQuantizer& pq, Metric metric, const CodeStore& store)
-      : pq_(pq), metric_(metric), store_(store), table_(pq.M * pq.ksub()) {}
+      : DecodingComputer(pq, store), pq_(pq), metric_(metric) {}
 
-  void set_query(const float* q) override { pq_.table(q, metric_, table_.data()); }
-  void set_query(slot_t stored) override { set_decoded(stored, table_); }
-  void score(const slot_t* slots, size_t n, float* out) override {
-    run(table_, [&](size_t i) { return store_.row(slots[i]); }, n, out);
+  void ready(const float* q, Table& table) const {
+    table.resize(pq_.M * pq_.ksub());
+    pq_.table(q, metric_, table.data());
   }
-  void score_range(size_t begin, size_t n, float* out) override {
-    run(table_, [&](size_t i) { return store_.row(begin + i); }, n, out);
-  }
-  void prefetch(slot_t s) const override { shortlist::prefetch(store_.row(s), store_.code_size()); }
-  void between(slot_t a, const slot_t* b, size_t n, float* out) override {
-    other_.resize(table_.size());
-    set_decoded(a, other_);
-    run(other_, [&](size_t i) { return store_.row(b[i]); }, n, out);
-  }
-
- private:
-  void set_decoded(slot_t s, std::vector<float>& table) const {
-    std::vector<float> x(pq_.d);
-    pq_.decode(store_.row(s), 1, x.data());
-    pq_.table(x.data(), metric_, table.data());
-  }
-
   // Several rows at a time, whose sums do not wait for each other; a row's sum has one order
   // whatever its company.
-  template <class Row>
-  void run(const std::vector<float>& table, const Row& row, size_t n, float* out) const {
+  void run(const Table& table, const std::byte* base, const slot_t* slots, size_t n,
+           float* out) const {
     constexpr size_t kRows = 4, kAhead = 8;
-    const size_t size = store_.code_size();
-    for (size_t i = 0; i < std::min(n, kAhead); ++i) shortlist::prefetch(row(i), size);
+    const size_t size = pq_.code_size();
+    const auto row = [&](size_t i) { return base + (slots ? size_t{slots[i]} : i) * size; };
+    for (size_t i = 0; slots && i < std::min(n, kAhead); ++i) shortlist::prefetch(row(i), size);
     for (size_t i = 0; i < n; i += kRows) {
       const std::byte* rows[kRows];
       for (size_t r = 0; r < kRows; ++r) {
         rows[r] = row(std::min(i + r, n - 1));
-        if (i + r + kAhead < n) shortlist::prefetch(row(i + r + kAhead), size);
+        if (slots && i + r + kAhead < n) shortlist::prefetch(row(i + r + kAhead), size);
       }
       float sums[kRows];
       if (pq_.nbits == 8)
@@ -87,6 +73,8 @@ class ProductComputer final : public DistanceComputer {
       std::copy_n(sums, std::min(kRows, n - i), out + i);
     }
   }
+
+ private:
   void bytes(const float* table, const std::byte* const (&rows)[4], float (&sums)[4]) const {
     float a = 0, b = 0, c = 0, e = 0;
     for (size_t m = 0; m < pq_.M; ++m, table += 256) {
@@ -109,8 +97,6 @@ class ProductComputer final : public DistanceComputer {
 
   const ProductQuantizer& pq_;
   const Metric metric_;
-  const CodeStore& store_;
-  std::vector<float> table_, other_;
 };
 
 }  // namespace

@@ -1,4 +1,5 @@
-// faiss's blocks of RaBitQ codes: IndexRaBitQFastScan's files hold nothing else of its vectors.
+// faiss's blocks of codes for fast scans: IndexRaBitQFastScan's and IndexPQFastScan's files hold
+// nothing else of their vectors.
 #pragma once
 
 #include <cstddef>
@@ -8,7 +9,8 @@
 
 namespace shortlist::faiss_format {
 
-// Blocks of `width` vectors, a multiple of 32. First the signs: for each byte of a code, and in it
+// Blocks of `width` vectors, a multiple of 32. First the signs, or all of a product-quantised code
+// of 4 bits a part, which are half bytes too: for each byte of a code, and in it
 // for each 32 vectors, the bytes that lut32 reads, with vectors 0, 8, 1, 9 and so on in the places
 // of 0, 1, 2, 3. Then, vector by vector, the rest of the codes.
 class FastScanBlocks {

@@ -262,6 +262,20 @@ class Reader : faiss_format::Input {
     return index;
   }
 
+  // Calls take(codes, first, how many) for each block of n codes.
+  template <class Take>
+  void read_blocks(const faiss_format::FastScanBlocks& layout, size_t n, size_t width, size_t size,
+                   const Take& take) {
+    std::vector<std::byte> codes;
+    for (size_t at = 0; at < n; at += width) {
+      const auto block = io::read_vector<uint8_t>(in_, layout.size());
+      const size_t m = std::min(width, n - at);
+      codes.resize(m * size);
+      layout.unpack(block.data(), m, codes.data());
+      take(codes.data(), at, m);
+    }
+  }
+
   std::shared_ptr<Index> read_product_blocks() {
     const Header h = get_header();
     if (h.n && !h.is_trained) corrupt("an index that is not trained holds vectors");
@@ -278,14 +292,8 @@ class Reader : faiss_format::Input {
         get_count(1, "the codes") != blocks * layout.size())
       corrupt(
           text("its blocks do not hold ", h.n, " codes of ", size, " bytes, ", width, " in each"));
-    std::vector<std::byte> codes;
-    for (size_t at = 0; at < h.n; at += width) {
-      const auto block = io::read_vector<uint8_t>(in_, layout.size());
-      const size_t m = std::min(width, h.n - at);
-      codes.resize(m * size);
-      layout.unpack(block.data(), m, codes.data());
-      index->restore_codes(codes.data(), m);
-    }
+    read_blocks(layout, h.n, width, size,
+                [&](const std::byte* codes, size_t, size_t m) { index->restore_codes(codes, m); });
     return index;
   }
 
@@ -373,23 +381,17 @@ class Reader : faiss_format::Input {
         (apart && rests.size() != n * rest) || get_count(1, "the codes") != blocks * layout.size())
       corrupt(
           text("its blocks do not hold ", n, " codes of ", size, " bytes, ", width, " in each"));
-    std::vector<std::byte> codes, of_block;
-    for (size_t at = 0; at < n; at += width) {
-      const auto block = io::read_vector<uint8_t>(in_, layout.size());
-      const size_t m = std::min(width, n - at);
-      codes.resize(m * size);
-      if (apart) {
-        of_block.resize(m * signs);
-        layout.unpack(block.data(), m, of_block.data());
-        for (size_t i = 0; i < m; ++i) {
-          std::copy_n(of_block.data() + i * signs, signs, codes.data() + i * size);
-          std::copy_n(rests.data() + (at + i) * rest, rest, codes.data() + i * size + signs);
-        }
-      } else {
-        layout.unpack(block.data(), m, codes.data());
+    std::vector<std::byte> whole;
+    const auto take = [&](const std::byte* codes, size_t at, size_t m) {
+      if (!apart) return append(*index, codes, m);
+      whole.resize(m * size);
+      for (size_t i = 0; i < m; ++i) {
+        std::copy_n(codes + i * signs, signs, whole.data() + i * size);
+        std::copy_n(rests.data() + (at + i) * rest, rest, whole.data() + i * size + signs);
       }
-      append(*index, codes.data(), m);
-    }
+      append(*index, whole.data(), m);
+    };
+    read_blocks(layout, n, width, apart ? signs : size, take);
     index->learn_from_codes();
     return index;
   }

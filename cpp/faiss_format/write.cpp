@@ -167,15 +167,9 @@ class Writer : faiss_format::Output {
     put(int32_t{index.qbs});
     put(uint64_t{blocks * width});
     put(uint64_t{2 * size});
-    put(uint64_t{blocks * layout.size()});
-    std::vector<std::byte> codes(width * size);
-    std::vector<uint8_t> block(layout.size());
-    for (size_t at = 0; at < n; at += width) {
-      const size_t m = std::min(width, n - at);
-      index.blocks().codes(at, m, codes.data());
-      layout.pack(codes.data(), m, block.data());
-      sink_.write(block.data(), block.size());
-    }
+    write_blocks(layout, n, width, size, [&](size_t begin, size_t m, std::byte* out) {
+      index.blocks().codes(begin, m, out);
+    });
   }
 
   void write_quantizer(const ProductQuantizer& pq) {
@@ -248,13 +242,21 @@ class Writer : faiss_format::Output {
     put(uint64_t{(index.d + 7) / 8 * 2});  // nibbles of the signs
     put(uint64_t{size});
     const faiss_format::FastScanBlocks layout(index.d, size, width);
-    put(uint64_t{blocks * layout.size()});
+    write_blocks(layout, n, width, size,
+                 [&](size_t begin, size_t m, std::byte* out) { index.faiss_codes(begin, m, out); });
+  }
+
+  // codes(begin, n, out) gives n codes.
+  template <class Codes>
+  void write_blocks(const faiss_format::FastScanBlocks& layout, size_t n, size_t width, size_t size,
+                    const Codes& codes) {
+    put(uint64_t{(n + width - 1) / width * layout.size()});
     std::vector<uint8_t> block(n ? layout.size() : 0);
-    std::vector<std::byte> codes(std::min(n, width) * size);
+    std::vector<std::byte> of_block(std::min(n, width) * size);
     for (size_t at = 0; at < n; at += width) {
       const size_t m = std::min(width, n - at);
-      index.faiss_codes(at, m, codes.data());
-      layout.pack(codes.data(), m, block.data());
+      codes(at, m, of_block.data());
+      layout.pack(of_block.data(), m, block.data());
       sink_.write(block.data(), block.size());
     }
   }

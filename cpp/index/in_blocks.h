@@ -5,10 +5,16 @@
 #include <memory>
 #include <vector>
 
+#include "codec/oddint/lookup.h"
 #include "index/rows.h"
 #include "kernels/floats.h"
 
 namespace shortlist {
+
+// Vectors in a block of faiss's fast-scan files; ours are of 32. Throws ArgumentError unless it is
+// a multiple of 32 up to kMostBlock.
+inline constexpr int kMostBlock = 1 << 20;
+int checked_block(int bbs);
 
 // Blocks: appended to, read, truncated and cleared by rows of the codec's codes.
 template <class CodecType, class Blocks>

@@ -7,12 +7,9 @@
 namespace shortlist {
 namespace {
 
-std::shared_ptr<ProductQuantizer> checked(std::shared_ptr<ProductQuantizer> pq, int bbs) {
+std::shared_ptr<ProductQuantizer> of_4_bits(std::shared_ptr<ProductQuantizer> pq) {
   if (pq->nbits != 4)
     throw ArgumentError(text("nbits = ", pq->nbits, "; a fast scan looks up parts of 4 bits"));
-  if (bbs < 32 || bbs % 32 || bbs > IndexPQFastScan::kMostBlock)
-    throw ArgumentError(
-        text("bbs = ", bbs, "; it must be a multiple of 32 up to ", IndexPQFastScan::kMostBlock));
   return pq;
 }
 
@@ -20,7 +17,9 @@ std::shared_ptr<ProductQuantizer> checked(std::shared_ptr<ProductQuantizer> pq, 
 
 IndexPQFastScan::IndexPQFastScan(std::shared_ptr<ProductQuantizer> quantizer, Metric metric,
                                  int bbs)
-    : IndexInBlocks(checked(quantizer, bbs), metric), pq(std::move(quantizer)), bbs(bbs) {}
+    : IndexInBlocks(of_4_bits(quantizer), metric),
+      pq(std::move(quantizer)),
+      bbs(checked_block(bbs)) {}
 
 IndexPQFastScan::IndexPQFastScan(const IndexPQ& from, int bbs)
     : IndexPQFastScan(std::make_shared<ProductQuantizer>(from.d, from.pq->M, from.pq->nbits),

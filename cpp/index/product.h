@@ -13,7 +13,6 @@ class IndexPQFastScan final : public IndexInBlocks<ProductQuantizer, ProductBloc
   IndexPQFastScan(std::shared_ptr<ProductQuantizer> pq, Metric metric, int bbs = 32);
   IndexPQFastScan(const IndexPQ& from, int bbs);  // a copy
 
-  static constexpr int kMostBlock = 1 << 20;
   const std::shared_ptr<ProductQuantizer> pq;
   const int bbs;  // vectors in a block of faiss's files; ours are of 32
   // faiss's fields of how it searches, for its files.

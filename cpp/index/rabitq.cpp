@@ -11,13 +11,6 @@ namespace {
 
 constexpr size_t kSlice = 1024;  // codes at a time
 
-int checked_block(int bbs) {
-  if (bbs < 32 || bbs % 32 || bbs > IndexRaBitQFastScan::kMostBlock)
-    throw ArgumentError(text("bbs = ", bbs, "; it must be a multiple of 32 up to ",
-                             IndexRaBitQFastScan::kMostBlock));
-  return bbs;
-}
-
 }  // namespace
 
 IndexRaBitQ::IndexRaBitQ(std::shared_ptr<RaBitQCodec> codec)

@@ -46,7 +46,6 @@ class IndexRaBitQ : public IndexSDC {
 
 class IndexRaBitQFastScan final : public IndexRaBitQ {
  public:
-  static constexpr int kMostBlock = 1 << 20;
   // Throws ArgumentError unless bbs is a multiple of 32 up to kMostBlock.
   IndexRaBitQFastScan(std::shared_ptr<RaBitQCodec> codec, int bbs);
   IndexRaBitQFastScan(const IndexRaBitQ& from, int bbs);  // a copy

@@ -56,9 +56,11 @@ void normalize_row(float* x, size_t d) {
   for (size_t i = 0; i < d; ++i) x[i] *= scale;
 }
 
-float ordered_dot(const float* a, const float* b, size_t n) {
-  constexpr size_t kLanes = 16;
-  float sums[kLanes] = {};
+namespace {
+template <class T>
+T dot_in_lanes(const T* a, const T* b, size_t n) {
+  constexpr size_t kLanes = 64 / sizeof(T);
+  T sums[kLanes] = {};
   size_t i = 0;
   for (; i + kLanes <= n; i += kLanes)
     for (size_t l = 0; l < kLanes; ++l) sums[l] += a[i + l] * b[i + l];
@@ -67,6 +69,10 @@ float ordered_dot(const float* a, const float* b, size_t n) {
     for (size_t l = 0; l < half; ++l) sums[l] += sums[l + half];
   return sums[0];
 }
+}  // namespace
+
+float ordered_dot(const float* a, const float* b, size_t n) { return dot_in_lanes(a, b, n); }
+double ordered_dot(const double* a, const double* b, size_t n) { return dot_in_lanes(a, b, n); }
 
 void check_finite(const Rows& x, const char* verb) {
   if (x.dtype == DType::u8 || x.dtype == DType::i8) return;

@@ -21,6 +21,7 @@ void normalize_row(float* x, size_t d);
 
 // The inner product of n values, with the same bits on every ISA.
 float ordered_dot(const float* a, const float* b, size_t n);
+double ordered_dot(const double* a, const double* b, size_t n);
 
 // bfloat16: the upper half of a float, to nearest even.
 inline float widen_bf16(uint16_t x) { return std::bit_cast<float>(uint32_t{x} << 16); }

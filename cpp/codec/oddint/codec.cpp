@@ -7,6 +7,7 @@
 
 #include "base/error.h"
 #include "base/random.h"
+#include "codec/decoding.h"
 #include "kernels/floats.h"
 #include "kernels/kernels.h"
 
@@ -34,31 +35,13 @@ float square_of_difference(const float* a, const float* b, size_t d) {
   return sum;
 }
 
-// One by one, by kernel planes; a stored vector asks as what its code decodes to.
-class OddIntComputer final : public DistanceComputer {
+// One by one, by kernel planes.
+class OddIntComputer final : public DecodingComputer<OddIntComputer, OddIntCodec::Query> {
  public:
-  OddIntComputer(const OddIntCodec& codec, const CodeStore& store) : codec_(codec), store_(store) {}
+  OddIntComputer(const OddIntCodec& codec, const CodeStore& store)
+      : DecodingComputer(codec, store), codec_(codec) {}
 
-  void set_query(const float* q) override { codec_.set_query(q, query_); }
-  void set_query(slot_t stored) override { set_decoded(stored, query_); }
-  void score(const slot_t* slots, size_t n, float* out) override {
-    run(query_, store_.data(), slots, n, out);
-  }
-  void score_range(size_t begin, size_t n, float* out) override {
-    run(query_, store_.row(begin), nullptr, n, out);
-  }
-  void prefetch(slot_t s) const override { shortlist::prefetch(store_.row(s), store_.code_size()); }
-  void between(slot_t a, const slot_t* b, size_t n, float* out) override {
-    set_decoded(a, other_);
-    run(other_, store_.data(), b, n, out);
-  }
-
- private:
-  void set_decoded(slot_t s, OddIntCodec::Query& query) const {
-    std::vector<float> x(codec_.d);
-    codec_.decode(store_.row(s), 1, x.data());
-    codec_.set_query(x.data(), query);
-  }
+  void ready(const float* q, OddIntCodec::Query& query) const { codec_.set_query(q, query); }
   void run(const OddIntCodec::Query& query, const std::byte* base, const slot_t* slots, size_t n,
            float* out) const {
     constexpr size_t kTogether = 64;
@@ -76,9 +59,8 @@ class OddIntComputer final : public DistanceComputer {
     }
   }
 
+ private:
   const OddIntCodec& codec_;
-  const CodeStore& store_;
-  OddIntCodec::Query query_, other_;
 };
 
 }  // namespace

@@ -11,6 +11,7 @@ namespace shortlist {
 namespace {
 
 constexpr uint64_t kSeed = 0x5dc;
+
 }  // namespace
 
 OddIntEncoder::OddIntEncoder(size_t d, size_t m) : d(d), m(m) {

@@ -83,7 +83,6 @@ NetworkEncoder::NetworkEncoder(size_t d, size_t m, int bits, int sweeps, std::ve
     throw ArgumentError("the query's map has values that are NaN or Inf");
   products_.resize(m * m);
   multiply(turns_.data(), m, d, turns_, m, products_.data());
-  scale_ = 0;
   for (const float x : turns_) scale_ = std::max(scale_, std::abs(x));
   if (!(scale_ > 0)) scale_ = 1;
   std::vector<float> scaled(turns_);

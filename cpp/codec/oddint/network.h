@@ -44,7 +44,7 @@ class NetworkEncoder final : public OddIntEncoder {
   std::vector<float> products_;  // T T'
   // T / scale_ as halves: a query reads all of it, from memory that a scan has emptied caches of.
   std::vector<uint16_t> halves_;
-  float scale_ = 1;
+  float scale_ = 0;  // the largest value
 };
 
 }  // namespace shortlist

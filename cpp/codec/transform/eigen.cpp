@@ -8,6 +8,7 @@
 
 #include "base/error.h"
 #include "base/threads.h"
+#include "kernels/floats.h"
 
 namespace shortlist {
 namespace {
@@ -15,19 +16,6 @@ namespace {
 constexpr size_t kGrain = 32;    // rows at a time
 constexpr size_t kColumns = 64;  // of the vectors, turned at a time
 constexpr size_t kBatch = 1024;  // turns collected before the vectors follow
-
-// Eight sums at a time, which a compiler may keep in vector registers.
-double dot(const double* a, const double* b, size_t n) {
-  constexpr size_t kLanes = 8;
-  double sums[kLanes] = {};
-  size_t i = 0;
-  for (; i + kLanes <= n; i += kLanes)
-    for (size_t l = 0; l < kLanes; ++l) sums[l] += a[i + l] * b[i + l];
-  for (; i < n; ++i) sums[0] += a[i] * b[i];
-  for (size_t half = kLanes / 2; half > 0; half /= 2)
-    for (size_t l = 0; l < half; ++l) sums[l] += sums[l + half];
-  return sums[0];
-}
 
 // A matrix with `diagonal` and `beside` (one shorter) where reflections have brought it. Row k
 // keeps the vector of reflection k in its columns from k + 1 on; it is I - weights[k] v v^T.
@@ -44,20 +32,20 @@ Tridiagonal reflect(std::vector<double>& a, size_t n) {
     const size_t first = k + 1, m = n - first;
     if (m == 0) break;
     double* v = a.data() + k * n + first;
-    const double length = m > 1 ? std::sqrt(dot(v, v, m)) : 0;
+    const double length = m > 1 ? std::sqrt(ordered_dot(v, v, m)) : 0;
     if (m == 1 || length == std::abs(v[0])) {  // nothing to clear
       t.beside[k] = v[0];
       continue;
     }
     t.beside[k] = v[0] > 0 ? -length : length;
     v[0] -= t.beside[k];
-    const double weight = t.weights[k] = 2 / dot(v, v, m);
+    const double weight = t.weights[k] = 2 / ordered_dot(v, v, m);
     const ParallelOptions options{.grain = kGrain};
     parallel_for(m, options, [&](size_t begin, size_t end, size_t) {
       for (size_t i = begin; i < end; ++i)
-        w[i] = weight * dot(a.data() + (first + i) * n + first, v, m);
+        w[i] = weight * ordered_dot(a.data() + (first + i) * n + first, v, m);
     });
-    const double along = weight / 2 * dot(w.data(), v, m);
+    const double along = weight / 2 * ordered_dot(w.data(), v, m);
     for (size_t i = 0; i < m; ++i) w[i] -= along * v[i];
     parallel_for(m, options, [&](size_t begin, size_t end, size_t) {
       for (size_t i = begin; i < end; ++i) {
@@ -82,7 +70,7 @@ std::vector<double> product(const std::vector<double>& a, const Tridiagonal& t, 
         if (t.weights[k] == 0) continue;
         const size_t first = k + 1, m = n - first;
         const double* v = a.data() + k * n + first;
-        const double along = t.weights[k] * dot(row + first, v, m);
+        const double along = t.weights[k] * ordered_dot(row + first, v, m);
         for (size_t j = 0; j < m; ++j) row[first + j] -= along * v[j];
       }
     }
