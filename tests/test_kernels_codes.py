@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 from collections.abc import Callable
 
 import numpy as np
@@ -156,6 +157,51 @@ def test_planes_of_floats(isa: str, rng: np.random.Generator) -> None:
         codes = rng.integers(0, 256, (5, m // 2), np.uint8)
         got, want = _kernels.planes(isa, q, codes, 4), planes_oracle(q, codes, 4)
         assert abs(got - want).max() <= 15 * abs(q).sum() * 1e-6
+
+
+def twos_complement(q: np.ndarray, bits: int) -> np.ndarray:
+    """Planes of whole numbers, the sign first."""
+    return np.packbits(q >> np.arange(bits)[::-1, None] & 1, axis=1, bitorder="little")
+
+
+@pytest.mark.parametrize("bits", range(1, 9))
+def test_bit_planes_are_exact(isa: str, bits: int, rng: np.random.Generator) -> None:
+    for m, query_bits in itertools.product([0, 16, 32, 112, 256, 384, 528, 70_000], range(1, 10)):
+        least, most = -(1 << (query_bits - 1)), (1 << (query_bits - 1)) - 1
+        q = rng.integers(least, most + 1, m)
+        size, n = bits * m // 8, 6
+        codes = rng.integers(0, 256, (n, size + 5), np.uint8)
+        codes[0], codes[1] = 0, 255
+        there = placed(codes[:, :size], 3, 7)
+        query, want = twos_complement(q, query_bits), planes_oracle(q, codes, bits)
+        np.testing.assert_array_equal(_kernels.bit_planes(isa, query, there, bits), want)
+        rows = rng.integers(0, n, 23).astype(np.uint32)
+        np.testing.assert_array_equal(
+            _kernels.bit_planes(isa, query, there, bits, rows), want[rows]
+        )
+
+
+@pytest.mark.parametrize("sign", [-1, 1])
+def test_bit_planes_of_extremes_do_not_overflow(isa: str, sign: int) -> None:
+    m = 1 << 20
+    q = np.full(m, -256 if sign < 0 else 255)
+    codes = np.full((1, m), 255, np.uint8)
+    got = _kernels.bit_planes(isa, twos_complement(q, 9), codes, 8)
+    assert got == [m * 255 * int(q[0])]
+
+
+def test_symmetric_products_follow_the_identity(isa: str, rng: np.random.Generator) -> None:
+    # 4^U <x, y> = 4 sum c e - 2 L (sum c + sum e) + m L^2, BEBR's sum of odd integers.
+    m = 208
+    for bits in range(1, 9):
+        most = (1 << bits) - 1
+        c, e = rng.integers(0, most + 1, (2, m))
+        odd = twos_complement(2 * e - most, bits + 1)
+        code = np.packbits(c >> np.arange(bits)[::-1, None] & 1, axis=1, bitorder="little")
+        got = _kernels.bit_planes(isa, odd, code.reshape(1, -1), bits)[0]
+        want = 4 * (c * e).sum() - 2 * most * (c.sum() + e.sum()) + m * most**2
+        by_odd = ((2 * c - most) * (2 * e - most)).sum()
+        assert 2 * got - most * (2 * e - most).sum() == want == by_odd
 
 
 # --- the Hadamard transform ------------------------------------------------------------------

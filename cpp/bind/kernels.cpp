@@ -172,13 +172,11 @@ std::tuple<py::array_t<uint8_t>, float, float, float, float> call_signs(
   return {bits, sums.size, sums.square, sums.dot, sums.code};
 }
 
-py::array_t<double> call_planes(const std::string& isa, const py::array_t<float>& q,
-                                const py::array_t<uint8_t>& codes, size_t bits,
-                                const std::optional<Contiguous<uint32_t>>& rows, size_t repeat) {
-  const PlanesFn kernel = table_of(isa).planes;
-  const auto m = static_cast<size_t>(q.size());
-  require(q.ndim() == 1 && m % 16 == 0 && (m == 0 || q.strides(0) == 4),
-          "q must be 1-D, contiguous and a multiple of 16 values");
+// Rows of planes; kernel(base, stride, rows, n, out).
+template <class Kernel>
+py::array_t<double> call_on_planes(const py::array_t<uint8_t>& codes, size_t bits, size_t m,
+                                   const std::optional<Contiguous<uint32_t>>& rows, size_t repeat,
+                                   const Kernel& kernel) {
   const std::byte* base = rows_of(codes);
   require(static_cast<size_t>(codes.shape(1)) >= bits * m / 8, "rows are shorter than the planes");
   const auto there = static_cast<size_t>(codes.shape(0));
@@ -191,8 +189,40 @@ py::array_t<double> call_planes(const std::string& isa, const py::array_t<float>
   const auto stride = static_cast<size_t>(codes.strides(0));
   const uint32_t* listed = rows ? rows->data() : nullptr;
   py::gil_scoped_release release;
-  for (size_t r = 0; r < repeat; ++r) kernel(q.data(), base, stride, listed, n, m, bits, sums);
+  for (size_t r = 0; r < repeat; ++r) kernel(base, stride, listed, n, sums);
   return out;
+}
+
+py::array_t<double> call_planes(const std::string& isa, const py::array_t<float>& q,
+                                const py::array_t<uint8_t>& codes, size_t bits,
+                                const std::optional<Contiguous<uint32_t>>& rows, size_t repeat) {
+  const PlanesFn kernel = table_of(isa).planes;
+  const auto m = static_cast<size_t>(q.size());
+  require(q.ndim() == 1 && m % 16 == 0 && (m == 0 || q.strides(0) == 4),
+          "q must be 1-D, contiguous and a multiple of 16 values");
+  return call_on_planes(
+      codes, bits, m, rows, repeat,
+      [&](const std::byte* base, size_t stride, const uint32_t* listed, size_t n, double* sums) {
+        kernel(q.data(), base, stride, listed, n, m, bits, sums);
+      });
+}
+
+// The query as (query_bits, m / 8).
+py::array_t<double> call_bit_planes(const std::string& isa, const Contiguous<uint8_t>& query,
+                                    const py::array_t<uint8_t>& codes, size_t bits,
+                                    const std::optional<Contiguous<uint32_t>>& rows,
+                                    size_t repeat) {
+  const BitPlanesFn kernel = table_of(isa).bit_planes;
+  require(query.ndim() == 2 && query.shape(0) >= 1 && query.shape(0) <= 9,
+          "the query must be 1 to 9 planes");
+  require(bits <= 8, "rows must be of at most 8 planes");
+  const auto m = 8 * static_cast<size_t>(query.shape(1));
+  return call_on_planes(
+      codes, bits, m, rows, repeat,
+      [&](const std::byte* base, size_t stride, const uint32_t* listed, size_t n, double* sums) {
+        kernel(reinterpret_cast<const std::byte*>(query.data()),
+               static_cast<size_t>(query.shape(0)), base, stride, listed, n, m, bits, sums);
+      });
 }
 
 // In place, so that the tests choose where `x` lies.
@@ -338,6 +368,9 @@ void bind_kernels(py::module_& m) {
   k.def("signs", &call_signs, py::arg("isa"), py::arg("r").noconvert(), py::arg("c").noconvert(),
         py::arg("repeat") = 1);
   k.def("planes", &call_planes, py::arg("isa"), py::arg("q").noconvert(),
+        py::arg("codes").noconvert(), py::arg("bits"), py::arg("rows") = py::none(),
+        py::arg("repeat") = 1);
+  k.def("bit_planes", &call_bit_planes, py::arg("isa"), py::arg("query"),
         py::arg("codes").noconvert(), py::arg("bits"), py::arg("rows") = py::none(),
         py::arg("repeat") = 1);
   k.def("hadamard", &call_hadamard, py::arg("isa"), py::arg("factors").noconvert(),

@@ -81,6 +81,19 @@ std::shared_ptr<OddIntCodec> codec_of(py::ssize_t d, std::optional<int> bits, in
   return std::make_shared<OddIntCodec>(rotation, bits.value_or(2), metric_of(metric));
 }
 
+constexpr const char* kSymmetric =
+    "Whether queries are compared by codes of their own (bool, False at first): products are of "
+    "whole numbers then, counted in bits, and it finds fewer. The index is saved with it.";
+
+template <class Of>
+bool is_symmetric(const Of& index) {
+  return index.sdc->symmetric;
+}
+template <class Of>
+void set_symmetric(Of& index, bool value) {
+  index.sdc->symmetric = value;
+}
+
 }  // namespace
 
 void bind_sdc(py::module_& m) {
@@ -114,11 +127,7 @@ void bind_sdc(py::module_& m) {
           "Dimensions of a code.")
       .def_property_readonly("code_size", &IndexSDC::sa_code_size,
                              "Bytes of one stored vector, factors included.")
-      .def_property(
-          "symmetric", [](const IndexSDC& self) { return self.symmetric.load(); },
-          [](IndexSDC& self, bool value) { self.symmetric = value; },
-          "Whether queries are compared by codes of their own (bool, False at first): products are "
-          "whole numbers then, and it finds fewer.");
+      .def_property("symmetric", &is_symmetric<IndexSDC>, &set_symmetric<IndexSDC>, kSymmetric);
   py::class_<IndexSDCRows, IndexFlatCodes, py::smart_holder>(
       m, "IndexSDCRows",
       "The storage of an IndexHNSWSDC: IndexSDC's codes, one after the other as a graph reads "
@@ -127,7 +136,9 @@ void bind_sdc(py::module_& m) {
           "bits", [](const IndexSDCRows& self) { return self.sdc->bits; }, "Bits a dimension.")
       .def_property_readonly(
           "code_dim", [](const IndexSDCRows& self) { return self.sdc->m(); },
-          "Dimensions of a code.");
+          "Dimensions of a code.")
+      .def_property("symmetric", &is_symmetric<IndexSDCRows>, &set_symmetric<IndexSDCRows>,
+                    kSymmetric);
   py::class_<IndexHNSWSDC, IndexHNSW, py::smart_holder>(
       m, "IndexHNSWSDC",
       "HNSW over the codes of IndexSDC: most memory is links, so put IndexRefineFlat or "

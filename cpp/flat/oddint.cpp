@@ -93,7 +93,7 @@ class OddIntBlocks::Scan {
     else
       codec_.set_query(q, query_);
     if (how.coded) codec_.code_query(query_);
-    const float unit = how.coded ? 0.5f : 0.f;
+    const float unit = how.coded ? 1.f : 0.f;
     rough_.set(query_.turned.data(), codec_.padded(), unit, kSmallEntry);
     fine_.set(query_.turned.data(), codec_.padded(), unit);
     // The rounding of a group is even over a step: four spreads of the sum.
@@ -143,8 +143,8 @@ class OddIntBlocks::Scan {
           static_cast<slot_t>(b * kBlockVectors) + static_cast<slot_t>(std::countr_zero(left));
     const auto others = static_cast<size_t>(codec_.bits) - 1;
     if (others)
-      use.planes(query_.turned.data(), all_.rest_.data(), all_.rest_.code_size(), slots, n,
-                 codec_.padded(), others, products);
+      codec_.products(query_, all_.rest_.data(), all_.rest_.code_size(), slots, n, others,
+                      products);
     for (size_t i = 0; i < n; ++i) {
       const size_t v = slots[i] % kBlockVectors;
       const double first = fine_.offset + fine_.step * (256.0 * high[v] + low[v]) + query_.sum / 2;

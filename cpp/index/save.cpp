@@ -97,9 +97,10 @@ class Saver {
     }
     if (const auto* flat = dynamic_cast<const IndexFlat*>(&index))
       fields["dtype"] = name_of(flat->dtype);
-    if (const auto* sdc = dynamic_cast<const IndexSDCRows*>(&index))
+    if (const auto* sdc = dynamic_cast<const IndexSDCRows*>(&index)) {
+      if (sdc->sdc->symmetric) fields["symmetric"] = "1";
       save_oddint(out_, *sdc->sdc, at, fields);
-    else if (const auto* lsh = dynamic_cast<const IndexLSH*>(&index))
+    } else if (const auto* lsh = dynamic_cast<const IndexLSH*>(&index))
       save_lsh(out_, *lsh->lsh, at, fields);
     else if (const auto* pq = dynamic_cast<const IndexPQ*>(&index))
       save_product(out_, *pq->pq, at, fields);
@@ -119,7 +120,7 @@ class Saver {
       if (const auto* fast = dynamic_cast<const IndexRaBitQFastScan*>(&index))
         fields["bbs"] = text(fast->bbs);
     } else {
-      fields["symmetric"] = text(index.symmetric);
+      fields["symmetric"] = text(codec.symmetric);
     }
     save_oddint(out_, codec, at, fields);
     save_rows(index, at);
@@ -360,7 +361,6 @@ class Loader {
     std::shared_ptr<IndexSDC> index;
     if (name == "IndexSDC") {
       index = std::make_shared<IndexSDC>(load_oddint(in_, record, at));
-      index->symmetric = record.number<int>("symmetric", 0, 1) == 1;
     } else {
       index = load_rabitq(name, record, at);
     }

@@ -114,6 +114,7 @@ std::shared_ptr<OddIntCodec> load_oddint(ContainerReader& in, const Record& reco
   const int bits = record.number<int>("bits", 1, 8);
   auto codec =
       std::make_shared<OddIntCodec>(load_encoder(in, record, at, bits), bits, record.metric());
+  if (record.has("symmetric")) codec->symmetric = record.number<int>("symmetric", 0, 1) == 1;
   load_trained(in, *codec, record, at);
   return codec;
 }

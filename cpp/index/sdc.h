@@ -1,8 +1,6 @@
 // Odd-integer codes, compared all or along a graph.
 #pragma once
 
-#include <atomic>
-
 #include "flat/oddint.h"
 #include "index/hnsw.h"
 #include "index/in_blocks.h"
@@ -12,15 +10,11 @@ namespace shortlist {
 // Exhaustive search, in blocks.
 class IndexSDC : public IndexInBlocks<OddIntCodec, OddIntBlocks> {
  public:
-  explicit IndexSDC(std::shared_ptr<OddIntCodec> codec) : IndexInBlocks(codec, codec->metric) {}
-
-  // Whether queries are compared by their own codes.
-  std::atomic<bool> symmetric = false;
-
+  explicit IndexSDC(std::shared_ptr<OddIntCodec> codec)
+      : IndexInBlocks(codec, codec->metric), sdc(std::move(codec)) {}
   std::string class_name() const override { return "IndexSDC"; }
-  float margin(const float* q) const override {
-    return symmetric ? Index::margin(q) : codec().margin(q);
-  }
+  float margin(const float* q) const override { return sdc->margin(q); }
+  const std::shared_ptr<OddIntCodec> sdc;
 
  protected:
   void do_search_exact(const Rows& x, size_t k, float* distances, id_t* labels) const override;
@@ -35,7 +29,7 @@ class IndexSDCRows final : public IndexFlatCodes {
       : IndexFlatCodes(codec, codec->metric), sdc(std::move(codec)) {}
   std::string class_name() const override { return "IndexSDCRows"; }
   float margin(const float* q) const override { return sdc->margin(q); }
-  const std::shared_ptr<const OddIntCodec> sdc;
+  const std::shared_ptr<OddIntCodec> sdc;
 };
 
 class IndexHNSWSDC final : public IndexHNSW {

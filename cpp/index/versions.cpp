@@ -124,7 +124,8 @@ void IndexSDCVersions::nearest(const Rows& x, size_t k, const SelectedSlots* all
   each_part([&](const IndexSDC& part, const OddIntReading* reading, size_t first) {
     const auto mine = part_of(allowed, first, part.ntotal());
     Hits found(x.n);
-    part.blocks().search(queries, {.coded = newest->symmetric, .sure = sure, .reading = reading}, k,
+    part.blocks().search(queries,
+                         {.coded = newest->sdc->symmetric, .sure = sure, .reading = reading}, k,
                          mine ? &*mine : nullptr, found.data());
     for (size_t i = 0; i < x.n; ++i)
       for (const hit_t hit : found[i])
@@ -152,7 +153,7 @@ void IndexSDCVersions::within(const Rows& x, float radius, const SelectedSlots* 
   each_part([&](const IndexSDC& part, const OddIntReading* reading, size_t first) {
     const auto mine = part_of(allowed, first, part.ntotal());
     Hits found(x.n);
-    part.blocks().range_search(queries, {.coded = newest->symmetric, .reading = reading},
+    part.blocks().range_search(queries, {.coded = newest->sdc->symmetric, .reading = reading},
                                reading ? reading->own(radius) : radius, mine ? &*mine : nullptr,
                                found.data());
     for (size_t i = 0; i < x.n; ++i)

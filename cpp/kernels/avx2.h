@@ -21,6 +21,7 @@ struct Avx2 {
   static Floats add(Floats x, Floats y) { return _mm256_add_ps(x, y); }
   static Ints add(Ints x, Ints y) { return _mm256_add_epi32(x, y); }
   static Floats sub(Floats x, Floats y) { return _mm256_sub_ps(x, y); }
+  static Ints sub(Ints x, Ints y) { return _mm256_sub_epi32(x, y); }
   static Floats fma(Floats x, Floats y, Floats acc) { return _mm256_fmadd_ps(x, y, acc); }
   static Floats fnma(Floats x, Floats y, Floats acc) { return _mm256_fnmadd_ps(x, y, acc); }
   static Ints madd(Shorts x, Shorts y, Ints acc) { return add(acc, _mm256_madd_epi16(x, y)); }

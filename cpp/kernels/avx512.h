@@ -29,6 +29,7 @@ struct Avx512 {
   static Floats add(Floats x, Floats y) { return _mm512_add_ps(x, y); }
   static Ints add(Ints x, Ints y) { return _mm512_add_epi32(x, y); }
   static Floats sub(Floats x, Floats y) { return _mm512_sub_ps(x, y); }
+  static Ints sub(Ints x, Ints y) { return _mm512_sub_epi32(x, y); }
   static Floats fma(Floats x, Floats y, Floats acc) { return _mm512_fmadd_ps(x, y, acc); }
   static Floats fnma(Floats x, Floats y, Floats acc) { return _mm512_fnmadd_ps(x, y, acc); }
   static Ints madd(Shorts x, Shorts y, Ints acc) { return _mm512_dpwssd_epi32(acc, x, y); }

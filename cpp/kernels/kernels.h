@@ -77,6 +77,13 @@ using SignsFn = SignSums (*)(const float* r, const float* c, size_t n, uint8_t* 
 using PlanesFn = void (*)(const float* q, const std::byte* base, size_t stride,
                           const uint32_t* rows, size_t n, size_t m, size_t bits, double* out);
 
+// The same of a query that is planes too, `query_bits` of m / 8 bytes: two's complement, the sign
+// first. out[r] = sum over i of q[i] * row r's i-th value. Exact for up to 9 bits of the query, 8
+// of the rows and any m.
+using BitPlanesFn = void (*)(const std::byte* query, size_t query_bits, const std::byte* base,
+                             size_t stride, const uint32_t* rows, size_t n, size_t m, size_t bits,
+                             double* out);
+
 // x = H (factors * x) for n values, in place; n is a power of two, at least 64. H is the Hadamard
 // matrix of +-1 in Sylvester's order, not scaled; no factors (null) are ones. Values at distance h
 // are added and subtracted for h = 1, 2, 4, ..., so that every ISA gives the same bits.
@@ -135,6 +142,7 @@ struct Table {
   LutTablesFn lut_tables;
   SignsFn signs;
   PlanesFn planes;
+  BitPlanesFn bit_planes;
   HadamardFn hadamard;
   Estimate32Fn estimate32;
   QuantizeFn quantize;

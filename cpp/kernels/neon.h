@@ -22,6 +22,7 @@ struct Neon {
   static Floats add(Floats x, Floats y) { return vaddq_f32(x, y); }
   static Ints add(Ints x, Ints y) { return vaddq_s32(x, y); }
   static Floats sub(Floats x, Floats y) { return vsubq_f32(x, y); }
+  static Ints sub(Ints x, Ints y) { return vsubq_s32(x, y); }
   static Floats fma(Floats x, Floats y, Floats acc) { return vfmaq_f32(acc, x, y); }
   static Floats fnma(Floats x, Floats y, Floats acc) { return vfmsq_f32(acc, x, y); }
   static Ints madd(Shorts x, Shorts y, Ints acc) {

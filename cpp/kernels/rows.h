@@ -2,8 +2,8 @@
 //
 // V, from kernels/<isa>.h, offers (count < lanes; the lanes past it are zero and not read):
 //   Floats, Ints, Bytes                     vector types; kFloats, kBytes: lanes of two of them
-//   zero(Floats&), zero(Ints&), add(x, y)   for both sums
-//   sub(x, y), fma(x, y, acc), fnma(x, y, acc)          floats: acc + x * y, acc - x * y
+//   zero(Floats&), zero(Ints&), add(x, y), sub(x, y)    for both sums
+//   fma(x, y, acc), fnma(x, y, acc)          floats: acc + x * y, acc - x * y
 //   load(const float*[, count]), bytes(const std::byte*[, count])
 //   sum(x), sum4(const x[4], T out[4])      of the lanes of Floats and Ints
 //   F32, F16, U8, I8                        rows: kSize bytes a value, floats(row, i[, count])
@@ -11,6 +11,8 @@
 //
 // V lives in an anonymous namespace, which keeps all that it instantiates private to its file.
 #pragma once
+
+#include <type_traits>
 
 #include "kernels/kernels.h"
 
@@ -122,6 +124,31 @@ void over_rows(const void* query, const std::byte* base, size_t stride, const ui
     const std::byte* const one[1] = {row(i)};
     some_rows<Kernel, 1>(query, one, d, out + i);
   }
+}
+
+// Calls visit(i, some...) for kTogether rows from the i-th on, or for one; some[] are where they
+// begin. Listed rows of `stride` bytes are prefetched as a whole.
+template <size_t kTogether, class Visit>
+void each_row(const std::byte* base, size_t stride, const uint32_t* rows, size_t n,
+              const Visit& visit) {
+  const auto row = [&](size_t i) { return base + (rows ? size_t{rows[i]} : i) * stride; };
+  const auto fetch = [&](size_t i) {
+    for (size_t at = 0; at < stride; at += kLineBytes) __builtin_prefetch(row(i) + at);
+  };
+  const size_t ahead = rows ? kAheadBytes / (stride + 1) + kTogether : 0;
+  for (size_t i = 0; i < ahead && i < n; ++i) fetch(i);
+  const auto some = [&]<size_t kRows>(size_t i, std::integral_constant<size_t, kRows>) {
+    const std::byte* at[kRows];
+    for (size_t r = 0; r < kRows; ++r) {
+      if (rows && i + r + ahead < n) fetch(i + r + ahead);
+      at[r] = row(i + r);
+    }
+    visit(i, at);
+  };
+  size_t i = 0;
+  for (; i + kTogether <= n; i += kTogether) some(i, std::integral_constant<size_t, kTogether>{});
+  if constexpr (kTogether > 1)
+    for (; i < n; ++i) some(i, std::integral_constant<size_t, 1>{});
 }
 
 // Float query against rows that Row widens to floats.

@@ -35,13 +35,19 @@ float square_of_difference(const float* a, const float* b, size_t d) {
   return sum;
 }
 
-// One by one, by kernel planes.
+// One by one.
 class OddIntComputer final : public DecodingComputer<OddIntComputer, OddIntCodec::Query> {
  public:
   OddIntComputer(const OddIntCodec& codec, const CodeStore& store)
       : DecodingComputer(codec, store), codec_(codec) {}
 
-  void ready(const float* q, OddIntCodec::Query& query) const { codec_.set_query(q, query); }
+  void ready(const float* q, OddIntCodec::Query& query) const {
+    codec_.set_query(q, query);
+    if (codec_.symmetric)
+      codec_.code_query(query);
+    else
+      codec_.round_query(query);
+  }
   void run(const OddIntCodec::Query& query, const std::byte* base, const slot_t* slots, size_t n,
            float* out) const {
     constexpr size_t kTogether = 64;
@@ -49,9 +55,8 @@ class OddIntComputer final : public DecodingComputer<OddIntComputer, OddIntCodec
     double products[kTogether];
     for (size_t at = 0; at < n; at += kTogether) {
       const size_t some = std::min(kTogether, n - at);
-      kernels::active().planes(query.turned.data(), slots ? base : base + at * size, size,
-                               slots ? slots + at : nullptr, some, codec_.padded(),
-                               static_cast<size_t>(codec_.bits), products);
+      codec_.products(query, slots ? base : base + at * size, size, slots ? slots + at : nullptr,
+                      some, static_cast<size_t>(codec_.bits), products);
       for (size_t i = 0; i < some; ++i) {
         const std::byte* code = base + (slots ? size_t{slots[at + i]} : at + i) * size;
         out[at + i] = codec_.distance(query, codec_.factors(code), products[i]);
@@ -124,9 +129,8 @@ void OddIntCodec::measure_slack(Matrix<const float> x) {
       const auto coarse = read<Coarse>(code + coarse_at());
       const float rescale = widen_bf16(coarse.rescale);
       if (rescale == 0) continue;
-      kernels::active().planes(q.turned.data(), code, size, nullptr, 1, padded(), 1, &first);
-      kernels::active().planes(q.turned.data(), code, size, nullptr, 1, padded(),
-                               static_cast<size_t>(bits), &all);
+      products(q, code, size, nullptr, 1, 1, &first);
+      products(q, code, size, nullptr, 1, static_cast<size_t>(bits), &all);
       const float rough =
           q.near + widen_bf16(coarse.add) + rescale * (static_cast<float>(first) - q.sum / 2);
       const float close = distance(q, fine(code + fine_at(), coarse), all);
@@ -161,6 +165,7 @@ void OddIntCodec::measure_error(Matrix<const float> x) {
 }
 
 float OddIntCodec::margin(const float* q) const {
+  if (symmetric) return std::numeric_limits<float>::infinity();
   return error * std::sqrt(square_of_difference(q, query_centre.data(), d));
 }
 
@@ -259,6 +264,7 @@ void OddIntCodec::set_query(const float* q, Query& out) const {
   out.turned.resize(padded());
   encoder->turn_query(r.data(), out.turned.data());
   out.scale = 1;
+  out.code.clear();
   finish(out);
 }
 
@@ -267,13 +273,50 @@ void OddIntCodec::code_query(Query& q) const {
   nearest_in_angle(q.turned.data(), m(), bits, c.data());
   float along = 0, square = 0;
   for (size_t i = 0; i < m(); ++i) {
-    const float u = static_cast<float>(c[i]) - half_range();
-    along += u * q.turned[i];
-    square += u * u;
-    q.turned[i] = u;
+    const float odd = 2 * (static_cast<float>(c[i]) - half_range());
+    along += odd * q.turned[i];
+    square += odd * odd;
+    q.turned[i] = odd;
   }
   q.scale = along / square;
   finish(q);
+  put_planes(q, bits + 1);
+}
+
+// A code of 1, 2, 3, 4 bits is off by about 0.75, 0.35, 0.18, 0.09 of the length; this by 0.03,
+// 0.03, 0.02, 0.01 where the largest value is 3.5 spreads.
+void OddIntCodec::round_query(Query& q) const {
+  const int planes = std::max(bits + 4, 6);
+  if (planes > kMostQueryPlanes) return;
+  float most = 0;
+  for (const float x : q.turned) most = std::max(most, std::abs(x));
+  if (!(most > 0)) return;
+  const float step = most / static_cast<float>((1 << (planes - 1)) - 1);
+  for (float& x : q.turned) x = std::nearbyint(x / step);
+  q.scale *= step;
+  finish(q);
+  put_planes(q, planes);
+}
+
+void OddIntCodec::put_planes(Query& q, int planes) const {
+  q.code.assign(static_cast<size_t>(planes) * plane_size(), std::byte{0});
+  for (size_t i = 0; i < m(); ++i) {
+    const auto twos = static_cast<unsigned>(static_cast<int>(q.turned[i]));
+    for (int b = 0; b < planes; ++b)
+      q.code[static_cast<size_t>(b) * plane_size() + i / 8] |=
+          std::byte(twos >> (planes - 1 - b) & 1) << i % 8;
+  }
+}
+
+void OddIntCodec::products(const Query& q, const std::byte* base, size_t stride, const slot_t* rows,
+                           size_t n, size_t planes, double* out) const {
+  const auto& use = kernels::active();
+  if (q.code.empty()) {
+    use.planes(q.turned.data(), base, stride, rows, n, padded(), planes, out);
+    return;
+  }
+  use.bit_planes(q.code.data(), q.code.size() / plane_size(), base, stride, rows, n, padded(),
+                 planes, out);
 }
 
 }  // namespace shortlist

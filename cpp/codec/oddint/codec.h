@@ -1,6 +1,7 @@
 // Odd-integer codes of vectors: SDC (BEBR, arXiv 2302.08714) and RaBitQ of 1 to 8 bits.
 #pragma once
 
+#include <atomic>
 #include <limits>
 #include <memory>
 #include <vector>
@@ -25,6 +26,8 @@ class OddIntCodec : public Codec {
   const int bits;
   const Metric metric;
   std::vector<float> centre, query_centre;  // d values; empty until trained
+  // Whether searches compare queries by their own codes: symmetric distances.
+  std::atomic<bool> symmetric = false;
   // How far the estimate of the first plane alone is above that of all, in lengths of q' and units
   // of that plane's rescale, but for one vector in a hundred. At first what theory says of a random
   // rotation; of one bit, nothing.
@@ -44,7 +47,7 @@ class OddIntCodec : public Codec {
   // What train learns, or the encoder brings. Throws ArgumentError where sizes do not fit.
   virtual void set_centres(std::vector<float> of_vectors, std::vector<float> of_queries);
   void measure_slack(Matrix<const float> x);  // some of the vectors ask for others
-  // `error` for a query.
+  // `error` for a query; +inf of symmetric distances.
   float margin(const float* q) const;
   void encode(Matrix<const float> x, std::byte* codes) const override;
   void decode(const std::byte* codes, size_t n, float* x) const override;
@@ -74,15 +77,20 @@ class OddIntCodec : public Codec {
     std::vector<float> turned;  // q' / scale
     float scale = 1;
     float near = 0;
-    float sum = 0;     // of `turned`
-    float length = 0;  // of q'
+    float sum = 0;                // of `turned`
+    float length = 0;             // of q'
+    std::vector<std::byte> code;  // `turned` as kernel bit_planes wants it, where it is whole
   };
   void set_query(const float* q, Query& out) const;
-  // Puts the code of q' in its place, so that products are those of whole and half numbers:
-  // symmetric distances.
+  // Puts the code of q' in its place, as odd integers.
   void code_query(Query& q) const;
+  // Rounds q' far finer than codes are, to whole numbers; not where codes are too fine for that.
+  void round_query(Query& q) const;
   void finish(Query& q) const;  // tells `sum` and `length`
-  // The distance, from <c, q'>.
+  // <c, turned> of rows that hold the last `planes` planes; rows as in kernels::RowsFn.
+  void products(const Query& q, const std::byte* base, size_t stride, const slot_t* rows, size_t n,
+                size_t planes, double* out) const;
+  // The distance, from <c, turned>.
   float distance(const Query& q, Fine f, double product) const {
     const auto u = static_cast<float>(product - static_cast<double>(half_range()) * q.sum);
     return q.near + f.add + f.rescale * q.scale * u;
@@ -101,6 +109,8 @@ class OddIntCodec : public Codec {
   virtual void put_factors(const Encoded& v, std::byte* code) const;
 
  private:
+  static constexpr int kMostQueryPlanes = 9;  // that kernel bit_planes takes
+  void put_planes(Query& q, int planes) const;
   void measure_error(Matrix<const float> x);
   float times() const { return metric == Metric::l2 ? -2.f : -1.f; }
 };

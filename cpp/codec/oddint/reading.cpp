@@ -31,6 +31,7 @@ void OddIntReading::set_query(const OddIntCodec& codec, const float* q,
                             codec.m());
   for (size_t j = 0; j < codec.m(); ++j) out.turned[j] += shift[j];
   out.scale = 1;
+  out.code.clear();
   codec.finish(out);
 }
 

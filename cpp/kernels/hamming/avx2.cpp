@@ -19,6 +19,7 @@ Vector byte_ones(Vector x) {
 
 struct Counting : Avx2 {
   static Bytes differing(Bytes x, Bytes y) { return _mm256_xor_si256(x, y); }
+  static Bytes common(Bytes x, Bytes y) { return _mm256_and_si256(x, y); }
   static Ints ones(Bytes x) { return _mm256_sad_epu8(byte_ones(x), _mm256_setzero_si256()); }
 };
 
@@ -86,6 +87,7 @@ void near_bits(const std::byte* query, const std::byte* base, size_t n, size_t b
 void add_avx2(Table& t) {
   t.rows[kernels::hamming_bits] = over_rows<Bits<Counting>>;
   t.near_bits = near_bits;
+  t.bit_planes = bit_planes<Counting>;
 }
 
 }  // namespace shortlist::kernels::hamming

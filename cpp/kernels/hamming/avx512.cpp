@@ -8,6 +8,7 @@ namespace {
 
 struct Counting : Avx512 {
   static Bytes differing(Bytes x, Bytes y) { return _mm512_xor_si512(x, y); }
+  static Bytes common(Bytes x, Bytes y) { return _mm512_and_si512(x, y); }
   static Ints ones(Bytes x) { return _mm512_popcnt_epi64(x); }
 };
 
@@ -141,6 +142,7 @@ void near_bits(const std::byte* query, const std::byte* base, size_t n, size_t b
 void add_avx512(Table& t) {
   t.rows[kernels::hamming_bits] = rows;
   t.near_bits = near_bits;
+  t.bit_planes = bit_planes<Counting>;
 }
 
 }  // namespace shortlist::kernels::hamming

@@ -89,24 +89,17 @@ double sum_sets(const float* q, const std::byte* planes, size_t m, double before
 template <class V>
 void planes(const float* q, const std::byte* base, size_t stride, const uint32_t* rows, size_t n,
             size_t m, size_t bits, double* out) {
-  const auto row = [&](size_t r) { return base + (rows ? size_t{rows[r]} : r) * stride; };
-  const auto fetch = [&](size_t r) {
-    for (size_t at = 0; at < stride; at += kLineBytes) __builtin_prefetch(row(r) + at);
-  };
-  const size_t plane = m / 8, ahead = kAheadBytes / (stride + 1) + 1;
-  if (rows)
-    for (size_t r = 0; r < n && r < ahead; ++r) fetch(r);
-  for (size_t r = 0; r < n; ++r) {
-    if (rows && r + ahead < n) fetch(r + ahead);
-    const std::byte* at = row(r);
+  const size_t plane = m / 8;
+  each_row<1>(base, stride, rows, n, [&](size_t i, const std::byte* const(&row)[1]) {
+    const std::byte* at = row[0];
     double sum = 0;
     size_t left = bits;
     for (; left >= 4; left -= 4, at += 4 * plane) sum = sum_sets<V, 4>(q, at, m, sum);
     if (left == 3) sum = sum_sets<V, 3>(q, at, m, sum);
     if (left == 2) sum = sum_sets<V, 2>(q, at, m, sum);
     if (left == 1) sum = sum_sets<V, 1>(q, at, m, sum);
-    out[r] = sum;
-  }
+    out[i] = sum;
+  });
 }
 
 }  // namespace

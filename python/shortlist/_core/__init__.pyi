@@ -1213,7 +1213,7 @@ class IndexSDC(Index):
     @property
     def symmetric(self) -> bool:
         """
-        Whether queries are compared by codes of their own (bool, False at first): products are whole numbers then, and it finds fewer.
+        Whether queries are compared by codes of their own (bool, False at first): products are of whole numbers then, counted in bits, and it finds fewer. The index is saved with it.
         """
     @symmetric.setter
     def symmetric(self, arg1: bool) -> None: ...
@@ -1232,6 +1232,13 @@ class IndexSDCRows(IndexFlatCodes):
         """
         Dimensions of a code.
         """
+    @property
+    def symmetric(self) -> bool:
+        """
+        Whether queries are compared by codes of their own (bool, False at first): products are of whole numbers then, counted in bits, and it finds fewer. The index is saved with it.
+        """
+    @symmetric.setter
+    def symmetric(self, arg1: bool) -> None: ...
 
 class IndexHNSWSDC(IndexHNSW):
     """

@@ -9,6 +9,14 @@ import typing
 import numpy
 import numpy.typing
 
+def bit_planes(
+    isa: str,
+    query: numpy.typing.ArrayLike,
+    codes: numpy.typing.NDArray[numpy.uint8],
+    bits: typing.SupportsIndex,
+    rows: typing.Annotated[numpy.typing.ArrayLike, numpy.uint32] | None = None,
+    repeat: typing.SupportsIndex = 1,
+) -> numpy.typing.NDArray[numpy.float64]: ...
 def compiled() -> list[str]: ...
 def dot_f32(
     isa: str,
