@@ -25,10 +25,13 @@ def check_lut32(isa: str, codes: np.ndarray, table: np.ndarray) -> None:
     got = _kernels.lut32(isa, codes, table)
     np.testing.assert_array_equal(got, lut32_oracle(codes, table))
     np.testing.assert_array_equal(got, _kernels.lut32("reference", codes, table))
-    entries = np.minimum(table, 63)
-    np.testing.assert_array_equal(
-        _kernels.lut32(isa, codes, entries, small=True), lut32_oracle(codes, entries)
-    )
+    entries = np.minimum(table, 63)  # the small form tells one at a time whether a sum is below
+    sums = lut32_oracle(codes, entries)
+    for limit in {int(sums[0]), int(sums[31]) + 1}:
+        _, below = _kernels.estimate(
+            isa, codes[None], entries, 0, 0, 1, limit, factors=False, small=True
+        )
+        np.testing.assert_array_equal(below[0] >> np.arange(32) & 1, sums < limit)
 
 
 def test_tables_of_every_number_of_groups(isa: str, rng: np.random.Generator) -> None:
@@ -281,32 +284,56 @@ print("done")
     assert python(code) == "done\n"
 
 
-# --- estimates of 32 distances ---------------------------------------------------------------
+# --- estimates of blocks of 32 distances -----------------------------------------------------
 
 
 def bfloat16(x: np.ndarray) -> np.ndarray:
     return (x.astype(np.float32).view(np.uint32) >> 16).astype(np.uint16)
 
 
-def test_estimates_and_which_are_below(isa: str, rng: np.random.Generator) -> None:
-    for _ in range(50):
-        sums = rng.integers(0, 1 << 20, 32, np.uint32)
-        add, rescale = bfloat16(rng.normal(size=32) * 1e4), bfloat16(rng.normal(size=32) * 10)
+def widened(x: np.ndarray) -> np.ndarray:
+    return (x.astype(np.uint32) << 16).view(np.float32).astype(np.float64)
+
+
+def block(codes: np.ndarray, *factors: np.ndarray) -> np.ndarray:
+    return np.concatenate([codes, *(f.view(np.uint8) for f in factors)])
+
+
+@pytest.mark.parametrize("factors", [True, False])
+@pytest.mark.parametrize("n", [0, 1, 5])
+def test_estimates_and_which_are_below(
+    isa: str, n: int, factors: bool, rng: np.random.Generator
+) -> None:
+    for groups in [1, 2, 3, 4, 17, 24, 96, 300]:
+        codes = rng.integers(0, 256, (n, 16 * groups), np.uint8)
+        table = rng.integers(0, 64, 16 * groups, np.uint8)
+        add, rescale = (bfloat16(rng.normal(size=(n, 32)) * scale) for scale in (1e4, 10))
         near, offset, step = (np.float32(x) for x in (rng.random() * 1e5, -rng.random(), 1e-3))
-        wide = [
-            (x.astype(np.uint32) << 16).view(np.float32).astype(np.float64) for x in (add, rescale)
-        ]
-        terms = near.astype(float) + wide[0] + wide[1] * (float(offset) + float(step) * sums)
-        limit = np.float32(np.median(terms))
-        got, below = _kernels.estimate32(isa, sums, add, rescale, near, offset, step, limit)
-        np.testing.assert_allclose(got, terms, rtol=1e-5, atol=1e-2)
-        bits = [bool(below >> v & 1) for v in range(32)]
-        np.testing.assert_array_equal(bits, got < limit)
+        sums = np.array([lut32_oracle(c, table) for c in codes]).reshape(n, 32)
+        terms = float(offset) + float(step) * sums
+        if factors:
+            terms = widened(add) + widened(rescale) * terms
+        terms += float(near)
+        limit = np.float32(np.median(terms)) if n else np.float32(0)
+        blocks = [block(codes[i], *((add[i], rescale[i]) if factors else ())) for i in range(n)]
+        size = 16 * groups + 128 * factors
+        there = placed(np.array(blocks, np.uint8).reshape(n, size), 2, 6)
+        got, below = _kernels.estimate(
+            isa, there, table, near, offset, step, limit, factors=factors
+        )
+        np.testing.assert_allclose(got.reshape(n, 32), terms, rtol=1e-5, atol=1e-2)
+        bits = below[:, None] >> np.arange(32) & 1
+        np.testing.assert_array_equal(bits, got.reshape(n, 32) < limit)
+        _, same = _kernels.estimate(
+            isa, there, table, near, offset, step, limit, factors=factors, small=True
+        )
+        np.testing.assert_array_equal(same, below)
 
 
-def test_no_estimate_of_a_missing_vector_is_below(isa: str) -> None:
-    sums = np.full(32, 100, np.uint32)
+@pytest.mark.parametrize("small", [True, False])
+def test_no_estimate_of_a_missing_vector_is_below(isa: str, small: bool) -> None:
     add, rescale = bfloat16(np.full(32, np.inf)), bfloat16(np.zeros(32))
-    got, below = _kernels.estimate32(isa, sums, add, rescale, 1.0, -2.0, 0.5, np.inf)
-    assert np.isinf(got).all()
+    blocks = block(np.zeros(48, np.uint8), add, rescale)[None]
+    table = np.full(48, 60, np.uint8)
+    _, below = _kernels.estimate(isa, blocks, table, 1, -2, 0.5, np.inf, small=small)
     assert below == 0

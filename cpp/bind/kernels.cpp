@@ -113,8 +113,8 @@ py::array_t<To> convert(void (*kernel)(const From*, size_t, To*), const Contiguo
 }
 
 py::array_t<uint32_t> call_lut32(const std::string& isa, const py::array_t<uint8_t>& codes,
-                                 const py::array_t<uint8_t>& tables, size_t repeat, bool small) {
-  const Lut32Fn kernel = small ? table_of(isa).lut32_small : table_of(isa).lut32;
+                                 const py::array_t<uint8_t>& tables, size_t repeat) {
+  const Lut32Fn kernel = table_of(isa).lut32;
   for (const auto* a : {&codes, &tables})
     require(a->ndim() == 1 && (a->size() == 0 || a->strides(0) == 1) && a->size() % 16 == 0,
             "an argument must be 1-D, contiguous and a multiple of 16 bytes");
@@ -127,15 +127,32 @@ py::array_t<uint32_t> call_lut32(const std::string& isa, const py::array_t<uint8
   return out;
 }
 
-// The estimates, and which are below the limit as bits.
-std::pair<py::array_t<float>, uint32_t> call_estimate32(
-    const std::string& isa, const Contiguous<uint32_t>& sums, const Contiguous<uint16_t>& add,
-    const Contiguous<uint16_t>& rescale, float near, float offset, float step, float limit) {
-  require(sums.size() == 32 && add.size() == 32 && rescale.size() == 32,
-          "the arguments must have 32 values");
-  py::array_t<float> out(32);
-  const uint32_t below = table_of(isa).estimate32(sums.data(), add.data(), rescale.data(),
-                                                  {near, offset, step}, limit, out.mutable_data());
+// Blocks as (n, bytes); the estimates, none of the small form, and which are below the limit.
+std::pair<py::array_t<float>, py::array_t<uint32_t>> call_estimate(
+    const std::string& isa, const py::array_t<uint8_t>& blocks, const py::array_t<uint8_t>& tables,
+    float near, float offset, float step, float limit, bool factors, bool small, size_t repeat) {
+  const auto* data = reinterpret_cast<const uint8_t*>(rows_of(blocks));
+  const auto n = blocks.shape(0);
+  require(tables.ndim() == 1 && tables.size() % 16 == 0 &&
+              blocks.shape(1) == tables.size() + (factors ? 128 : 0),
+          "a block must be as long as the tables, and 128 bytes of factors");
+  const size_t stride = ld_of(blocks), groups = static_cast<size_t>(tables.size()) / 16;
+  const EstimateTerms terms{near, offset, step, factors};
+  py::array_t<float> out(small ? 0 : 32 * n);
+  py::array_t<uint32_t> below(n);
+  float* estimates = out.mutable_data();
+  uint32_t* masks = below.mutable_data();
+  const Table& use = table_of(isa);
+  {
+    py::gil_scoped_release release;
+    for (size_t r = 0; r < repeat; ++r)
+      if (small)
+        use.below_small(data, stride, static_cast<size_t>(n), tables.data(), groups, terms, limit,
+                        masks);
+      else
+        use.estimate(data, stride, static_cast<size_t>(n), tables.data(), groups, terms, limit,
+                     estimates, masks);
+  }
   return {out, below};
 }
 
@@ -359,10 +376,11 @@ void bind_kernels(py::module_& m) {
       },
       py::arg("isa"), py::arg("x"));
   k.def("lut32", &call_lut32, py::arg("isa"), py::arg("codes").noconvert(),
-        py::arg("table").noconvert(), py::arg("repeat") = 1, py::arg("small") = false);
-  k.def("estimate32", &call_estimate32, py::arg("isa"), py::arg("sums").noconvert(),
-        py::arg("add").noconvert(), py::arg("rescale").noconvert(), py::arg("near"),
-        py::arg("offset"), py::arg("step"), py::arg("limit"));
+        py::arg("table").noconvert(), py::arg("repeat") = 1);
+  k.def("estimate", &call_estimate, py::arg("isa"), py::arg("blocks").noconvert(),
+        py::arg("table").noconvert(), py::arg("near"), py::arg("offset"), py::arg("step"),
+        py::arg("limit"), py::arg("factors") = true, py::arg("small") = false,
+        py::arg("repeat") = 1);
   k.def("lut_tables", &call_lut_tables, py::arg("isa"), py::arg("q").noconvert(), py::arg("scale"),
         py::arg("repeat") = 1);
   k.def("signs", &call_signs, py::arg("isa"), py::arg("r").noconvert(), py::arg("c").noconvert(),

@@ -2,6 +2,7 @@
 #pragma once
 
 #include <algorithm>
+#include <limits>
 #include <optional>
 #include <type_traits>
 #include <vector>
@@ -9,6 +10,7 @@
 #include "base/selector.h"
 #include "base/threads.h"
 #include "base/topk.h"
+#include "codec/oddint/lookup.h"
 #include "kernels/floats.h"
 
 namespace shortlist::flat {
@@ -42,6 +44,32 @@ void search_groups(size_t n, Matrix<const float> queries, const Make& make,
     TopK& top = split[0][i % kQueryGroup];
     for (size_t s = 1; s < splits; ++s) top.merge(split[s][i % kQueryGroup]);
     hits[i] = finite(queries.row(i), queries.cols) ? top.finish() : std::vector<hit_t>{};
+  }
+}
+
+// Goes over blocks of kBlockVectors of n vectors. below(b, count, masks) writes which vectors of
+// `count` blocks from b on are near enough, a bit each; visit(b, mask) is called, in order, where
+// any of them is allowed. How near that is, limit(), is asked for once for some blocks, as soon as
+// it is not everything.
+template <class Limit, class Below, class Visit>
+void near_blocks(size_t begin, size_t end, size_t n, const SelectedSlots* allowed,
+                 const Limit& limit, const Below& below, const Visit& visit) {
+  constexpr size_t kMost = 8;
+  uint32_t wanted[kMost], near[kMost];
+  for (size_t b = begin; b < end;) {
+    const size_t most =
+        limit() < std::numeric_limits<float>::infinity() ? std::min(end - b, kMost) : 1;
+    size_t count = 0;
+    for (; count < most; ++count) {
+      const size_t left = n - (b + count) * kBlockVectors;
+      wanted[count] = left < kBlockVectors ? (uint32_t{1} << left) - 1 : ~uint32_t{0};
+      if (allowed) wanted[count] &= allowed->bits().half_word(b + count);
+      if (!wanted[count]) break;
+    }
+    if (count) below(b, count, near);
+    for (size_t i = 0; i < count; ++i)
+      if (const uint32_t mask = wanted[i] & near[i]) visit(b + i, mask);
+    b += std::max<size_t>(count, 1);
   }
 }
 

@@ -107,23 +107,15 @@ class OddIntBlocks::Scan {
   template <class Limit, class Visit>
   void run(size_t begin, size_t end, const SelectedSlots* allowed, const Limit& limit,
            const Visit& visit) {
-    const kernels::Table& use = kernels::active();
-    uint32_t sums[kBlockVectors];
-    float least[kBlockVectors];
-    for (size_t b = begin; b < end; ++b) {
-      const size_t n = all_.in_block(b);
-      auto mask = static_cast<uint32_t>((uint64_t{1} << n) - 1);
-      if (allowed) mask &= allowed->bits().half_word(b);
-      if (!mask) continue;
-      if (sure_) {
-        look_closer(b, mask, visit);
-        continue;
-      }
-      const uint16_t* add = all_.coarse(b);
-      use.lut32_small(all_.block(b), rough_.entries.data(), rough_.groups, sums);
-      mask &= use.estimate32(sums, add, add + kBlockVectors, terms_, limit(), least);
-      if (mask) look_closer(b, mask, visit);
-    }
+    const auto below = [&](size_t b, size_t count, uint32_t* masks) {
+      if (sure_)
+        std::fill_n(masks, count, ~uint32_t{0});
+      else
+        kernels::active().below_small(all_.block(b), all_.block_bytes_, count,
+                                      rough_.entries.data(), rough_.groups, terms_, limit(), masks);
+    };
+    flat::near_blocks(begin, end, all_.n_, allowed, limit, below,
+                      [&](size_t b, uint32_t mask) { look_closer(b, mask, visit); });
   }
 
  private:
@@ -142,6 +134,7 @@ class OddIntBlocks::Scan {
       slots[n++] =
           static_cast<slot_t>(b * kBlockVectors) + static_cast<slot_t>(std::countr_zero(left));
     const auto others = static_cast<size_t>(codec_.bits) - 1;
+    const double weight = 1 << others;
     if (others)
       codec_.products(query_, all_.rest_.data(), all_.rest_.code_size(), slots, n, others,
                       products);
@@ -153,7 +146,7 @@ class OddIntBlocks::Scan {
                                      : nullptr;
       visit(slots[i],
             codec_.distance(query_, codec_.fine(factors, {add[v], add[kBlockVectors + v]}),
-                            std::ldexp(first, static_cast<int>(others)) + products[i]));
+                            weight * first + products[i]));
     }
   }
 

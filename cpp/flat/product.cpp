@@ -76,23 +76,16 @@ class ProductBlocks::Scan {
   template <class Limit, class Visit>
   void run(size_t begin, size_t end, const SelectedSlots* allowed, const Limit& limit,
            const Visit& visit) {
-    const kernels::Table& use = kernels::active();
-    constexpr uint16_t kOne = 0x3f80;  // as bfloat16
-    uint16_t zeros[kBlockVectors]{}, ones[kBlockVectors];
-    std::fill_n(ones, kBlockVectors, kOne);
-    uint32_t sums[kBlockVectors];
-    float least[kBlockVectors];
-    for (size_t b = begin; b < end; ++b) {
-      auto mask = static_cast<uint32_t>((uint64_t{1} << all_.in_block(b)) - 1);
-      if (allowed) mask &= allowed->bits().half_word(b);
-      if (!mask) continue;
-      use.lut32_small(all_.block(b), entries_.data(), all_.groups(), sums);
-      mask &= use.estimate32(sums, zeros, ones, terms_, limit(), least);
+    const auto below = [&](size_t b, size_t count, uint32_t* masks) {
+      kernels::active().below_small(all_.block(b), all_.block_bytes_, count, entries_.data(),
+                                    all_.groups(), terms_, limit(), masks);
+    };
+    flat::near_blocks(begin, end, all_.n_, allowed, limit, below, [&](size_t b, uint32_t mask) {
       for (; mask; mask &= mask - 1) {
         const auto v = static_cast<size_t>(std::countr_zero(mask));
         visit(static_cast<slot_t>(b * kBlockVectors + v), exact(all_.block(b), v));
       }
-    }
+    });
   }
 
  private:
@@ -119,7 +112,7 @@ class ProductBlocks::Scan {
     const auto n = static_cast<float>(parts);
     const float lost = 4 * step * std::sqrt(n / 12) +
                        n * 0x1p-22f * (n * widest + std::abs(static_cast<float>(offset)));
-    terms_ = {static_cast<float>(offset) - lost, 0, step};
+    terms_ = {static_cast<float>(offset) - lost, 0, step, false};
     if (!usable && widest > 0) terms_.near = -std::numeric_limits<float>::infinity();
   }
   const float* part(size_t m) const { return table_.data() + m * kEntries; }

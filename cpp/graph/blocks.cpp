@@ -126,15 +126,9 @@ void NeighborBlocks::prepare(const float* q, Query& query) const {
 void NeighborBlocks::estimate(const Query& query, slot_t s, float near, float limit, float* out,
                               uint32_t* below) const {
   const QueryTable& table = query.table;
-  const kernels::Table& use = kernels::active();
-  const kernels::EstimateTerms terms{near, table.offset, table.step};
-  for (size_t b = 0; b < blocks_; ++b, out += kBlockVectors) {
-    const auto* block = reinterpret_cast<const uint8_t*>(row(s) + b * block_bytes_);
-    const auto* add = reinterpret_cast<const uint16_t*>(block + block_size(rotation_.m()));
-    uint32_t sums[kBlockVectors];
-    use.lut32(block, table.entries.data(), table.groups, sums);
-    below[b] = use.estimate32(sums, add, add + kBlockVectors, terms, limit, out);
-  }
+  kernels::active().estimate(reinterpret_cast<const uint8_t*>(row(s)), block_bytes_, blocks_,
+                             table.entries.data(), table.groups, {near, table.offset, table.step},
+                             limit, out, below);
 }
 
 }  // namespace shortlist

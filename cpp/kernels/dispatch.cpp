@@ -53,7 +53,6 @@ Table make(Isa isa) {
   lut::add_reference(t);
   oddint::add_reference(t);
   hadamard::add_reference(t);
-  estimate::add_reference(t);
   filter::add_reference(t);
   hamming::add_reference(t);
 #if defined(SHORTLIST_ISA_AVX2)
@@ -65,7 +64,6 @@ Table make(Isa isa) {
     lut::add_avx2(t);
     oddint::add_avx2(t);
     hadamard::add_avx2(t);
-    estimate::add_avx2(t);
     filter::add_avx2(t);
     hamming::add_avx2(t);
   }
@@ -78,7 +76,6 @@ Table make(Isa isa) {
     lut::add_avx512(t);
     oddint::add_avx512(t);
     hadamard::add_avx512(t);
-    estimate::add_avx512(t);
     filter::add_avx512(t);
     if (counts_bits()) hamming::add_avx512(t);
   }

@@ -53,9 +53,23 @@ using NarrowF16Fn = void (*)(const float* x, size_t n, uint16_t* out);  // to ne
 
 // 32 vectors of 4-bit indices into tables of 16 bytes, one table for each group. `codes` holds
 // `groups` runs of 16 bytes: in run g the low nibble of byte j is the index of vector j, the high
-// one that of vector j + 16. out[v] = sum over g of table[16 * g + index]: exact, modulo 2^32. The
-// small form takes entries of at most 63, and less time.
+// one that of vector j + 16. out[v] = sum over g of table[16 * g + index]: exact, modulo 2^32.
 using Lut32Fn = void (*)(const uint8_t* codes, const uint8_t* table, size_t groups, uint32_t* out);
+// Estimates of n blocks of 32 vectors, `stride` bytes apart: `groups` runs as above, then, where
+// `factors` are there, 32 addends and 32 factors as bfloat16; else these are 0 and 1.
+//   out[32 * i + v] = near + add[v] + rescale[v] * (offset + step * sum of vector v)
+// and bit v of below[i] is whether that is below `limit`. In f32, in an order each ISA chooses. The
+// small form tells `below` alone, for entries of at most 63.
+struct EstimateTerms {
+  float near, offset, step;
+  bool factors = true;
+};
+using EstimateFn = void (*)(const uint8_t* blocks, size_t stride, size_t n, const uint8_t* table,
+                            size_t groups, const EstimateTerms& terms, float limit, float* out,
+                            uint32_t* below);
+using BelowSmallFn = void (*)(const uint8_t* blocks, size_t stride, size_t n, const uint8_t* table,
+                              size_t groups, const EstimateTerms& terms, float limit,
+                              uint32_t* below);
 // Such tables: entry j of table g is scale * (the sum of q[4 * g + i] over the bits i of j, less
 // the least of these sums), to the nearest integer, ties to even. The caller keeps it within a
 // byte. The same to the bit on every ISA.
@@ -88,16 +102,6 @@ using BitPlanesFn = void (*)(const std::byte* query, size_t query_bits, const st
 // matrix of +-1 in Sylvester's order, not scaled; no factors (null) are ones. Values at distance h
 // are added and subtracted for h = 1, 2, 4, ..., so that every ISA gives the same bits.
 using HadamardFn = void (*)(const float* factors, float* x, size_t n);
-
-// out[v] = near + add[v] + rescale[v] * (offset + step * sums[v]) of 32 vectors, add and rescale
-// being bfloat16; bit v of the result is whether out[v] < limit. In f32, in an order each ISA
-// chooses; sums are below 2^31.
-struct EstimateTerms {
-  float near, offset, step;
-};
-using Estimate32Fn = uint32_t (*)(const uint32_t* sums, const uint16_t* add,
-                                  const uint16_t* rescale, const EstimateTerms& terms, float limit,
-                                  float* out);
 
 // A row as whole numbers: x - centre = scale * codes + the rest, codes within +-levels (at most
 // 127) and as many as d rounded up to 4, the last ones 0.
@@ -138,13 +142,14 @@ struct Table {
   DotS16Fn dot_s16;
   WidenF16Fn widen_f16;
   NarrowF16Fn narrow_f16;
-  Lut32Fn lut32, lut32_small;
+  Lut32Fn lut32;
+  EstimateFn estimate;
+  BelowSmallFn below_small;
   LutTablesFn lut_tables;
   SignsFn signs;
   PlanesFn planes;
   BitPlanesFn bit_planes;
   HadamardFn hadamard;
-  Estimate32Fn estimate32;
   QuantizeFn quantize;
   FilterFn filter;
   FilterF32Fn filter_f32;
@@ -194,11 +199,6 @@ void add_avx512(Table&);
 void add_neon(Table&);
 }  // namespace hadamard
 
-namespace estimate {
-void add_reference(Table&);
-void add_avx2(Table&);
-void add_avx512(Table&);
-}  // namespace estimate
 namespace filter {
 void add_reference(Table&);
 void add_avx2(Table&);

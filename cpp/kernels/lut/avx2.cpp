@@ -35,9 +35,42 @@ struct Avx2 {
     s.high_both = _mm256_add_epi16(s.high_both, found.high);
     s.high_odd = _mm256_add_epi16(s.high_odd, _mm256_srli_epi16(found.high, 8));
   }
-  static void widen(const Sums& s, uint32_t* out, bool more) {
-    widen(s.low_both, s.low_odd, out, more);
-    widen(s.high_both, s.high_odd, out + 16, more);
+  struct Totals {
+    __m256i eight[4];
+  };
+  static void widen(const Sums& s, Totals& t) {
+    widen(s.low_both, s.low_odd, t.eight);
+    widen(s.high_both, s.high_odd, t.eight + 2);
+  }
+  static void store(const Totals& t, uint32_t* out) {
+    for (size_t i = 0; i < 4; ++i)
+      _mm256_storeu_si256(reinterpret_cast<__m256i*>(out + 8 * i), t.eight[i]);
+  }
+
+  struct Terms {
+    Terms(const EstimateTerms& t, float most)
+        : near(_mm256_set1_ps(t.near)),
+          offset(_mm256_set1_ps(t.offset)),
+          step(_mm256_set1_ps(t.step)),
+          limit(_mm256_set1_ps(most)) {}
+    __m256 near, offset, step, limit;
+  };
+  template <bool kFactors, bool kKeep>
+  static uint32_t below(const Totals& totals, const Terms& t, const uint16_t* factors, float* out) {
+    uint32_t below = 0;
+#pragma GCC unroll 4
+    for (size_t i = 0; i < 4; ++i) {
+      __m256 x = _mm256_fmadd_ps(t.step, _mm256_cvtepi32_ps(totals.eight[i]), t.offset);
+      if constexpr (kFactors)
+        x = _mm256_fmadd_ps(halves(factors + 32 + 8 * i), x,
+                            _mm256_add_ps(t.near, halves(factors + 8 * i)));
+      else
+        x = _mm256_add_ps(t.near, x);
+      if constexpr (kKeep) _mm256_storeu_ps(out + 8 * i, x);
+      const int part = _mm256_movemask_ps(_mm256_cmp_ps(x, t.limit, _CMP_LT_OQ));
+      below |= static_cast<uint32_t>(part) << 8 * i;
+    }
+    return below;
   }
 
  private:
@@ -49,16 +82,18 @@ struct Avx2 {
   static __m128i over_lanes(__m256i x) {
     return _mm_add_epi16(_mm256_castsi256_si128(x), _mm256_extracti128_si256(x, 1));
   }
-  static void widen(__m256i both, __m256i odd, uint32_t* out, bool more) {
+  static void widen(__m256i both, __m256i odd, __m256i* totals) {
     const __m128i odds = over_lanes(odd);
     const __m128i evens = over_lanes(_mm256_sub_epi16(both, _mm256_slli_epi16(odd, 8)));
-    put(out, _mm_unpacklo_epi16(evens, odds), more);
-    put(out + 8, _mm_unpackhi_epi16(evens, odds), more);
+    const auto put = [&](size_t i, __m128i sums) {
+      totals[i] = _mm256_add_epi32(totals[i], _mm256_cvtepu16_epi32(sums));
+    };
+    put(0, _mm_unpacklo_epi16(evens, odds));
+    put(1, _mm_unpackhi_epi16(evens, odds));
   }
-  static void put(uint32_t* out, __m128i sums, bool more) {
-    auto* p = reinterpret_cast<__m256i*>(out);
-    const __m256i before = more ? _mm256_loadu_si256(p) : _mm256_setzero_si256();
-    _mm256_storeu_si256(p, _mm256_add_epi32(before, _mm256_cvtepu16_epi32(sums)));
+  static __m256 halves(const uint16_t* x) {
+    const __m128i some = _mm_loadu_si128(reinterpret_cast<const __m128i*>(x));
+    return _mm256_castsi256_ps(_mm256_slli_epi32(_mm256_cvtepu16_epi32(some), 16));
   }
 };
 
@@ -92,8 +127,9 @@ void tables(const float* q, float scale, size_t groups, uint8_t* table) {
 }  // namespace
 
 void add_avx2(Table& t) {
-  t.lut32 = sums32<Avx2, 1>;
-  t.lut32_small = sums32<Avx2, kOfSmall>;
+  t.lut32 = lut32<Avx2>;
+  t.estimate = estimate<Avx2>;
+  t.below_small = below_small<Avx2>;
   t.lut_tables = tables;
 }
 

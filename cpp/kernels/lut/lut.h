@@ -5,7 +5,11 @@
 //   find(codes, table[, groups])            those of kGroups groups, or of fewer
 //   Sums                                    u16 sums of 32 vectors, zero at first
 //   add(sums, found)
-//   widen(sums, out, more)                  the sums as u32 out[32], or added to it if `more`
+//   Totals                                  u32 sums of 32 vectors, zero at first
+//   widen(sums, totals)                     adds them
+//   store(totals, out)
+//   Terms                                   made of EstimateTerms and a limit
+//   below<factors, keep>(totals, terms, factors, out)   estimates, to `out` if they are to be kept
 #pragma once
 
 #include "kernels/kernels.h"
@@ -18,9 +22,10 @@ constexpr size_t kMost = 256;
 
 // kTogether steps are added as bytes first, which hold so many of the largest entry.
 template <class V, size_t kTogether>
-void sums32(const uint8_t* codes, const uint8_t* table, size_t groups, uint32_t* out) {
-  size_t begin = 0;
-  do {
+[[gnu::always_inline]] inline typename V::Totals totals32(const uint8_t* codes,
+                                                          const uint8_t* table, size_t groups) {
+  typename V::Totals totals{};
+  for (size_t begin = 0; begin < groups;) {
     const size_t end = groups - begin < kMost ? groups : begin + kMost;
     typename V::Sums sums{};
     const auto find = [&](size_t g, auto... count) {
@@ -36,12 +41,44 @@ void sums32(const uint8_t* codes, const uint8_t* table, size_t groups, uint32_t*
     }
     for (; g + V::kGroups <= end; g += V::kGroups) V::add(sums, find(g));
     if (g < end) V::add(sums, find(g, end - g));
-    V::widen(sums, out, begin > 0);
+    V::widen(sums, totals);
     begin = end;
-  } while (begin < groups);
+  }
+  return totals;
 }
 
 constexpr size_t kOfSmall = 4;  // entries of at most 63
+
+template <class V>
+void lut32(const uint8_t* codes, const uint8_t* table, size_t groups, uint32_t* out) {
+  V::store(totals32<V, 1>(codes, table, groups), out);
+}
+
+template <class V, size_t kTogether, bool kFactors, bool kKeep>
+void each_block(const uint8_t* blocks, size_t stride, size_t n, const uint8_t* table, size_t groups,
+                const EstimateTerms& terms, float limit, float* out, uint32_t* below) {
+  const typename V::Terms t(terms, limit);
+  for (size_t i = 0; i < n; ++i, blocks += stride) {
+    const auto totals = totals32<V, kTogether>(blocks, table, groups);
+    const auto* factors = reinterpret_cast<const uint16_t*>(blocks + 16 * groups);
+    below[i] = V::template below<kFactors, kKeep>(totals, t, factors, out + (kKeep ? 32 * i : 0));
+  }
+}
+
+template <class V>
+void estimate(const uint8_t* blocks, size_t stride, size_t n, const uint8_t* table, size_t groups,
+              const EstimateTerms& terms, float limit, float* out, uint32_t* below) {
+  const auto run = terms.factors ? each_block<V, 1, true, true> : each_block<V, 1, false, true>;
+  run(blocks, stride, n, table, groups, terms, limit, out, below);
+}
+
+template <class V>
+void below_small(const uint8_t* blocks, size_t stride, size_t n, const uint8_t* table,
+                 size_t groups, const EstimateTerms& terms, float limit, uint32_t* below) {
+  const auto run =
+      terms.factors ? each_block<V, kOfSmall, true, false> : each_block<V, kOfSmall, false, false>;
+  run(blocks, stride, n, table, groups, terms, limit, nullptr, below);
+}
 
 }  // namespace
 }  // namespace shortlist::kernels::lut

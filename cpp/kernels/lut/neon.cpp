@@ -29,12 +29,47 @@ struct Neon {
     s.eight[2] = vaddw_u8(s.eight[2], vget_low_u8(found.high));
     s.eight[3] = vaddw_high_u8(s.eight[3], found.high);
   }
-  static void widen(const Sums& s, uint32_t* out, bool more) {
-    for (size_t i = 0; i < 4; ++i, out += 8) {
-      const uint32x4_t zero = vdupq_n_u32(0);
-      vst1q_u32(out, vaddw_u16(more ? vld1q_u32(out) : zero, vget_low_u16(s.eight[i])));
-      vst1q_u32(out + 4, vaddw_high_u16(more ? vld1q_u32(out + 4) : zero, s.eight[i]));
+  struct Totals {
+    uint32x4_t four[8];
+  };
+  static void widen(const Sums& s, Totals& t) {
+    for (size_t i = 0; i < 4; ++i) {
+      t.four[2 * i] = vaddw_u16(t.four[2 * i], vget_low_u16(s.eight[i]));
+      t.four[2 * i + 1] = vaddw_high_u16(t.four[2 * i + 1], s.eight[i]);
     }
+  }
+  static void store(const Totals& t, uint32_t* out) {
+    for (size_t i = 0; i < 8; ++i) vst1q_u32(out + 4 * i, t.four[i]);
+  }
+
+  struct Terms {
+    Terms(const EstimateTerms& t, float most)
+        : near(vdupq_n_f32(t.near)),
+          offset(vdupq_n_f32(t.offset)),
+          step(vdupq_n_f32(t.step)),
+          limit(vdupq_n_f32(most)) {}
+    float32x4_t near, offset, step, limit;
+  };
+  template <bool kFactors, bool kKeep>
+  static uint32_t below(const Totals& totals, const Terms& t, const uint16_t* factors, float* out) {
+    constexpr uint32_t kBits[4] = {1, 2, 4, 8};
+    uint32_t below = 0;
+    for (size_t i = 0; i < 8; ++i) {
+      const float32x4_t sum = vcvtq_f32_s32(vreinterpretq_s32_u32(totals.four[i]));
+      float32x4_t x = vfmaq_f32(t.offset, t.step, sum);
+      if constexpr (kFactors)
+        x = vfmaq_f32(vaddq_f32(t.near, halves(factors + 4 * i)), halves(factors + 32 + 4 * i), x);
+      else
+        x = vaddq_f32(t.near, x);
+      if constexpr (kKeep) vst1q_f32(out + 4 * i, x);
+      below |= vaddvq_u32(vandq_u32(vcltq_f32(x, t.limit), vld1q_u32(kBits))) << 4 * i;
+    }
+    return below;
+  }
+
+ private:
+  static float32x4_t halves(const uint16_t* x) {
+    return vreinterpretq_f32_u32(vshll_n_u16(vld1_u16(x), 16));
   }
 };
 
@@ -64,8 +99,9 @@ void tables(const float* q, float scale, size_t groups, uint8_t* table) {
 }  // namespace
 
 void add_neon(Table& t) {
-  t.lut32 = sums32<Neon, 1>;
-  t.lut32_small = sums32<Neon, kOfSmall>;
+  t.lut32 = lut32<Neon>;
+  t.estimate = estimate<Neon>;
+  t.below_small = below_small<Neon>;
   t.lut_tables = tables;
 }
 

@@ -5,17 +5,57 @@
 
 namespace shortlist::kernels::lut {
 
-void add_reference(Table& t) {
-  t.lut32 = [](const uint8_t* codes, const uint8_t* table, size_t groups, uint32_t* out) {
-    for (size_t v = 0; v < 32; ++v) out[v] = 0;
-    for (size_t g = 0; g < groups; ++g)
-      for (size_t j = 0; j < 16; ++j) {
-        const uint8_t code = codes[16 * g + j];
-        out[j] += table[16 * g + (code & 15)];
-        out[j + 16] += table[16 * g + (code >> 4)];
+namespace {
+
+void lut32(const uint8_t* codes, const uint8_t* table, size_t groups, uint32_t* out) {
+  for (size_t v = 0; v < 32; ++v) out[v] = 0;
+  for (size_t g = 0; g < groups; ++g)
+    for (size_t j = 0; j < 16; ++j) {
+      const uint8_t code = codes[16 * g + j];
+      out[j] += table[16 * g + (code & 15)];
+      out[j + 16] += table[16 * g + (code >> 4)];
+    }
+}
+
+float widen(uint16_t x) {
+  const uint32_t bits = uint32_t{x} << 16;
+  float out;
+  __builtin_memcpy(&out, &bits, sizeof out);
+  return out;
+}
+
+void estimate(const uint8_t* blocks, size_t stride, size_t n, const uint8_t* table, size_t groups,
+              const EstimateTerms& t, float limit, float* out, uint32_t* below) {
+  for (size_t i = 0; i < n; ++i, blocks += stride, out += 32) {
+    uint32_t sums[32];
+    lut32(blocks, table, groups, sums);
+    below[i] = 0;
+    for (size_t v = 0; v < 32; ++v) {
+      uint16_t add = 0, rescale = 0x3f80;  // 1
+      if (t.factors) {
+        __builtin_memcpy(&add, blocks + 16 * groups + 2 * v, sizeof add);
+        __builtin_memcpy(&rescale, blocks + 16 * groups + 64 + 2 * v, sizeof rescale);
       }
-  };
-  t.lut32_small = t.lut32;
+      const float product = t.offset + t.step * static_cast<float>(static_cast<int32_t>(sums[v]));
+      out[v] = (t.near + widen(add)) + widen(rescale) * product;
+      below[i] |= uint32_t{out[v] < limit} << v;
+    }
+  }
+}
+
+void below_small(const uint8_t* blocks, size_t stride, size_t n, const uint8_t* table,
+                 size_t groups, const EstimateTerms& terms, float limit, uint32_t* below) {
+  float out[32];
+  for (size_t i = 0; i < n; ++i)
+    estimate(blocks + i * stride, stride, 1, table, groups, terms, limit, out, below + i);
+}
+
+}  // namespace
+
+void add_reference(Table& t) {
+  t.lut32 = lut32;
+  t.estimate = estimate;
+  t.below_small = below_small;
   t.lut_tables = [](const float* q, float scale, size_t groups, uint8_t* table) {
     for (size_t g = 0; g < groups; ++g) {
       float x[4], least[4];

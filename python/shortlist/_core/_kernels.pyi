@@ -30,16 +30,18 @@ def dot_s16(
     b: numpy.typing.NDArray[numpy.int16],
     repeat: typing.SupportsIndex = 1,
 ) -> numpy.typing.NDArray[numpy.int32]: ...
-def estimate32(
+def estimate(
     isa: str,
-    sums: numpy.typing.NDArray[numpy.uint32],
-    add: numpy.typing.NDArray[numpy.uint16],
-    rescale: numpy.typing.NDArray[numpy.uint16],
+    blocks: numpy.typing.NDArray[numpy.uint8],
+    table: numpy.typing.NDArray[numpy.uint8],
     near: float,
     offset: float,
     step: float,
     limit: float,
-) -> tuple[numpy.typing.NDArray[numpy.float32], int]: ...
+    factors: bool = True,
+    small: bool = False,
+    repeat: typing.SupportsIndex = 1,
+) -> tuple[numpy.typing.NDArray[numpy.float32], numpy.typing.NDArray[numpy.uint32]]: ...
 def filter(
     isa: str,
     a: numpy.typing.NDArray[numpy.int8],
@@ -70,7 +72,6 @@ def lut32(
     codes: numpy.typing.NDArray[numpy.uint8],
     table: numpy.typing.NDArray[numpy.uint8],
     repeat: typing.SupportsIndex = 1,
-    small: bool = False,
 ) -> numpy.typing.NDArray[numpy.uint32]: ...
 def lut_tables(
     isa: str, q: numpy.typing.NDArray[numpy.float32], scale: float, repeat: typing.SupportsIndex = 1
