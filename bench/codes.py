@@ -121,7 +121,7 @@ def trained(
         index = shortlist.IndexSDC(d, metric=ours, encoder=binarizer.export())
         return index, index.code_size
 
-    sizes = [(1, d * 17 // 24), (1, d * 3 // 4), (1, d * 7 // 8), (1, d), (2, d), (4, d)]
+    sizes = [(1, d * 3 // 4), (1, d * 7 // 8), (1, d), (2, d), (4, d)]
     return {
         f"trained SDC{bits}x{code_dim}": lambda bits=bits, code_dim=code_dim: make(bits, code_dim)
         for bits, code_dim in sizes
