@@ -54,6 +54,7 @@ class IndexIVF : public Index {
   void restore_list(size_t list, const std::byte* codes, const id_t* ids, size_t n) {
     ivf_.append(list, codes, ids, n);
   }
+  void restored() { ivf_.appended(); }  // after the last list
 
   std::string summary() const override;
   size_t ntotal() const override { return ivf_.size(); }

@@ -111,7 +111,6 @@ void Ivf::append(size_t list, const std::byte* codes, const id_t* ids, size_t n)
   check_fits(n);
   buckets_[list].ids.insert(buckets_[list].ids.end(), ids, ids + n);
   buckets_[list].codes->append(codes, n);
-  changed();
 }
 
 size_t Ivf::remove(const Selector& sel) {

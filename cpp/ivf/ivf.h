@@ -34,7 +34,9 @@ class Ivf {
 
   // Encodes x into its lists; a vector whose list is kNoSlot is in none.
   void add(Matrix<const float> x, const slot_t* list, const id_t* ids, const ProgressFn& progress);
-  void append(size_t list, const std::byte* codes, const id_t* ids, size_t n);  // made before
+  // Codes made before; appended() after the last.
+  void append(size_t list, const std::byte* codes, const id_t* ids, size_t n);
+  void appended() { changed(); }
   size_t remove(const Selector& sel);
   void clear();
   void take(Ivf& other, id_t add_id);  // what other holds, which is empty then
