@@ -146,6 +146,10 @@ SMALL = {
     "LSH": lambda: filled(sl.IndexLSH(D, 9, train_thresholds=True), 5),
     "RaBitQ": lambda: filled(sl.IndexRaBitQ(D), 5),
     "RaBitQ3 IP": lambda: filled(sl.IndexRaBitQ(D, IP, 3), 5),
+    "IVFFlat": lambda: filled(sl.index_factory(D, "IVF2,Flat"), 5),
+    "IVFSQ": lambda: filled(sl.index_factory(D, "IVF2,SQ4"), 5),
+    "IVFPQfs": lambda: filled(sl.index_factory(D, "IVF2,PQ2x4fs"), 5),
+    "IVFSDC": lambda: filled(sl.index_factory(D, "IVF2,SDC2"), 5),
     "RaBitQfs2": lambda: filled(sl.IndexRaBitQFastScan(D, nb_bits=2), 5),
     "PCA RR centred": lambda: filled(
         sl.IndexPreTransform(sl.CenteringTransform(D), sl.index_factory(D, "PCAW3,RR2,Flat")), 5
@@ -159,7 +163,7 @@ SMALL = {
 
 
 def known_to_faiss(indexes: dict[str, Callable[[], sl.Index]]) -> dict[str, Callable[[], sl.Index]]:
-    return {name: make for name, make in indexes.items() if not name.startswith(("SDC", "IVF"))}
+    return {name: make for name, make in indexes.items() if not name.startswith(("SDC", "IVFSDC"))}
 
 
 def to_bytes(index: sl.Index) -> bytes:

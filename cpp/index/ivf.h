@@ -140,6 +140,9 @@ class IndexIVFPQFastScan final : public IndexIVF {
   std::string class_name() const override { return "IndexIVFPQFastScan"; }
   const std::shared_ptr<ProductQuantizer> pq;
   const int bbs;
+  // faiss's fields of how it searches, for its files.
+  int implem = 0;
+  size_t qbs2 = 0;
 };
 
 class IndexIVFSDC final : public IndexIVF {
