@@ -48,7 +48,9 @@ from shortlist.kv import (
 from torch import Tensor, nn
 from torch.nn.functional import cross_entropy, scaled_dot_product_attention
 
-WORDS, LENGTH, BATCH = 2048, 256, 8  # the vocabulary, and the shape of a training batch
+WORDS = 2048
+# Contexts of a training batch: short ones first, from which it learns faster, then long ones.
+SHORT, LONG, TOKENS, SHORT_SHARE = 256, 2048, 2048, 0.65
 FRACTION, WINDOW, SINK, FAR = 0.03, 64, 8, 2048
 BASE = 500000.0  # of RoPE: Llama-3's, for contexts of 128k
 HELD_OUT = 0.2
@@ -170,12 +172,14 @@ def train(text: Text, minutes: float, reach: int, seed: int) -> tuple[Decoder, l
         spent = (time.perf_counter() - start) / (60 * minutes)
         rate = 3e-3 * min(1, (step + 1) / 100) * max(0.02, 1 - spent)
         optimiser.param_groups[0]["lr"] = rate
-        made = [text.context(text.training, LENGTH + 1, rng) for _ in range(BATCH)]
+        length = SHORT if spent < SHORT_SHARE else LONG
+        batch = TOKENS // length
+        made = [text.context(text.training, length + 1, rng) for _ in range(batch)]
         tokens, again = (torch.stack(part) for part in zip(*made, strict=True))
-        positions = torch.arange(LENGTH).repeat(BATCH, 1)
-        for row in positions[BATCH // 4 :]:
-            cut, skip = rng.integers(1, LENGTH), int(reach ** rng.random())
-            row[cut:] += skip
+        positions = torch.arange(length).repeat(batch, 1)
+        for row in positions:
+            if rng.random() < 0.75:
+                row[rng.integers(1, length) :] += int(reach ** rng.random())
         logits = decoder(tokens[:, :-1], positions, causal)
         each = cross_entropy(logits.flatten(0, 1), tokens[:, 1:].flatten(), reduction="none")
         optimiser.zero_grad()
