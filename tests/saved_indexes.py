@@ -95,6 +95,16 @@ INDEXES: dict[str, Callable[[], sl.Index]] = {
     "centred": lambda: filled(sl.IndexPreTransform(sl.CenteringTransform(D), sl.IndexFlatIP(D))),
     "no transform": lambda: filled(sl.IndexPreTransform(sl.IndexFlatL2(D))),
     "IDMap2 PCA RefineFlat": lambda: named(sl.index_factory(D, "IDMap2,PCAR5,SQ8,RFlat")),
+    "IVFFlat": lambda: filled(sl.index_factory(D, "IVF4,Flat")),
+    "IVFFlat IP, gone": lambda: without(filled(sl.index_factory(D, "IVF4,Flat", IP)), range(30)),
+    "IVFFlat named": lambda: named(sl.index_factory(D, "IVF3_HNSW4,Flat")),
+    "IVFFlat uint8": lambda: filled(sl.IndexIVFFlat(sl.IndexFlatL2(D), D, 4, dtype="uint8")),
+    "IVFFlat untrained": lambda: sl.index_factory(D, "IVF4,Flat"),
+    "IVFSQ IP": lambda: filled(sl.index_factory(D, "IVF4,SQ8", IP)),
+    "IVFPQ": lambda: filled(sl.index_factory(D, "IVF4,PQ4x4")),
+    "IVFPQ untrained": lambda: sl.index_factory(D, "IVF4,PQ4x4"),
+    "IVFPQFastScan": lambda: filled(sl.index_factory(D, "IVF4,PQ4x4fs_64")),
+    "IVFSDC RefineFlat": lambda: filled(sl.index_factory(D, "IVF4,SDC2,RFlat")),
     "SDC graph": lambda: without(filled(sl.IndexHNSWSDC(D, 2, 4, IP)), range(3, 7)),
     "SDC versions": GOLDEN["sdc-versions"],
     "SDC graph untrained": lambda: sl.IndexHNSWSDC(D, 2, 4),
@@ -144,7 +154,7 @@ SMALL = {
 
 
 def known_to_faiss(indexes: dict[str, Callable[[], sl.Index]]) -> dict[str, Callable[[], sl.Index]]:
-    return {name: make for name, make in indexes.items() if not name.startswith("SDC")}
+    return {name: make for name, make in indexes.items() if not name.startswith(("SDC", "IVF"))}
 
 
 def to_bytes(index: sl.Index) -> bytes:

@@ -12,6 +12,7 @@ void bind_params(pybind11::module_& m);
 void bind_index(pybind11::module_& m);
 void bind_transform(pybind11::module_& m);
 void bind_classes(pybind11::module_& m);
+void bind_ivf(pybind11::module_& m);
 void bind_binary(pybind11::module_& m);
 void bind_sdc(pybind11::module_& m);
 void bind_product(pybind11::module_& m);

@@ -127,10 +127,11 @@ py::array_t<uint32_t> call_lut32(const std::string& isa, const py::array_t<uint8
   return out;
 }
 
-// Blocks as (n, bytes); the estimates, none of the small form, and which are below the limit.
+// Blocks as (n, bytes); the estimates, if they are kept, and which are below the limit.
 std::pair<py::array_t<float>, py::array_t<uint32_t>> call_estimate(
     const std::string& isa, const py::array_t<uint8_t>& blocks, const py::array_t<uint8_t>& tables,
-    float near, float offset, float step, float limit, bool factors, bool small, size_t repeat) {
+    float near, float offset, float step, float limit, bool factors, bool small, bool keep,
+    size_t repeat) {
   const auto* data = reinterpret_cast<const uint8_t*>(rows_of(blocks));
   const auto n = blocks.shape(0);
   require(tables.ndim() == 1 && tables.size() % 16 == 0 &&
@@ -138,20 +139,17 @@ std::pair<py::array_t<float>, py::array_t<uint32_t>> call_estimate(
           "a block must be as long as the tables, and 128 bytes of factors");
   const size_t stride = ld_of(blocks), groups = static_cast<size_t>(tables.size()) / 16;
   const EstimateTerms terms{near, offset, step, factors};
-  py::array_t<float> out(small ? 0 : 32 * n);
+  py::array_t<float> out(keep ? 32 * n : 0);
   py::array_t<uint32_t> below(n);
-  float* estimates = out.mutable_data();
+  float* estimates = keep ? out.mutable_data() : nullptr;
   uint32_t* masks = below.mutable_data();
   const Table& use = table_of(isa);
   {
     py::gil_scoped_release release;
     for (size_t r = 0; r < repeat; ++r)
-      if (small)
-        use.below_small(data, stride, static_cast<size_t>(n), tables.data(), groups, terms, limit,
-                        masks);
-      else
-        use.estimate(data, stride, static_cast<size_t>(n), tables.data(), groups, terms, limit,
-                     estimates, masks);
+      (small ? use.estimate_small : use.estimate)(data, stride, static_cast<size_t>(n),
+                                                  tables.data(), groups, terms, limit, estimates,
+                                                  masks);
   }
   return {out, below};
 }
@@ -407,7 +405,7 @@ void bind_kernels(py::module_& m) {
   k.def("estimate", &call_estimate, py::arg("isa"), py::arg("blocks").noconvert(),
         py::arg("table").noconvert(), py::arg("near"), py::arg("offset"), py::arg("step"),
         py::arg("limit"), py::arg("factors") = true, py::arg("small") = false,
-        py::arg("repeat") = 1);
+        py::arg("keep") = true, py::arg("repeat") = 1);
   k.def("lut_tables", &call_lut_tables, py::arg("isa"), py::arg("q").noconvert(), py::arg("scale"),
         py::arg("repeat") = 1);
   k.def("signs", &call_signs, py::arg("isa"), py::arg("r").noconvert(), py::arg("c").noconvert(),

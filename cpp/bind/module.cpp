@@ -13,6 +13,7 @@ PYBIND11_MODULE(_core, m) {
   shortlist::bind_transform(m);
   shortlist::bind_classes(m);
   shortlist::bind_pretransform(m);
+  shortlist::bind_ivf(m);
   shortlist::bind_binary(m);
   shortlist::bind_sdc(m);
   shortlist::bind_product(m);

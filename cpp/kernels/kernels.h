@@ -59,7 +59,7 @@ using Lut32Fn = void (*)(const uint8_t* codes, const uint8_t* table, size_t grou
 // `factors` are there, 32 addends and 32 factors as bfloat16; else these are 0 and 1.
 //   out[32 * i + v] = near + add[v] + rescale[v] * (offset + step * sum of vector v)
 // and bit v of below[i] is whether that is below `limit`. In f32, in an order each ISA chooses. The
-// small form tells `below` alone, for entries of at most 63.
+// small form is for entries of at most 63, and tells `below` alone where there is no `out` (null).
 struct EstimateTerms {
   float near, offset, step;
   bool factors = true;
@@ -67,9 +67,6 @@ struct EstimateTerms {
 using EstimateFn = void (*)(const uint8_t* blocks, size_t stride, size_t n, const uint8_t* table,
                             size_t groups, const EstimateTerms& terms, float limit, float* out,
                             uint32_t* below);
-using BelowSmallFn = void (*)(const uint8_t* blocks, size_t stride, size_t n, const uint8_t* table,
-                              size_t groups, const EstimateTerms& terms, float limit,
-                              uint32_t* below);
 // Such tables: entry j of table g is scale * (the sum of q[4 * g + i] over the bits i of j, less
 // the least of these sums), to the nearest integer, ties to even. The caller keeps it within a
 // byte. The same to the bit on every ISA.
@@ -152,8 +149,7 @@ struct Table {
   WidenF16Fn widen_f16;
   NarrowF16Fn narrow_f16;
   Lut32Fn lut32;
-  EstimateFn estimate;
-  BelowSmallFn below_small;
+  EstimateFn estimate, estimate_small;
   LutTablesFn lut_tables;
   SignsFn signs;
   PlanesFn planes;

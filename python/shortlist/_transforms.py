@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 from . import _core
 
 if TYPE_CHECKING:
-    from .factory import Plan
+    from ._plans import Plan
 
 __all__ = ["PreTransform", "Transform"]
 

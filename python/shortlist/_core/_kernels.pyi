@@ -40,6 +40,7 @@ def estimate(
     limit: float,
     factors: bool = True,
     small: bool = False,
+    keep: bool = True,
     repeat: typing.SupportsIndex = 1,
 ) -> tuple[numpy.typing.NDArray[numpy.float32], numpy.typing.NDArray[numpy.uint32]]: ...
 def exps(
