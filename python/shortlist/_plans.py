@@ -45,7 +45,7 @@ class Codec:
     """How a vector is stored: "Flat", or a scalar quantizer's name without its QT_ prefix."""
 
     qtype: str | None = None
-    item_size: int = 4
+    item_size: float = 4
 
     def build(self, d: int, metric: int, dtype: str = "float32") -> Any:
         if self.qtype is None:
@@ -69,7 +69,7 @@ class Codec:
         return self.qtype is None
 
     def needs_training(self) -> bool:
-        return self.qtype == "8bit"  # a range per dimension; the others are fixed
+        return self.qtype in ("8bit", "6bit", "4bit")  # a range per dimension; others are fixed
 
     def quantizer_type(self) -> Any:
         return getattr(_core.ScalarQuantizer, f"QT_{self.qtype}")

@@ -58,12 +58,15 @@ def index_binary_factory(d: int, description: str) -> Any:
 _CODECS = {
     "Flat": Codec(),
     "SQ8": Codec("8bit", 1),
+    "SQ6": Codec("6bit", 0.75),
+    "SQ4": Codec("4bit", 0.5),
     "SQfp16": Codec("fp16", 2),
+    "SQbf16": Codec("bf16", 2),
     "SQ8_direct": Codec("8bit_direct", 1),
     "SQ8_direct_signed": Codec("8bit_direct_signed", 1),
 }
 _KNOWN_FORMS = (
-    "Flat, SQ8, SQfp16, SQ8_direct, SQ8_direct_signed, PQ<M>[x<bits>], SDC<bits>[x<dimensions>]; "
+    "Flat, SQ8, SQ6, SQ4, SQfp16, SQbf16, SQ8_direct, SQ8_direct_signed, PQ<M>[x<bits>], SDC<bits>[x<dimensions>]; "
     "HNSW<M> and HNSW<M>,<any of these>, with ,QG for neighbour blocks unless SDC; "
     "IVF<lists>[_HNSW<M>],<any of these or PQ<M>x4fs[r]>; "
     "LSH<bits>[r][t], RaBitQ<bits>, RaBitQfs<bits>[_<block>], PQ<M>x4fs[_<block>]; "
@@ -90,7 +93,7 @@ _NOT_YET = re.compile(
     rf"""IVF\d*[kM]?(_NSG\d*|\(.*\))? | IMI2x\d+ | Residual\d+(x\d+)?
     | (OPQ|ITQ|HR|Pad|SH)[\d._]*[gcm]? | MinMax(FP16)?
     | PQ\d+(x\d+)?(np|fsr?)?(_\d+)?(\+\d+)? | (\d+|2x\d+)\+PQ\d*
-    | (RQ|RCQ|LSQ|LSCQ|PRQ|PLSQ){_AQ} | RaBitQ(fs)?9(_\d+)? | SQ(4|6|bf16|tqmse\d)
+    | (RQ|RCQ|LSQ|LSCQ|PRQ|PLSQ){_AQ} | RaBitQ(fs)?9(_\d+)? | SQtqmse\d
     | ZnLattice[\dx_]+ | NSG\d*([,_].*)? | Flat(Dedup|Panorama\d*|L2Panorama\d*)
     | B(IVF\d+.*|Hash\d+(x\d+)?) | SPANN\d* | QA""",
     re.VERBOSE | re.DOTALL,
