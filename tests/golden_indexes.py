@@ -144,6 +144,15 @@ def _query_aware() -> shortlist.Index:
     return index
 
 
+def _lists(description: str, metric: int = shortlist.METRIC_L2) -> shortlist.Index:
+    index = shortlist.index_factory(8, description, metric)
+    index.train(vectors(60))
+    index.add_with_ids(vectors(60), np.arange(60) * 3 + 5)
+    index.nprobe = 2
+    index.remove_ids([8, 11])
+    return index
+
+
 INDEXES: dict[str, Callable[[], shortlist.Index | shortlist.IndexBinary]] = {
     "flat-uint8": _flat,
     "hnsw-sq8": _sq,
@@ -161,6 +170,11 @@ INDEXES: dict[str, Callable[[], shortlist.Index | shortlist.IndexBinary]] = {
     "opq": _opq,
     "query-aware": _query_aware,
     "sdc-versions": _sdc_versions,
+    "ivf-flat": lambda: _lists("IVF4,Flat"),
+    "ivf-hnsw-sq8": lambda: _lists("IVF4_HNSW4,SQ8", shortlist.METRIC_INNER_PRODUCT),
+    "ivf-pq4x4": lambda: _lists("IVF4,PQ4x4"),
+    "ivf-pq4x4fs": lambda: _lists("IVF4,PQ4x4fsr_64"),
+    "ivf-sdc3": lambda: _lists("IVF4,SDC3"),
 }
 
 if __name__ == "__main__":

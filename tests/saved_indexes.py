@@ -75,6 +75,11 @@ INDEXES: dict[str, Callable[[], sl.Index]] = {
     "SQfp16": lambda: filled(sl.IndexScalarQuantizer(D, QT_FP16)),
     "SQ8_direct": lambda: filled(sl.IndexScalarQuantizer(D, QT_DIRECT)),
     "SQ8_direct_signed": lambda: filled(sl.IndexScalarQuantizer(D, QT_SIGNED)),
+    "SQ6": lambda: filled(sl.IndexScalarQuantizer(D, 6)),
+    "SQ4 IP": lambda: filled(sl.IndexScalarQuantizer(D, 1, IP)),
+    "SQ4 uniform": lambda: filled(sl.IndexScalarQuantizer(D, 3)),
+    "SQbf16": lambda: filled(sl.IndexScalarQuantizer(D, 7)),
+    "HNSWSQ SQ6": lambda: filled(sl.IndexHNSWSQ(D, 6, 4)),
     "SQ8 untrained": lambda: sl.IndexScalarQuantizer(D, QT_8BIT),
     "PQ": lambda: filled(sl.IndexPQ(D, 4, 3)),
     "PQ IP": lambda: filled(sl.IndexPQ(D, 2, 5, IP)),
@@ -108,6 +113,16 @@ INDEXES: dict[str, Callable[[], sl.Index]] = {
     "centred": lambda: filled(sl.IndexPreTransform(sl.CenteringTransform(D), sl.IndexFlatIP(D))),
     "no transform": lambda: filled(sl.IndexPreTransform(sl.IndexFlatL2(D))),
     "IDMap2 PCA RefineFlat": lambda: named(sl.index_factory(D, "IDMap2,PCAR5,SQ8,RFlat")),
+    "IVFFlat": lambda: filled(sl.index_factory(D, "IVF4,Flat")),
+    "IVFFlat IP, gone": lambda: without(filled(sl.index_factory(D, "IVF4,Flat", IP)), range(30)),
+    "IVFFlat named": lambda: named(sl.index_factory(D, "IVF3_HNSW4,Flat")),
+    "IVFFlat uint8": lambda: filled(sl.IndexIVFFlat(sl.IndexFlatL2(D), D, 4, dtype="uint8")),
+    "IVFFlat untrained": lambda: sl.index_factory(D, "IVF4,Flat"),
+    "IVFSQ IP": lambda: filled(sl.index_factory(D, "IVF4,SQ8", IP)),
+    "IVFPQ": lambda: filled(sl.index_factory(D, "IVF4,PQ4x4")),
+    "IVFPQ untrained": lambda: sl.index_factory(D, "IVF4,PQ4x4"),
+    "IVFPQFastScan": lambda: filled(sl.index_factory(D, "IVF4,PQ4x4fs_64")),
+    "IVFSDC RefineFlat": lambda: filled(sl.index_factory(D, "IVF4,SDC2,RFlat")),
     "SDC graph": lambda: without(filled(sl.IndexHNSWSDC(D, 2, 4, IP)), range(3, 7)),
     "SDC versions": GOLDEN["sdc-versions"],
     "SDC graph untrained": lambda: sl.IndexHNSWSDC(D, 2, 4),
@@ -144,6 +159,10 @@ SMALL = {
     "LSH": lambda: filled(sl.IndexLSH(D, 9, train_thresholds=True), 5),
     "RaBitQ": lambda: filled(sl.IndexRaBitQ(D), 5),
     "RaBitQ3 IP": lambda: filled(sl.IndexRaBitQ(D, IP, 3), 5),
+    "IVFFlat": lambda: filled(sl.index_factory(D, "IVF2,Flat"), 5),
+    "IVFSQ": lambda: filled(sl.index_factory(D, "IVF2,SQ4"), 5),
+    "IVFPQfs": lambda: filled(sl.index_factory(D, "IVF2,PQ2x4fs"), 5),
+    "IVFSDC": lambda: filled(sl.index_factory(D, "IVF2,SDC2"), 5),
     "RaBitQfs2": lambda: filled(sl.IndexRaBitQFastScan(D, nb_bits=2), 5),
     "PCA RR centred": lambda: filled(
         sl.IndexPreTransform(sl.CenteringTransform(D), sl.index_factory(D, "PCAW3,RR2,Flat")), 5
@@ -157,7 +176,8 @@ SMALL = {
 
 
 def known_to_faiss(indexes: dict[str, Callable[[], sl.Index]]) -> dict[str, Callable[[], sl.Index]]:
-    return {name: make for name, make in indexes.items() if name[:2] not in ("SD", "QA")}
+    ours = ("SDC", "IVFSDC", "QA")
+    return {name: make for name, make in indexes.items() if not name.startswith(ours)}
 
 
 def to_bytes(index: sl.Index) -> bytes:

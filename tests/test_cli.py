@@ -423,7 +423,7 @@ def test_memory_refusal_names_what_would_fit(run, tmp_path):
     ("arguments", "words"),
     [
         (["build", "x.npy", "--out", "i", "--index", "HNWS32"], "did you mean 'HNSW32'?"),
-        (["build", "x.npy", "--out", "i", "--index", "IVF8,Flat"], "not available yet"),
+        (["build", "x.npy", "--out", "i", "--index", "NSG8,Flat"], "not available yet"),
         (["build", "none.npy", "--out", "i"], "none.npy: No such file"),
         (["build", "text.npy", "--out", "i"], "not a readable .npy file"),
         (["build", "nan.npy", "--out", "i"], "NaN"),

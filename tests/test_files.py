@@ -193,8 +193,8 @@ def test_readers_point_at_each_other(tmp_path: Path) -> None:
         sl.read_index(tmp_path / "native")
     with pytest.raises(sl.CorruptIndexError, match="read_index"):
         sl.open(tmp_path / "faiss")
-    (tmp_path / "ivf").write_bytes(b"IwFl" + bytes(100))
-    with pytest.raises(NotImplementedError, match="IndexIVFFlat"):
+    (tmp_path / "ivf").write_bytes(b"IwFd" + bytes(100))
+    with pytest.raises(NotImplementedError, match="IndexIVFFlatDedup"):
         sl.read_index(tmp_path / "ivf")
 
 

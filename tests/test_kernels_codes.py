@@ -29,7 +29,7 @@ def check_lut32(isa: str, codes: np.ndarray, table: np.ndarray) -> None:
     sums = lut32_oracle(codes, entries)
     for limit in {int(sums[0]), int(sums[31]) + 1}:
         _, below = _kernels.estimate(
-            isa, codes[None], entries, 0, 0, 1, limit, factors=False, small=True
+            isa, codes[None], entries, 0, 0, 1, limit, factors=False, small=True, keep=False
         )
         np.testing.assert_array_equal(below[0] >> np.arange(32) & 1, sums < limit)
 
@@ -324,10 +324,12 @@ def test_estimates_and_which_are_below(
         np.testing.assert_allclose(got.reshape(n, 32), terms, rtol=1e-5, atol=1e-2)
         bits = below[:, None] >> np.arange(32) & 1
         np.testing.assert_array_equal(bits, got.reshape(n, 32) < limit)
-        _, same = _kernels.estimate(
-            isa, there, table, near, offset, step, limit, factors=factors, small=True
-        )
-        np.testing.assert_array_equal(same, below)
+        for small, keep in itertools.product([False, True], repeat=2):
+            again, same = _kernels.estimate(
+                isa, there, table, near, offset, step, limit, factors, small, keep
+            )
+            np.testing.assert_array_equal(same, below)
+            np.testing.assert_array_equal(again, got if keep else [])
 
 
 @pytest.mark.parametrize("small", [True, False])

@@ -11,7 +11,9 @@ from bench.frontier.runner import MODES, Curve
 COLOURS = {
     "ours": "#d62728",
     "ours-qg": "#8c1c1d",
+    "ours-ivf": "#e377c2",
     "faiss": "#1f77b4",
+    "faiss-ivf": "#aec7e8",
     "hnswlib": "#2ca02c",
     "usearch": "#9467bd",
     "symphonyqg": "#ff7f0e",

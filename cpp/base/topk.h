@@ -28,7 +28,7 @@ inline hit_t make_hit(float distance, slot_t slot) {
 inline float distance_of(hit_t h) { return from_sortable(static_cast<uint32_t>(h >> 32)); }
 inline slot_t slot_of(hit_t h) { return static_cast<slot_t>(h); }
 
-// Reservoir: keeps up to 2k hits unsorted and halves them when full, so a hit costs O(1)
+// Reservoir: keeps up to 2k hits unsorted and drops about half when full, so a hit costs O(1)
 // amortised for any k. NaN distances and distances of +inf are never kept.
 class TopK {
  public:
@@ -63,8 +63,31 @@ class TopK {
   }
 
  private:
+  // Keeps k and some more: by a bound that a sample suggests, in one pass, where that does.
   void shrink() {
     if (k_ == 0) return hits_.clear();
+    const size_t n = hits_.size();
+    constexpr size_t kSample = 32, kFew = 128;
+    if (n >= kFew) {
+      hit_t sample[kSample];
+      for (size_t i = 0; i < kSample; ++i) sample[i] = hits_[i * n / kSample];
+      const size_t rank = std::min(kSample * k_ / n + kSample / 8, kSample - 1);
+      std::nth_element(sample, sample + rank, sample + kSample);
+      const hit_t bound = sample[rank];
+      size_t within = 0;
+      for (const hit_t h : hits_) within += h <= bound;
+      if (within >= k_ && within < n - n / 8) {
+        size_t kept = 0;
+        for (size_t i = 0; i < n; ++i) {
+          const hit_t h = hits_[i];
+          hits_[kept] = h;
+          kept += h <= bound;
+        }
+        worst_ = distance_of(bound);
+        hits_.resize(kept);
+        return;
+      }
+    }
     const auto kth = hits_.begin() + static_cast<ptrdiff_t>(k_ - 1);
     std::nth_element(hits_.begin(), kth, hits_.end());
     worst_ = distance_of(*kth);

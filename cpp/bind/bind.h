@@ -12,6 +12,7 @@ void bind_params(pybind11::module_& m);
 void bind_index(pybind11::module_& m);
 void bind_transform(pybind11::module_& m);
 void bind_classes(pybind11::module_& m);
+void bind_ivf(pybind11::module_& m);
 void bind_binary(pybind11::module_& m);
 void bind_sdc(pybind11::module_& m);
 void bind_product(pybind11::module_& m);
@@ -19,6 +20,7 @@ void bind_opq(pybind11::module_& m);
 void bind_rabitq(pybind11::module_& m);
 void bind_pretransform(pybind11::module_& m);
 void bind_cluster(pybind11::module_& m);
+void bind_kv(pybind11::module_& m);
 void bind_functions(pybind11::module_& m);
 void bind_io(pybind11::module_& m);
 

@@ -22,8 +22,9 @@ void bind_scalar_quantizer(py::module_& m) {
       m, "ScalarQuantizer",
       "One small number per dimension. QT_8bit keeps a value range per dimension, QT_8bit_uniform "
       "one for all (both "
-      "learn it in train); QT_fp16 is half precision; QT_8bit_direct and QT_8bit_direct_signed "
-      "store integers as they are.");
+      "learn it in train); QT_6bit, QT_4bit and QT_4bit_uniform are the same in fewer bits, and "
+      "slower to compare; QT_fp16 and QT_bf16 are half precision; QT_8bit_direct and "
+      "QT_8bit_direct_signed store integers as they are.");
   c.def(py::init([](py::ssize_t d, int qtype) {
           return std::make_shared<ScalarQuantizer>(size_arg(d, "d"), quantizer_type(qtype));
         }),

@@ -127,10 +127,11 @@ py::array_t<uint32_t> call_lut32(const std::string& isa, const py::array_t<uint8
   return out;
 }
 
-// Blocks as (n, bytes); the estimates, none of the small form, and which are below the limit.
+// Blocks as (n, bytes); the estimates, if they are kept, and which are below the limit.
 std::pair<py::array_t<float>, py::array_t<uint32_t>> call_estimate(
     const std::string& isa, const py::array_t<uint8_t>& blocks, const py::array_t<uint8_t>& tables,
-    float near, float offset, float step, float limit, bool factors, bool small, size_t repeat) {
+    float near, float offset, float step, float limit, bool factors, bool small, bool keep,
+    size_t repeat) {
   const auto* data = reinterpret_cast<const uint8_t*>(rows_of(blocks));
   const auto n = blocks.shape(0);
   require(tables.ndim() == 1 && tables.size() % 16 == 0 &&
@@ -138,20 +139,17 @@ std::pair<py::array_t<float>, py::array_t<uint32_t>> call_estimate(
           "a block must be as long as the tables, and 128 bytes of factors");
   const size_t stride = ld_of(blocks), groups = static_cast<size_t>(tables.size()) / 16;
   const EstimateTerms terms{near, offset, step, factors};
-  py::array_t<float> out(small ? 0 : 32 * n);
+  py::array_t<float> out(keep ? 32 * n : 0);
   py::array_t<uint32_t> below(n);
-  float* estimates = out.mutable_data();
+  float* estimates = keep ? out.mutable_data() : nullptr;
   uint32_t* masks = below.mutable_data();
   const Table& use = table_of(isa);
   {
     py::gil_scoped_release release;
     for (size_t r = 0; r < repeat; ++r)
-      if (small)
-        use.below_small(data, stride, static_cast<size_t>(n), tables.data(), groups, terms, limit,
-                        masks);
-      else
-        use.estimate(data, stride, static_cast<size_t>(n), tables.data(), groups, terms, limit,
-                     estimates, masks);
+      (small ? use.estimate_small : use.estimate)(data, stride, static_cast<size_t>(n),
+                                                  tables.data(), groups, terms, limit, estimates,
+                                                  masks);
   }
   return {out, below};
 }
@@ -334,6 +332,33 @@ py::array_t<uint64_t> call_near_bits(const std::string& isa, const Contiguous<ui
   return out;
 }
 
+// A copy of x, and the sum.
+std::pair<py::array_t<float>, float> call_exps(const std::string& isa, const Contiguous<float>& x,
+                                               float shift) {
+  py::array_t<float> out(x.size(), x.data());
+  const float sum = table_of(isa).exps(out.mutable_data(), static_cast<size_t>(x.size()), shift);
+  return {out, sum};
+}
+
+// Rows of float32 or float16; out is added to.
+void call_weighted_sum(const std::string& isa, const Contiguous<float>& weights,
+                       const py::array& base, const std::optional<Contiguous<uint32_t>>& rows,
+                       py::array_t<float>& out) {
+  const std::byte* data = rows_of(base);
+  const auto count = static_cast<size_t>(base.shape(0)), d = static_cast<size_t>(base.shape(1));
+  require(base.itemsize() == 4 || base.itemsize() == 2, "base has the wrong item size");
+  require(
+      out.ndim() == 1 && static_cast<size_t>(out.size()) == d && (d == 0 || out.strides(0) == 4),
+      "out must be as long as a row");
+  const size_t n = rows ? static_cast<size_t>(rows->size()) : count;
+  require(static_cast<size_t>(weights.size()) == n, "there must be a weight of each row");
+  for (size_t i = 0; rows && i < n; ++i) require(rows->data()[i] < count, "a row is out of range");
+  const Table& use = table_of(isa);
+  (base.itemsize() == 4 ? use.weighted_sum_f32 : use.weighted_sum_f16)(
+      weights.data(), data, static_cast<size_t>(base.strides(0)), rows ? rows->data() : nullptr, n,
+      d, out.mutable_data());
+}
+
 }  // namespace
 
 void bind_kernels(py::module_& m) {
@@ -380,7 +405,7 @@ void bind_kernels(py::module_& m) {
   k.def("estimate", &call_estimate, py::arg("isa"), py::arg("blocks").noconvert(),
         py::arg("table").noconvert(), py::arg("near"), py::arg("offset"), py::arg("step"),
         py::arg("limit"), py::arg("factors") = true, py::arg("small") = false,
-        py::arg("repeat") = 1);
+        py::arg("keep") = true, py::arg("repeat") = 1);
   k.def("lut_tables", &call_lut_tables, py::arg("isa"), py::arg("q").noconvert(), py::arg("scale"),
         py::arg("repeat") = 1);
   k.def("signs", &call_signs, py::arg("isa"), py::arg("r").noconvert(), py::arg("c").noconvert(),
@@ -402,6 +427,9 @@ void bind_kernels(py::module_& m) {
         py::arg("b"), py::arg("bias"), py::arg("repeat") = 1);
   k.def("near_bits", &call_near_bits, py::arg("isa"), py::arg("query"), py::arg("base"),
         py::arg("limit"), py::arg("repeat") = 1);
+  k.def("exps", &call_exps, py::arg("isa"), py::arg("x"), py::arg("shift"));
+  k.def("weighted_sum", &call_weighted_sum, py::arg("isa"), py::arg("weights"), py::arg("base"),
+        py::arg("rows"), py::arg("out").noconvert());
 }
 
 }  // namespace shortlist

@@ -1,9 +1,11 @@
 // Product quantisation under faiss's names.
 #include "index/product.h"
+
 #include "base/error.h"
 #include "bind/arrays.h"
 #include "bind/bind.h"
 #include "index/hnsw.h"
+#include "index/ivf.h"
 
 namespace shortlist {
 namespace {
@@ -124,6 +126,41 @@ void bind_product(py::module_& m) {
           "Vectors in a block of faiss's files.")
       .def_property_readonly("code_size", &IndexPQFastScan::sa_code_size,
                              "Bytes of one stored vector.");
+  py::class_<IndexIVFPQ, IndexIVF, py::smart_holder>(
+      m, "IndexIVFPQ",
+      "IndexIVF of product-quantised codes, of residuals unless by_residual is set to False: M "
+      "parts of nbits_per_idx bits.")
+      .def(py::init([](std::shared_ptr<Index> coarse, py::ssize_t d, py::ssize_t nlist,
+                       py::ssize_t M, int nbits, int metric) {
+             return std::make_shared<IndexIVFPQ>(std::move(coarse), size_arg(nlist, "nlist"),
+                                                 quantizer(d, M, nbits), metric_of(metric));
+           }),
+           py::arg("quantizer").none(false), py::arg("d"), py::arg("nlist"), py::arg("M"),
+           py::arg("nbits_per_idx"), py::arg("metric") = static_cast<int>(Metric::l2))
+      .def_property_readonly(
+          "pq", [](const IndexIVFPQ& self) { return self.pq; },
+          "The ProductQuantizer; a live alias that may outlive the index.");
+  py::class_<IndexIVFPQFastScan, IndexIVF, py::smart_holder>(
+      m, "IndexIVFPQFastScan",
+      "IndexIVF of product-quantised codes of 4 bits, scanned as IndexPQFastScan's; of vectors, as "
+      "in faiss, unless by_residual is set.\n\n"
+      "nbits: must be 4. bbs: vectors in a block of faiss's files. Raises ArgumentError for "
+      "others.")
+      .def(py::init([](std::shared_ptr<Index> coarse, py::ssize_t d, py::ssize_t nlist,
+                       py::ssize_t M, int nbits, int metric, int bbs) {
+             return std::make_shared<IndexIVFPQFastScan>(
+                 std::move(coarse), size_arg(nlist, "nlist"), quantizer(d, M, nbits),
+                 metric_of(metric), bbs);
+           }),
+           py::arg("quantizer").none(false), py::arg("d"), py::arg("nlist"), py::arg("M"),
+           py::arg("nbits") = 4, py::arg("metric") = static_cast<int>(Metric::l2),
+           py::arg("bbs") = 32)
+      .def_property_readonly(
+          "pq", [](const IndexIVFPQFastScan& self) { return self.pq; },
+          "The ProductQuantizer; a live alias that may outlive the index.")
+      .def_property_readonly(
+          "bbs", [](const IndexIVFPQFastScan& self) { return self.bbs; },
+          "Vectors in a block of faiss's files.");
   py::class_<IndexHNSWPQ, IndexHNSW, py::smart_holder>(
       m, "IndexHNSWPQ",
       "HNSW over product-quantised codes: pq_m parts of pq_nbits bits; M links per node. Train it "

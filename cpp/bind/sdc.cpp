@@ -10,6 +10,7 @@
 #include "bind/arrays.h"
 #include "bind/bind.h"
 #include "codec/oddint/network.h"
+#include "index/ivf.h"
 #include "index/versions.h"
 
 namespace shortlist {
@@ -156,6 +157,30 @@ void bind_sdc(py::module_& m) {
            py::arg("d"), py::arg("bits") = py::none(), py::arg("M") = 32,
            py::arg("metric") = static_cast<int>(Metric::l2), py::kw_only(),
            py::arg("code_dim") = py::none(), py::arg("encoder") = py::none());
+  py::class_<IndexIVFSDC, IndexIVF, py::smart_holder>(
+      m, "IndexIVFSDC",
+      "IndexIVF of IndexSDC's codes: of residuals, or, where an encoder was trained for vectors, "
+      "of "
+      "these. Put IndexRefineFlat or IndexRefine behind it for exact distances of what it "
+      "finds.\n\n"
+      "bits, code_dim, encoder: as of IndexSDC, which says what is raised. Source: RaBitQ, arXiv "
+      "2405.12497.")
+      .def(py::init([](std::shared_ptr<Index> quantizer, py::ssize_t d, py::ssize_t nlist,
+                       std::optional<int> bits, int metric, std::optional<py::ssize_t> code_dim,
+                       const std::optional<Weights>& encoder) {
+             return std::make_shared<IndexIVFSDC>(std::move(quantizer), size_arg(nlist, "nlist"),
+                                                  codec_of(d, bits, metric, code_dim, encoder));
+           }),
+           py::arg("quantizer").none(false), py::arg("d"), py::arg("nlist"),
+           py::arg("bits") = py::none(), py::arg("metric") = static_cast<int>(Metric::l2),
+           py::kw_only(), py::arg("code_dim") = py::none(), py::arg("encoder") = py::none())
+      .def_property_readonly(
+          "bits", [](const IndexIVFSDC& self) { return self.sdc->bits; }, "Bits a dimension.")
+      .def_property_readonly(
+          "code_dim", [](const IndexIVFSDC& self) { return self.sdc->m(); },
+          "Dimensions of a code.")
+      .def_property("symmetric", &is_symmetric<IndexIVFSDC>, &set_symmetric<IndexIVFSDC>,
+                    kSymmetric);
   py::class_<IndexSDCVersions, Index, py::smart_holder>(
       m, "IndexSDCVersions",
       "Codes of several embedding models in one index, searched together by queries of the newest: "

@@ -4,9 +4,11 @@
 #include <bit>
 #include <cmath>
 #include <limits>
+#include <utility>
 
 #include "base/error.h"
 #include "base/threads.h"
+#include "base/topk.h"
 #include "kernels/floats.h"
 
 namespace shortlist::cluster {
@@ -144,7 +146,17 @@ void Nearest::filter(size_t first, size_t n, Scratch& s) const {
                 s.passing);
 }
 
-void Nearest::assign_group(const Rows& x, Scratch& s, slot_t* nearest, float* distances) const {
+Nearest::Scratch Nearest::scratch() const {
+  Scratch out;
+  if (plain_)
+    out.values.resize(kGroup * centroids_.cols);
+  else
+    out.codes.resize(kGroup * stride_);
+  return out;
+}
+
+template <class Keep>
+void Nearest::compare_group(const Rows& x, Scratch& s, Keep& keep) const {
   const auto& kernel = kernels::active();
   const bool l2 = metric_ == Metric::l2;
   const size_t d = x.d, k = centroids_.rows;
@@ -155,15 +167,9 @@ void Nearest::assign_group(const Rows& x, Scratch& s, slot_t* nearest, float* di
     float found[kBlock];
     compare(floats + i * d, reinterpret_cast<const std::byte*>(centroids_.data), d * sizeof(float),
             slots, n, d, found);
-    for (size_t c = 0; c < n; ++c) {
-      const float distance = l2 ? found[c] : -found[c];
-      if (distance < distances[i] || (distance == distances[i] && slots[c] < nearest[i])) {
-        distances[i] = distance;
-        nearest[i] = slots[c];
-      }
-    }
-    const float best = distances[i];
-    s.limits[i] = (l2 ? best / 2 : best) + s.shift[i] + rounding_ * std::fabs(best);
+    for (size_t c = 0; c < n; ++c) keep.offer(i, slots[c], l2 ? found[c] : -found[c]);
+    const float limit = keep.limit(i);
+    s.limits[i] = (l2 ? limit / 2 : limit) + s.shift[i] + rounding_ * std::fabs(limit);
   };
 
   s.worst = 0;
@@ -176,10 +182,7 @@ void Nearest::assign_group(const Rows& x, Scratch& s, slot_t* nearest, float* di
                                    1, d, &shift);
     s.shift[i] = shift + 4 * rounding_ * (square + centre_square_ + kSmallest);
     s.limits[i] = kInfinity;
-    distances[i] = kInfinity;
-    const slot_t guess = nearest[i];
-    nearest[i] = kNoSlot;
-    if (guess != kNoSlot) score(i, &guess, 1);
+    if (const slot_t guess = keep.guess(i); guess != kNoSlot) score(i, &guess, 1);
   }
 
   for (size_t first = 0; first < k; first += kBlock) {
@@ -189,7 +192,7 @@ void Nearest::assign_group(const Rows& x, Scratch& s, slot_t* nearest, float* di
     const uint64_t real = n < 64 ? (uint64_t{1} << n) - 1 : ~uint64_t{0};
     for (size_t i = 0; i < x.n; ++i) {
       uint64_t passing = s.passing[i] & real;
-      if (const size_t known = nearest[i] - first; known < kBlock)
+      if (const size_t known = keep.known(i) - first; known < kBlock)
         passing &= ~(uint64_t{1} << known);
       if (!passing) continue;
       slot_t slots[kBlock];
@@ -202,22 +205,70 @@ void Nearest::assign_group(const Rows& x, Scratch& s, slot_t* nearest, float* di
   }
 }
 
+namespace {
+
+struct KeepOne {
+  slot_t* nearest;
+  float* distances;
+
+  slot_t guess(size_t i) {
+    distances[i] = kInfinity;
+    return std::exchange(nearest[i], kNoSlot);
+  }
+  slot_t known(size_t i) const { return nearest[i]; }
+  float limit(size_t i) const { return distances[i]; }
+  void offer(size_t i, slot_t slot, float distance) {
+    if (distance < distances[i] || (distance == distances[i] && slot < nearest[i])) {
+      distances[i] = distance;
+      nearest[i] = slot;
+    }
+  }
+};
+
+struct KeepSome {
+  std::vector<TopK> tops;
+
+  slot_t guess(size_t) const { return kNoSlot; }
+  slot_t known(size_t) const { return kNoSlot; }
+  float limit(size_t i) const { return tops[i].worst(); }
+  void offer(size_t i, slot_t slot, float distance) { tops[i].push(distance, slot); }
+};
+
+}  // namespace
+
 void Nearest::assign(const Rows& x, slot_t* nearest, float* distances) const {
   parallel_for(x.n, {.grain = kGrain}, [&](size_t begin, size_t end, size_t) {
-    Scratch scratch;
-    if (plain_)
-      scratch.values.resize(kGroup * x.d);
-    else
-      scratch.codes.resize(kGroup * stride_);
+    Scratch own = scratch();
     for (size_t at = begin; at < end; at += kGroup) {
       const size_t n = std::min(kGroup, end - at);
-      assign_group(x.slice(at, at + n), scratch, nearest + at, distances + at);
+      KeepOne keep{nearest + at, distances + at};
+      compare_group(x.slice(at, at + n), own, keep);
       if (!finite(distances + at, n))
         throw ArgumentError(
             "a vector is too far from every centroid: the distance is more than float32 holds; "
             "scale the vectors down");
     }
   });
+}
+
+void Nearest::search(const Rows& x, size_t n, slot_t* nearest, float* distances) const {
+  Scratch own = scratch();
+  KeepSome keep;
+  for (size_t at = 0; at < x.n; at += kGroup) {
+    const Rows some = x.slice(at, std::min(x.n, at + kGroup));
+    keep.tops.resize(some.n);
+    for (TopK& top : keep.tops) top.reset(n);
+    compare_group(some, own, keep);
+    for (size_t i = 0; i < some.n; ++i, nearest += n, distances += n) {
+      const auto& hits = keep.tops[i].finish();
+      std::fill(nearest, nearest + n, kNoSlot);
+      std::fill(distances, distances + n, kInfinity);
+      for (size_t j = 0; j < hits.size(); ++j) {
+        nearest[j] = slot_of(hits[j]);
+        distances[j] = distance_of(hits[j]);
+      }
+    }
+  }
 }
 
 }  // namespace shortlist::cluster

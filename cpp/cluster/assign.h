@@ -1,4 +1,5 @@
-// The nearest centroid of each row, exactly, for a quarter of the multiplications.
+// The nearest centroid of each row, or the few nearest, exactly, for a quarter of the
+// multiplications.
 //
 // All pairs are compared as whole numbers of 7 and 8 bits, four products to a lane. Cauchy and
 // Schwarz bound what rounding took away, and only centroids that may be nearer than the nearest so
@@ -24,13 +25,20 @@ class Nearest {
   // negated inner product; ties go to the smaller slot. Throws ArgumentError for a row whose
   // distances are too large for a float.
   void assign(const Rows& x, slot_t* nearest, float* distances) const;
+  // The n nearest of each row, nearest first, on the calling thread; kNoSlot where there are fewer,
+  // and all of a row with NaN.
+  void search(const Rows& x, size_t n, slot_t* nearest, float* distances) const;
 
  private:
   struct Scratch;
   void pack(size_t block);
   float ready(const float* x, size_t i, Scratch& scratch) const;
   void filter(size_t first, size_t n, Scratch& scratch) const;
-  void assign_group(const Rows& x, Scratch& scratch, slot_t* nearest, float* distances) const;
+  Scratch scratch() const;
+  // keep.offer(i, slot, distance) takes note of a centroid near row i; keep.limit(i) is how near
+  // others must be, and keep.known(i) one that need not be offered again.
+  template <class Keep>
+  void compare_group(const Rows& x, Scratch& scratch, Keep& keep) const;
 
   const Matrix<const float> centroids_;
   const Metric metric_;

@@ -11,38 +11,44 @@ namespace {
 class RowsComputer final : public DistanceComputer {
  public:
   RowsComputer(const RowsCodec& codec, Metric metric, const CodeStore& store)
-      : codec_(codec), metric_(metric), store_(store) {}
+      : codec_(codec), metric_(metric), store_(&store) {}
 
+  void over(const CodeStore& store) override {
+    store_ = &store;
+    prepared_ = kNoSlot;
+  }
   void set_query(const float* q) override { codec_.prepare(q, metric_, query_); }
   void set_query(slot_t stored) override {
-    codec_.prepare_code(store_.row(stored), metric_, query_);
+    codec_.prepare_code(store_->row(stored), metric_, query_);
   }
   void score(const slot_t* slots, size_t n, float* out) override {
-    run(query_, store_.data(), slots, n, out);
+    run(query_, store_->data(), slots, n, out);
   }
   void score_range(size_t begin, size_t n, float* out) override {
-    run(query_, store_.row(begin), nullptr, n, out);
+    run(query_, store_->row(begin), nullptr, n, out);
   }
-  void prefetch(slot_t s) const override { shortlist::prefetch(store_.row(s), store_.code_size()); }
+  void prefetch(slot_t s) const override {
+    shortlist::prefetch(store_->row(s), store_->code_size());
+  }
   void between(slot_t a, const slot_t* b, size_t n, float* out) override {
     if (a != prepared_) {
-      codec_.prepare_code(store_.row(a), metric_, other_);
+      codec_.prepare_code(store_->row(a), metric_, other_);
       prepared_ = a;
     }
-    run(other_, store_.data(), b, n, out);
+    run(other_, store_->data(), b, n, out);
   }
 
  private:
   void run(const PreparedQuery& p, const std::byte* base, const slot_t* slots, size_t n,
            float* out) const {
-    p.kernel(p.query, base, store_.code_size(), slots, n, codec_.compared_values(), out);
+    p.kernel(p.query, base, store_->code_size(), slots, n, codec_.compared_values(), out);
     if (p.scale != 1 || p.bias != 0)
       for (size_t i = 0; i < n; ++i) out[i] = p.bias + p.scale * out[i];
   }
 
   const RowsCodec& codec_;
   const Metric metric_;
-  const CodeStore& store_;
+  const CodeStore* store_;
   PreparedQuery query_, other_;
   slot_t prepared_ = kNoSlot;
 };

@@ -39,6 +39,8 @@ class CodeStore {
 class DistanceComputer {
  public:
   virtual ~DistanceComputer() = default;
+  // Binds it to another store of codes of the same codec; the query stays bound.
+  virtual void over(const CodeStore& store) = 0;
   virtual void set_query(const float* q) = 0;
   virtual void set_query(slot_t stored) = 0;
   virtual void score(const slot_t* slots, size_t n, float* out) = 0;

@@ -1,11 +1,14 @@
 #include "codec/scalar.h"
 
 #include <algorithm>
+#include <bit>
 #include <cmath>
 #include <cstring>
 
 #include "base/error.h"
 #include "base/log.h"
+#include "codec/decoding.h"
+#include "kernels/floats.h"
 
 namespace shortlist {
 namespace {
@@ -20,6 +23,34 @@ void warn_wrap() {
       "values outside 0..255 in an 8bit_direct index wrap modulo 256, as in faiss; use SQ8 or "
       "float32 storage for such data");
 }
+
+// Codes whose values have to be unpacked: some at a time, and then compared as floats.
+class UnpackingComputer final : public DecodingComputer<UnpackingComputer, std::vector<float>> {
+ public:
+  UnpackingComputer(const ScalarQuantizer& sq, Metric metric, const CodeStore& store)
+      : DecodingComputer(sq, store), sq_(sq), l2_(metric == Metric::l2) {}
+
+  void ready(const float* q, std::vector<float>& query) const { query.assign(q, q + sq_.d); }
+  void run(const std::vector<float>& query, const std::byte* base, const slot_t* slots, size_t n,
+           float* out) const {
+    constexpr size_t kRows = 16;
+    const size_t size = sq_.code_size(), d = sq_.d;
+    std::vector<float> rows(kRows * d);
+    const auto compare = kernels::active().rows[l2_ ? kernels::l2_f32 : kernels::ip_f32];
+    for (size_t at = 0; at < n; at += kRows) {
+      const size_t some = std::min(kRows, n - at);
+      for (size_t i = 0; i < some; ++i)
+        sq_.decode(base + (slots ? size_t{slots[at + i]} : at + i) * size, 1, &rows[i * d]);
+      compare(query.data(), reinterpret_cast<const std::byte*>(rows.data()), d * sizeof(float),
+              nullptr, some, d, out + at);
+      for (size_t i = 0; i < some; ++i) out[at + i] = l2_ ? out[at + i] : -out[at + i];
+    }
+  }
+
+ private:
+  const ScalarQuantizer& sq_;
+  const bool l2_;
+};
 
 constexpr float kTooLargeForHalf = 65520;  // rounds to Inf
 
@@ -119,17 +150,38 @@ QuantizerType quantizer_for(DType t) {
 }
 
 ScalarQuantizer::ScalarQuantizer(size_t d, QuantizerType qtype) : RowsCodec(d), qtype(qtype) {
+  if (qtype < qt_8bit || qtype > qt_8bit_direct_signed)
+    throw UnsupportedError(text("scalar quantizer ", name_of(qtype),
+                                " is not available; choose QT_8bit, QT_6bit, QT_4bit, QT_fp16, "
+                                "QT_bf16, QT_8bit_direct or another of ScalarQuantizer's"));
+}
+
+size_t ScalarQuantizer::bits() const {
+  switch (qtype) {
+    case qt_4bit:
+    case qt_4bit_uniform:
+      return 4;
+    case qt_6bit:
+      return 6;
+    case qt_fp16:
+    case qt_bf16:
+      return 16;
+    default:
+      return 8;
+  }
+}
+
+size_t ScalarQuantizer::ranges() const {
   switch (qtype) {
     case qt_8bit:
+    case qt_6bit:
+    case qt_4bit:
+      return d;
     case qt_8bit_uniform:
-    case qt_fp16:
-    case qt_8bit_direct:
-    case qt_8bit_direct_signed:
-      return;
+    case qt_4bit_uniform:
+      return 1;
     default:
-      throw UnsupportedError(text("scalar quantizer ", name_of(qtype),
-                                  " is not available; choose QT_8bit, QT_8bit_uniform, QT_fp16, "
-                                  "QT_8bit_direct or QT_8bit_direct_signed"));
+      return 0;
   }
 }
 
@@ -147,7 +199,7 @@ void ScalarQuantizer::train(Matrix<const float> x) {
   if (!needs_training()) return;
   if (x.rows == 0)
     throw ArgumentError("cannot find the value range of 0 training vectors; pass at least 1");
-  if (qtype == qt_8bit_uniform) {
+  if (ranges() == 1) {
     std::vector<float> values(x.data, x.data + x.rows * d);
     const Range r = find_range(values, rangestat, rangestat_arg);
     trained = {r.vmin, r.vdiff};
@@ -182,13 +234,32 @@ void ScalarQuantizer::encode(Matrix<const float> x, std::byte* codes) const {
     case qt_8bit_direct_signed:
       std::transform(x.data, x.data + n, reinterpret_cast<int8_t*>(codes), to_signed);
       break;
-    default:
-      for (size_t r = 0; r < x.rows; ++r)
+    case qt_bf16:  // as faiss rounds: halves go up
+      for (size_t i = 0; i < n; ++i) {
+        const uint32_t whole = std::bit_cast<uint32_t>(x.data[i]);
+        const uint16_t half =
+            std::isnan(x.data[i]) ? 0x7fc0 : static_cast<uint16_t>((whole + 0x8000u) >> 16);
+        std::memcpy(bytes + 2 * i, &half, sizeof half);
+      }
+      break;
+    default: {
+      const size_t size = code_size(), width = bits();
+      if (width < 8) std::fill_n(bytes, x.rows * size, uint8_t{0});
+      for (size_t r = 0; r < x.rows; ++r, bytes += size)
         for (size_t i = 0; i < d; ++i) {
           const float range = vdiff(i);
           const float unit = range > 0 ? (x.row(r)[i] - vmin(i)) / range : 0.f;
-          bytes[r * d + i] = static_cast<uint8_t>(255.f * std::clamp(unit, 0.f, 1.f));
+          const auto level = static_cast<unsigned>(levels() * std::clamp(unit, 0.f, 1.f));
+          const size_t at = i * width;
+          const unsigned shifted = level << at % 8;
+          if (width == 8) {
+            bytes[i] = static_cast<uint8_t>(level);
+          } else {
+            bytes[at / 8] |= static_cast<uint8_t>(shifted);
+            if (shifted > 0xff) bytes[at / 8 + 1] |= static_cast<uint8_t>(shifted >> 8);
+          }
         }
+    }
   }
 }
 
@@ -204,11 +275,31 @@ void ScalarQuantizer::decode(const std::byte* codes, size_t n, float* x) const {
     case qt_8bit_direct_signed:
       std::copy_n(reinterpret_cast<const int8_t*>(codes), n * d, x);
       break;
-    default:
-      for (size_t r = 0; r < n; ++r)
-        for (size_t i = 0; i < d; ++i)
-          x[r * d + i] = vmin(i) + (static_cast<float>(bytes[r * d + i]) + 0.5f) / 255.f * vdiff(i);
+    case qt_bf16:
+      for (size_t i = 0; i < n * d; ++i) {
+        uint16_t half;
+        std::memcpy(&half, bytes + 2 * i, sizeof half);
+        x[i] = widen_bf16(half);
+      }
+      break;
+    default: {
+      const size_t size = code_size(), width = bits();
+      for (size_t r = 0; r < n; ++r, bytes += size)
+        for (size_t i = 0; i < d; ++i) {
+          const size_t at = i * width;
+          unsigned level = bytes[at / 8];
+          if (at % 8 + width > 8) level |= unsigned{bytes[at / 8 + 1]} << 8;
+          level = level >> at % 8 & ((1u << width) - 1);
+          x[r * d + i] = vmin(i) + (static_cast<float>(level) + 0.5f) / levels() * vdiff(i);
+        }
+    }
   }
+}
+
+std::unique_ptr<DistanceComputer> ScalarQuantizer::distance_computer(Metric metric,
+                                                                     const CodeStore& store) const {
+  if (is_packed()) return std::make_unique<UnpackingComputer>(*this, metric, store);
+  return RowsCodec::distance_computer(metric, store);
 }
 
 bool ScalarQuantizer::is_integral(const float* x, size_t n) const {

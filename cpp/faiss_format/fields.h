@@ -47,6 +47,7 @@ class Input {
   std::vector<T> get_vector(const char* what) {
     return io::read_vector<T>(in_, get_count(sizeof(T), what));
   }
+  io::Source& source() { return in_; }
 
  protected:
   io::Source& in_;
@@ -65,6 +66,7 @@ class Output {
     put(uint64_t{n});
     sink_.write(data, n * sizeof(T));
   }
+  io::Sink& sink() { return sink_; }
 
  protected:
   io::Sink& sink_;

@@ -8,8 +8,10 @@
 
 #include "base/error.h"
 #include "base/memory.h"
+#include "faiss_format/codecs.h"
 #include "faiss_format/faiss_format.h"
 #include "faiss_format/fast_scan.h"
+#include "faiss_format/ivf.h"
 #include "faiss_format/transform.h"
 #include "index/binary.h"
 #include "index/hnsw.h"
@@ -28,7 +30,6 @@ using faiss_format::fourcc;
 using faiss_format::letters;
 
 constexpr int kMaxDepth = 8;
-constexpr int kLastQuantizerType = 26;
 constexpr int kMostTransforms = 1000;
 
 struct Header {
@@ -74,6 +75,11 @@ class Reader : faiss_format::Input {
     if (h == fourcc("IHNs")) return read_graph<IndexHNSWSQ>(depth);
     if (h == fourcc("IHNp")) return read_graph<IndexHNSWPQ>(depth);
     if (h == fourcc("IH00")) return read_graph<IndexHNSW>(depth);
+    if (faiss_format::is_ivf(h)) {
+      const Header head = get_header();
+      return faiss_format::read_ivf(*this, h, {head.d, head.n, head.is_trained, head.metric},
+                                    [&] { return read(depth + 1); });
+    }
     if (h == fourcc("IxMp")) return read_id_map<IndexIDMap>(depth);
     if (h == fourcc("IxM2")) return read_id_map<IndexIDMap2>(depth);
     if (h == fourcc("IxRF")) return read_refine(depth);
@@ -181,23 +187,8 @@ class Reader : faiss_format::Input {
 
   std::shared_ptr<Index> read_quantizer() {
     const Header h = get_header();
-    const auto qtype = get<int32_t>(), rangestat = get<int32_t>();
-    const auto rangestat_arg = get<float>();
-    const auto d = get<uint64_t>(), code_size = get<uint64_t>();
-    if (qtype < 0 || qtype > kLastQuantizerType)
-      corrupt(text("quantizer type ", qtype, " does not exist"));
-    if (rangestat < 0 || rangestat > 3) corrupt(text("rangestat ", rangestat, " does not exist"));
-    if (d != h.d) corrupt(text("the quantizer has d = ", d, " but the index ", h.d));
-    auto index =
-        std::make_shared<IndexScalarQuantizer>(h.d, static_cast<QuantizerType>(qtype), h.metric);
-    ScalarQuantizer& sq = *index->sq;
-    if (code_size != sq.code_size())
-      corrupt(text("codes of ", code_size, " bytes where ", sq.code_size(), " are right"));
-    sq.rangestat = static_cast<RangeStat>(rangestat);
-    sq.rangestat_arg = rangestat_arg;
-    sq.trained = get_vector<float>("the trained ranges");
-    const bool fits = sq.is_trained() || (sq.trained.empty() && !h.is_trained && h.n == 0);
-    if (!fits) corrupt(text(sq.trained.size(), " trained values do not fit the quantizer type"));
+    auto sq = faiss_format::read_scalar(*this, h.d, h.is_trained || h.n > 0);
+    auto index = std::make_shared<IndexScalarQuantizer>(std::move(sq), h.metric);
     read_codes(*index, get_count(1, "the codes"), 1, h);
     return index;
   }
@@ -228,30 +219,12 @@ class Reader : faiss_format::Input {
     return index;
   }
 
-  std::shared_ptr<ProductQuantizer> get_product(const Header& h) {
-    const auto d = get<uint64_t>(), M = get<uint64_t>(), nbits = get<uint64_t>();
-    if (d != h.d || M < 1 || M > d || d % M)
-      corrupt(
-          text("a product quantizer of ", M, " parts and d = ", d, " in an index of d = ", h.d));
-    if (nbits < 1 || nbits > 8)
-      throw UnsupportedError(text("the product quantizer has parts of ", nbits,
-                                  " bits; 1 to 8 are available yet, read it with faiss"));
-    auto pq =
-        std::make_shared<ProductQuantizer>(h.d, static_cast<size_t>(M), static_cast<int>(nbits));
-    pq->centroids = get_vector<float>("the centroids");
-    if (pq->centroids.size() != h.d * pq->ksub() ||
-        !finite(pq->centroids.data(), pq->centroids.size()))
-      corrupt(text(pq->centroids.size(), " values of centroids do not fit ", pq->name(), " of ",
-                   h.d, " dimensions"));
-    if (!h.is_trained) pq->centroids.clear();  // zeros
-    return pq;
-  }
-
   std::shared_ptr<Index> read_product() {
     constexpr int kPolysemous = 4;  // the same distances, of fewer vectors
     const Header h = get_header();
     if (h.n && !h.is_trained) corrupt("an index that is not trained holds vectors");
-    auto index = std::make_shared<IndexPQ>(get_product(h), h.metric);
+    auto index =
+        std::make_shared<IndexPQ>(faiss_format::read_product(*this, h.d, h.is_trained), h.metric);
     read_codes(*index, get_count(1, "the codes"), 1, h);
     index->search_type = get<int32_t>();
     index->encode_signs = get_bool("encode_signs");
@@ -279,7 +252,7 @@ class Reader : faiss_format::Input {
   std::shared_ptr<Index> read_product_blocks() {
     const Header h = get_header();
     if (h.n && !h.is_trained) corrupt("an index that is not trained holds vectors");
-    auto pq = get_product(h);
+    auto pq = faiss_format::read_product(*this, h.d, h.is_trained);
     const auto implem = get<int32_t>(), bbs = get<int32_t>(), qbs = get<int32_t>();
     const auto padded = get<uint64_t>(), parts = get<uint64_t>();
     auto index = std::make_shared<IndexPQFastScan>(pq, h.metric, bbs);

@@ -5,8 +5,10 @@
 #include <vector>
 
 #include "base/error.h"
+#include "faiss_format/codecs.h"
 #include "faiss_format/faiss_format.h"
 #include "faiss_format/fast_scan.h"
+#include "faiss_format/ivf.h"
 #include "faiss_format/transform.h"
 #include "index/binary.h"
 #include "index/hnsw.h"
@@ -105,6 +107,8 @@ class Writer : faiss_format::Output {
       write_product_blocks(*fast);
     else if (const auto* graph = dynamic_cast<const IndexHNSW*>(&index))
       write_graph(*graph);
+    else if (const auto* lists = dynamic_cast<const IndexIVF*>(&index))
+      write_lists(*lists);
     else if (const auto* map = dynamic_cast<const IndexIDMap*>(&index))
       write_id_map(*map);
     else if (const auto* refine = dynamic_cast<const IndexRefine*>(&index))
@@ -124,12 +128,7 @@ class Writer : faiss_format::Output {
     const size_t n = rows ? rows->size() : index.ntotal(), size = index.codec().code_size();
     if (sq) {
       header("IxSQ", index, n);
-      put(static_cast<int32_t>(sq->qtype));
-      put(static_cast<int32_t>(sq->rangestat));
-      put(sq->rangestat_arg);
-      put(uint64_t{sq->d});
-      put(uint64_t{size});
-      array(sq->trained.data(), sq->trained.size());
+      faiss_format::write(*sq, *this);
       put(uint64_t{n * size});
     } else if (const auto* lsh = dynamic_cast<const LshCodec*>(&index.codec())) {
       header("IxHe", index, n);
@@ -137,7 +136,7 @@ class Writer : faiss_format::Output {
       put(uint64_t{n * size});
     } else if (const auto* product = dynamic_cast<const IndexPQ*>(&index)) {
       header("IxPq", index, n);
-      write_quantizer(*product->pq);
+      faiss_format::write(*product->pq, *this);
       put(uint64_t{n * size});
     } else if (is_binary(index)) {
       header("IBxF", index, n);
@@ -161,7 +160,7 @@ class Writer : faiss_format::Output {
     const auto width = static_cast<size_t>(index.bbs), blocks = (n + width - 1) / width;
     const faiss_format::FastScanBlocks layout(8 * size, size, width);
     header("IPfs", index);
-    write_quantizer(*index.pq);
+    faiss_format::write(*index.pq, *this);
     put(int32_t{index.implem});
     put(int32_t{index.bbs});
     put(int32_t{index.qbs});
@@ -170,15 +169,6 @@ class Writer : faiss_format::Output {
     write_blocks(layout, n, width, size, [&](size_t begin, size_t m, std::byte* out) {
       index.blocks().codes(begin, m, out);
     });
-  }
-
-  void write_quantizer(const ProductQuantizer& pq) {
-    put(uint64_t{pq.d});
-    put(uint64_t{pq.M});
-    put(static_cast<uint64_t>(pq.nbits));
-    if (pq.is_trained()) return array(pq.centroids.data(), pq.centroids.size());
-    const std::vector<float> zeros(pq.d * pq.ksub());
-    array(zeros.data(), zeros.size());
   }
 
   void write_rows_of(const IndexFlatCodes& index, const std::vector<slot_t>* rows, size_t n) {
@@ -354,6 +344,11 @@ class Writer : faiss_format::Output {
     return links_below;
   }
 
+  void write_lists(const IndexIVF& index) {
+    header(faiss_format::fourcc_of(index), index);
+    faiss_format::write_ivf(index, *this, [&](const Index& quantizer) { write_rows(quantizer); });
+  }
+
   void write_id_map(const IndexIDMap& index) {
     const std::vector<id_t>& id_map = index.id_map();
     std::vector<id_t> ids;
@@ -368,7 +363,8 @@ class Writer : faiss_format::Output {
       if (index.index->keeps_ids_on_remove() && ids.size() > index.ntotal())
         ids.resize(index.ntotal());  // the last ones are gone
     }
-    if (ids.size() != index.ntotal()) refuse(index);
+    if (ids.size() != index.ntotal() || std::find(ids.begin(), ids.end(), kNoId) != ids.end())
+      refuse(index);
     header(is_binary(index) ? (index.finds_by_id() ? "IBM2" : "IBMp")
                             : (index.finds_by_id() ? "IxM2" : "IxMp"),
            index);

@@ -47,23 +47,24 @@ void search_groups(size_t n, Matrix<const float> queries, const Make& make,
   }
 }
 
-// Goes over blocks of kBlockVectors of n vectors. below(b, count, masks) writes which vectors of
+// Goes over blocks of kBlockVectors of n vectors, slots from `first` on, a multiple of that.
+// below(b, count, masks) writes which vectors of
 // `count` blocks from b on are near enough, a bit each; visit(b, mask) is called, in order, where
 // any of them is allowed. How near that is, limit(), is asked for once for some blocks, as soon as
 // it is not everything.
+inline constexpr size_t kMostTogether = 8;
 template <class Limit, class Below, class Visit>
-void near_blocks(size_t begin, size_t end, size_t n, const SelectedSlots* allowed,
+void near_blocks(size_t begin, size_t end, size_t n, size_t first, const SelectedSlots* allowed,
                  const Limit& limit, const Below& below, const Visit& visit) {
-  constexpr size_t kMost = 8;
-  uint32_t wanted[kMost], near[kMost];
+  uint32_t wanted[kMostTogether], near[kMostTogether];
   for (size_t b = begin; b < end;) {
     const size_t most =
-        limit() < std::numeric_limits<float>::infinity() ? std::min(end - b, kMost) : 1;
+        limit() < std::numeric_limits<float>::infinity() ? std::min(end - b, kMostTogether) : 1;
     size_t count = 0;
     for (; count < most; ++count) {
       const size_t left = n - (b + count) * kBlockVectors;
       wanted[count] = left < kBlockVectors ? (uint32_t{1} << left) - 1 : ~uint32_t{0};
-      if (allowed) wanted[count] &= allowed->bits().half_word(b + count);
+      if (allowed) wanted[count] &= allowed->bits().half_word(first / kBlockVectors + b + count);
       if (!wanted[count]) break;
     }
     if (count) below(b, count, near);

@@ -1,14 +1,9 @@
 #include "flat/oddint.h"
 
-#include <algorithm>
-#include <bit>
 #include <cmath>
 #include <cstring>
-#include <optional>
 
-#include "base/threads.h"
-#include "flat/groups.h"
-#include "kernels/kernels.h"
+#include "flat/oddint_scan.h"
 
 namespace shortlist {
 
@@ -83,94 +78,55 @@ void OddIntBlocks::clear() {
   rest_.clear();
 }
 
-// One query against blocks.
-class OddIntBlocks::Scan {
- public:
-  Scan(const OddIntBlocks& blocks, const float* q, How how)
-      : all_(blocks), codec_(blocks.codec_), sure_(how.sure) {
-    if (how.reading)
-      how.reading->set_query(codec_, q, query_);
-    else
-      codec_.set_query(q, query_);
-    if (how.coded) codec_.code_query(query_);
-    const float unit = how.coded ? 1.f : 0.f;
-    rough_.set(query_.turned.data(), codec_.padded(), unit, kSmallEntry);
-    fine_.set(query_.turned.data(), codec_.padded(), unit);
-    // The rounding of a group is even over a step: four spreads of the sum.
-    const float rounding = 4 * rough_.step * std::sqrt(static_cast<float>(rough_.groups) / 12);
-    terms_ = {query_.near, query_.scale * (rough_.offset + rounding) + codec_.slack * query_.length,
-              query_.scale * rough_.step};
-  }
+namespace {
 
-  // Calls visit(slot, distance), in slot order, for those whose distance may be below limit(): for
-  // all that are, and some others.
-  template <class Limit, class Visit>
-  void run(size_t begin, size_t end, const SelectedSlots* allowed, const Limit& limit,
-           const Visit& visit) {
-    const auto below = [&](size_t b, size_t count, uint32_t* masks) {
-      if (sure_)
-        std::fill_n(masks, count, ~uint32_t{0});
-      else
-        kernels::active().below_small(all_.block(b), all_.block_bytes_, count,
-                                      rough_.entries.data(), rough_.groups, terms_, limit(), masks);
-    };
-    flat::near_blocks(begin, end, all_.n_, allowed, limit, below,
-                      [&](size_t b, uint32_t mask) { look_closer(b, mask, visit); });
-  }
+auto scanning(const OddIntBlocks& blocks, OddIntBlocks::How how) {
+  return [&blocks, how](const float* q) {
+    OddIntScan scan(blocks.codec(), q, how);
+    scan.over(blocks);
+    return scan;
+  };
+}
 
- private:
-  template <class Visit>
-  void look_closer(size_t b, uint32_t mask, const Visit& visit) {
-    const kernels::Table& use = kernels::active();
-    const uint8_t* block = all_.block(b);
-    const uint16_t* add = all_.coarse(b);
-    uint32_t high[kBlockVectors], low[kBlockVectors];
-    use.lut32(block, fine_.high.data(), fine_.groups, high);
-    use.lut32(block, fine_.low.data(), fine_.groups, low);
-    slot_t slots[kBlockVectors];
-    double products[kBlockVectors]{};
-    size_t n = 0;
-    for (uint32_t left = mask; left; left &= left - 1)
-      slots[n++] =
-          static_cast<slot_t>(b * kBlockVectors) + static_cast<slot_t>(std::countr_zero(left));
-    const auto others = static_cast<size_t>(codec_.bits) - 1;
-    const double weight = 1 << others;
-    if (others)
-      codec_.products(query_, all_.rest_.data(), all_.rest_.code_size(), slots, n, others,
-                      products);
-    for (size_t i = 0; i < n; ++i) {
-      const size_t v = slots[i] % kBlockVectors;
-      const double first = fine_.offset + fine_.step * (256.0 * high[v] + low[v]) + query_.sum / 2;
-      const std::byte* factors = all_.rest_.code_size()
-                                     ? all_.rest_.row(slots[i]) + others * codec_.plane_size()
-                                     : nullptr;
-      visit(slots[i],
-            codec_.distance(query_, codec_.fine(factors, {add[v], add[kBlockVectors + v]}),
-                            weight * first + products[i]));
-    }
-  }
+}  // namespace
 
-  const OddIntBlocks& all_;
-  const OddIntCodec& codec_;
-  const bool sure_;
-  OddIntCodec::Query query_;
-  QueryTable rough_;
-  FineQueryTable fine_;
-  kernels::EstimateTerms terms_;
-};
+OddIntScan::OddIntScan(const OddIntCodec& codec, const float* q, OddIntBlocks::How how)
+    : codec_(codec), sure_(how.sure), rounded_(how.rounded) {
+  if (how.reading)
+    how.reading->set_query(codec_, q, query_);
+  else
+    codec_.set_query(q, query_);
+  if (how.coded)
+    codec_.code_query(query_);
+  else if (how.rounded && codec_.bits > 1)
+    codec_.round_query(query_);
+  const float unit = how.coded ? 1.f : 0.f;
+  rough_.set(query_.turned.data(), codec_.padded(), unit, kSmallEntry);
+  if (!rough_only()) fine_.set(query_.turned.data(), codec_.padded(), unit);
+  set_terms(query_.length);
+}
+
+void OddIntScan::set_terms(float length) {
+  // The rounding of a group is even over a step: four spreads of the sum.
+  const float rounding =
+      rough_only() ? 0 : 4 * rough_.step * std::sqrt(static_cast<float>(rough_.groups) / 12);
+  terms_ = {query_.near, query_.scale * (rough_.offset + rounding) + codec_.slack * length,
+            query_.scale * rough_.step};
+}
+
+void OddIntScan::in_list(float near, float length) {
+  query_.near = near;
+  set_terms(length);
+}
 
 void OddIntBlocks::search(Matrix<const float> queries, How how, size_t k,
                           const SelectedSlots* allowed, std::vector<hit_t>* hits) const {
-  flat::search_blocks(
-      n_, kBlockVectors, queries, [&](const float* q) { return Scan(*this, q, how); }, k, allowed,
-      hits);
+  flat::search_blocks(n_, kBlockVectors, queries, scanning(*this, how), k, allowed, hits);
 }
 
 void OddIntBlocks::range_search(Matrix<const float> queries, How how, float radius,
                                 const SelectedSlots* allowed, std::vector<hit_t>* hits) const {
-  flat::range_blocks(
-      blocks(), queries, [&](const float* q) { return Scan(*this, q, how); }, radius, allowed,
-      hits);
+  flat::range_blocks(blocks(), queries, scanning(*this, how), radius, allowed, hits);
 }
 
 }  // namespace shortlist

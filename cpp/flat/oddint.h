@@ -3,6 +3,7 @@
 // read for those that are left.
 #pragma once
 
+#include <utility>
 #include <vector>
 
 #include "base/memory.h"
@@ -19,6 +20,7 @@ class OddIntBlocks {
  public:
   explicit OddIntBlocks(const OddIntCodec& codec);
 
+  const OddIntCodec& codec() const { return codec_; }
   size_t size() const { return n_; }
   size_t memory() const { return blocks_.capacity_bytes() + rest_.memory(); }
   void make_room(size_t n);
@@ -31,6 +33,7 @@ class OddIntBlocks {
   struct How {
     bool coded = false;                      // queries are compared by their own codes
     bool sure = false;                       // nothing is ruled out by the high bits
+    bool rounded = false;                    // distances may be off by little beside the codes
     const OddIntReading* reading = nullptr;  // queries are a newer model's
   };
   // For each query the k nearest slots, sorted by (distance, slot); a query with NaN has none.
@@ -40,10 +43,13 @@ class OddIntBlocks {
   void range_search(Matrix<const float> queries, How how, float radius,
                     const SelectedSlots* allowed, std::vector<hit_t>* hits) const;
 
- private:
-  class Scan;
-
+  // What a scan goes over.
+  std::pair<const uint8_t*, size_t> scanned() const { return {blocks_.data(), blocks_.size()}; }
   size_t blocks() const { return (n_ + kBlockVectors - 1) / kBlockVectors; }
+
+ private:
+  friend class OddIntScan;
+
   uint8_t* block(size_t b) { return blocks_.data() + b * block_bytes_; }
   const uint8_t* block(size_t b) const { return blocks_.data() + b * block_bytes_; }
   // 32 addends, then 32 factors.

@@ -3,6 +3,7 @@
 // summed again by the tables as floats, so that distances are IndexPQ's.
 #pragma once
 
+#include <utility>
 #include <vector>
 
 #include "base/memory.h"
@@ -17,6 +18,7 @@ class ProductBlocks {
  public:
   explicit ProductBlocks(const ProductQuantizer& pq);  // of 4 bits
 
+  const ProductQuantizer& pq() const { return pq_; }
   size_t size() const { return n_; }
   size_t memory() const { return blocks_.capacity_bytes(); }
   void make_room(size_t n);
@@ -32,11 +34,14 @@ class ProductBlocks {
   void range_search(Matrix<const float> queries, Metric metric, float radius,
                     const SelectedSlots* allowed, std::vector<hit_t>* hits) const;
 
+  // What a scan goes over.
+  std::pair<const uint8_t*, size_t> scanned() const { return {blocks_.data(), blocks_.size()}; }
+  size_t blocks() const { return (n_ + kBlockVectors - 1) / kBlockVectors; }
+
  private:
-  class Scan;
+  friend class ProductScan;
 
   size_t groups() const { return 2 * pq_.code_size(); }  // of an odd M one more
-  size_t blocks() const { return (n_ + kBlockVectors - 1) / kBlockVectors; }
   uint8_t* block(size_t b) { return blocks_.data() + b * block_bytes_; }
   const uint8_t* block(size_t b) const { return blocks_.data() + b * block_bytes_; }
   size_t in_block(size_t b) const { return std::min(kBlockVectors, n_ - b * kBlockVectors); }

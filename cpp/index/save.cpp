@@ -12,6 +12,7 @@
 #include "index/rabitq.h"
 #include "index/record.h"
 #include "index/save_codecs.h"
+#include "index/save_ivf.h"
 #include "index/save_transform.h"
 #include "index/sdc.h"
 #include "index/versions.h"
@@ -52,6 +53,8 @@ void hold(const Index& index, ReadLocks& held) {
     hold(*refine->base_index, held);
   } else if (const auto* graph = dynamic_cast<const IndexHNSW*>(&index)) {
     hold(*graph->storage, held);
+  } else if (const auto* lists = dynamic_cast<const IndexIVF*>(&index)) {
+    hold(*lists->quantizer, held);
   } else if (const auto* versions = dynamic_cast<const IndexSDCVersions*>(&index)) {
     for (const auto& part : versions->older()) hold(*part.index, held);
     hold(*versions->newest, held);
@@ -77,6 +80,8 @@ class Saver {
       save_versions(*versions, at, fields);
     else if (const auto* graph = dynamic_cast<const IndexHNSW*>(&index))
       save_graph(*graph, at, fields);
+    else if (const auto* lists = dynamic_cast<const IndexIVF*>(&index))
+      save_lists(*lists, at, fields);
     else if (const auto* map = dynamic_cast<const IndexIDMap*>(&index))
       save_id_map(*map, at, fields);
     else if (const auto* refine = dynamic_cast<const IndexRefine*>(&index))
@@ -90,11 +95,6 @@ class Saver {
  private:
   void save_codes(const IndexFlatCodes& index, const std::string& at, Fields& fields) {
     const auto* sq = dynamic_cast<const ScalarQuantizer*>(&index.codec());
-    if (sq) {
-      fields["qtype"] = text(static_cast<int>(sq->qtype));
-      fields["rangestat"] = text(static_cast<int>(sq->rangestat));
-      fields["rangestat_arg"] = bits_of(sq->rangestat_arg);
-    }
     if (const auto* flat = dynamic_cast<const IndexFlat*>(&index))
       fields["dtype"] = name_of(flat->dtype);
     if (const auto* sdc = dynamic_cast<const IndexSDCRows*>(&index)) {
@@ -104,9 +104,10 @@ class Saver {
       save_lsh(out_, *lsh->lsh, at, fields);
     else if (const auto* pq = dynamic_cast<const IndexPQ*>(&index))
       save_product(out_, *pq->pq, at, fields);
+    else if (sq)
+      save_scalar(out_, *sq, at, fields);
     else
       io::write_fields(out_, at, fields);
-    if (sq) write_array(out_, at + "/trained", sq->trained.data(), sq->trained.size());
     write_array(out_, at + "/codes", index.codes().data(),
                 index.codes().size() * index.codes().code_size());
   }
@@ -216,6 +217,12 @@ class Saver {
     out_.end();
   }
 
+  void save_lists(const IndexIVF& index, const std::string& at, Fields& fields) {
+    save_ivf(out_, index, at, fields);
+    save(*index.quantizer, at + "/quantizer");
+    save_ivf_lists(out_, index, at);
+  }
+
   void save_id_map(const IndexIDMap& index, const std::string& at, const Fields& fields) {
     io::write_fields(out_, at, fields);
     write_array(out_, at + "/id_map", index.id_map().data(), index.id_map().size());
@@ -273,6 +280,8 @@ class Loader {
     if (name == "IndexSDC" || name.starts_with("IndexRaBitQ")) return load_sdc(name, record, at);
     if (name == "IndexPQFastScan") return load_fast_scan(record, at);
     if (name == "IndexSDCVersions") return load_versions(record, at, depth);
+    if (name.starts_with("IndexIVF"))
+      return load_ivf(in_, record, at, [&] { return load(at + "/quantizer", depth + 1); });
     if (name == "IndexHNSW") return load_graph<IndexHNSW>(record, at, depth);
     if (name == "IndexHNSWFlat") return load_graph<IndexHNSWFlat>(record, at, depth);
     if (name == "IndexHNSWSQ") return load_graph<IndexHNSWSQ>(record, at, depth);
@@ -300,8 +309,7 @@ class Loader {
     const Metric metric = record.metric();
     std::shared_ptr<IndexFlatCodes> index;
     if (name == "IndexScalarQuantizer") {
-      const auto qtype = static_cast<QuantizerType>(record.number<int>("qtype"));
-      index = std::make_shared<IndexScalarQuantizer>(d, qtype, metric);
+      index = std::make_shared<IndexScalarQuantizer>(load_scalar(in_, d, record, at), metric);
     } else if (name == "IndexBinaryFlat") {
       index = std::make_shared<IndexBinaryFlat>(8 * std::min(d, kNoSlot + size_t{1}));
     } else if (name == "IndexLSH") {
@@ -312,6 +320,7 @@ class Loader {
       index = std::make_shared<IndexSDCRows>(load_oddint(in_, record, at));
     } else {
       const DType dtype = dtype_named(record.word("dtype"));
+      if (dtype != DType::f32) load_scalar(in_, d, record, at);  // which has nothing to learn
       if (name == "IndexFlat")
         index = std::make_shared<IndexFlat>(d, metric, dtype);
       else if (name == "IndexFlatL2")
@@ -320,14 +329,6 @@ class Loader {
         index = std::make_shared<IndexFlatIP>(d, dtype);
       else
         unknown(name);
-    }
-    if (dynamic_cast<const ScalarQuantizer*>(&index->codec())) {
-      const auto trained = read_array<float>(in_, at + "/trained");
-      if (const auto* own = dynamic_cast<IndexScalarQuantizer*>(index.get())) {
-        own->sq->rangestat = static_cast<RangeStat>(record.number<int>("rangestat", 0, 3));
-        own->sq->rangestat_arg = record.real("rangestat_arg");
-        own->sq->trained = trained;
-      }
     }
     const size_t size = index->codec().code_size(), length = in_.open(at + "/codes");
     const size_t rows = length / size;
@@ -413,13 +414,6 @@ class Loader {
       older.push_back({std::move(index), std::move(reading)});
     }
     return std::make_shared<IndexSDCVersions>(std::move(older), part(at + "/newest"));
-  }
-
-  static DType dtype_named(const std::string& name) {
-    for (const DType t : {DType::f32, DType::f16, DType::u8, DType::i8})
-      if (name == name_of(t)) return t;
-    throw CorruptIndexError(
-        text("the dtype '", name, "' is not known; read it with a newer release"));
   }
 
   template <class Graph>

@@ -85,12 +85,38 @@ void save_oddint(ContainerWriter& out, const OddIntCodec& codec, const std::stri
   write_array(out, at + "/query_centre", codec.query_centre.data(), codec.query_centre.size());
 }
 
+void save_scalar(ContainerWriter& out, const ScalarQuantizer& sq, const std::string& at,
+                 Fields& fields) {
+  fields["qtype"] = text(static_cast<int>(sq.qtype));
+  fields["rangestat"] = text(static_cast<int>(sq.rangestat));
+  fields["rangestat_arg"] = bits_of(sq.rangestat_arg);
+  io::write_fields(out, at, fields);
+  write_array(out, at + "/trained", sq.trained.data(), sq.trained.size());
+}
+
 void save_product(ContainerWriter& out, const ProductQuantizer& pq, const std::string& at,
                   Fields& fields) {
   fields["M"] = text(pq.M);
   fields["nbits"] = text(pq.nbits);
   io::write_fields(out, at, fields);
   write_array(out, at + "/centroids", pq.centroids.data(), pq.centroids.size());
+}
+
+DType dtype_named(const std::string& name) {
+  for (const DType t : {DType::f32, DType::f16, DType::u8, DType::i8})
+    if (name == name_of(t)) return t;
+  throw CorruptIndexError(
+      text("the dtype '", name, "' is not known; read it with a newer release"));
+}
+
+std::shared_ptr<ScalarQuantizer> load_scalar(ContainerReader& in, size_t d, const Record& record,
+                                             const std::string& at) {
+  auto sq =
+      std::make_shared<ScalarQuantizer>(d, static_cast<QuantizerType>(record.number<int>("qtype")));
+  sq->rangestat = static_cast<RangeStat>(record.number<int>("rangestat", 0, 3));
+  sq->rangestat_arg = record.real("rangestat_arg");
+  sq->trained = read_array<float>(in, at + "/trained");
+  return sq;
 }
 
 std::shared_ptr<LshCodec> load_lsh(ContainerReader& in, size_t d, const Record& record,

@@ -8,11 +8,14 @@
 #include "codec/lsh.h"
 #include "codec/oddint/codec.h"
 #include "codec/product.h"
+#include "codec/scalar.h"
 #include "index/record.h"
 
 namespace shortlist {
 
 // Adds fields to the record of the index at `at` and writes it, and then its sections.
+void save_scalar(io::ContainerWriter& out, const ScalarQuantizer& sq, const std::string& at,
+                 io::Fields& fields);
 void save_lsh(io::ContainerWriter& out, const LshCodec& lsh, const std::string& at,
               io::Fields& fields);
 void save_oddint(io::ContainerWriter& out, const OddIntCodec& codec, const std::string& at,
@@ -21,6 +24,9 @@ void save_product(io::ContainerWriter& out, const ProductQuantizer& pq, const st
                   io::Fields& fields);
 
 // Throw CorruptIndexError on what cannot be.
+DType dtype_named(const std::string& name);
+std::shared_ptr<ScalarQuantizer> load_scalar(io::ContainerReader& in, size_t d,
+                                             const Record& record, const std::string& at);
 std::shared_ptr<LshCodec> load_lsh(io::ContainerReader& in, size_t d, const Record& record,
                                    const std::string& at);
 std::shared_ptr<OddIntCodec> load_oddint(io::ContainerReader& in, const Record& record,

@@ -59,7 +59,7 @@ using Lut32Fn = void (*)(const uint8_t* codes, const uint8_t* table, size_t grou
 // `factors` are there, 32 addends and 32 factors as bfloat16; else these are 0 and 1.
 //   out[32 * i + v] = near + add[v] + rescale[v] * (offset + step * sum of vector v)
 // and bit v of below[i] is whether that is below `limit`. In f32, in an order each ISA chooses. The
-// small form tells `below` alone, for entries of at most 63.
+// small form is for entries of at most 63, and tells `below` alone where there is no `out` (null).
 struct EstimateTerms {
   float near, offset, step;
   bool factors = true;
@@ -67,9 +67,6 @@ struct EstimateTerms {
 using EstimateFn = void (*)(const uint8_t* blocks, size_t stride, size_t n, const uint8_t* table,
                             size_t groups, const EstimateTerms& terms, float limit, float* out,
                             uint32_t* below);
-using BelowSmallFn = void (*)(const uint8_t* blocks, size_t stride, size_t n, const uint8_t* table,
-                              size_t groups, const EstimateTerms& terms, float limit,
-                              uint32_t* below);
 // Such tables: entry j of table g is scale * (the sum of q[4 * g + i] over the bits i of j, less
 // the least of these sums), to the nearest integer, ties to even. The caller keeps it within a
 // byte. The same to the bit on every ISA.
@@ -136,6 +133,15 @@ using FilterF32Fn = void (*)(const float* a, size_t lda, const float* limits, si
 using NearBitsFn = void (*)(const std::byte* query, const std::byte* base, size_t n, size_t bytes,
                             uint32_t limit, uint64_t* out);
 
+// x[i] = exp(x[i] - shift) for n values; returns their sum, in an order each ISA chooses. For
+// x[i] - shift of -87 to 80 the relative error of x[i] is at most 2^-21; below that the value is at
+// most 2^-125, and NaN stays.
+using ExpsFn = float (*)(float* x, size_t n, float shift);
+// out[t] += sum over n rows of weights[i] * row_i[t], in f32, in an order each ISA chooses. Rows as
+// in RowsFn, of f32 or of IEEE half.
+using WeightedSumFn = void (*)(const float* weights, const std::byte* base, size_t stride,
+                               const uint32_t* rows, size_t n, size_t d, float* out);
+
 struct Table {
   RowsFn rows[kRowsOps];
   DotF32Fn dot_f32;
@@ -143,8 +149,7 @@ struct Table {
   WidenF16Fn widen_f16;
   NarrowF16Fn narrow_f16;
   Lut32Fn lut32;
-  EstimateFn estimate;
-  BelowSmallFn below_small;
+  EstimateFn estimate, estimate_small;
   LutTablesFn lut_tables;
   SignsFn signs;
   PlanesFn planes;
@@ -154,6 +159,8 @@ struct Table {
   FilterFn filter;
   FilterF32Fn filter_f32;
   NearBitsFn near_bits;
+  ExpsFn exps;
+  WeightedSumFn weighted_sum_f32, weighted_sum_f16;
 };
 
 // What each ISA's files offer; an absent function is taken from the level below.
@@ -210,6 +217,12 @@ void add_avx2(Table&);
 void add_avx512(Table&);
 void add_neon(Table&);
 }  // namespace hamming
+namespace softmax {
+void add_reference(Table&);
+void add_avx2(Table&);
+void add_avx512(Table&);
+void add_neon(Table&);
+}  // namespace softmax
 
 // The table in use, chosen once: the best level this machine runs, or SHORTLIST_ISA.
 const Table& active();

@@ -40,6 +40,7 @@ class Knob:
 # Name, the attribute through which an index owns it (None: itself), values worth trying, main.
 _KNOBS: tuple[tuple[str, str | None, tuple[float, ...], bool], ...] = (
     ("efSearch", "hnsw", (10, 12, 16, 24, 32, 48, 64, 96, 128, 192, 256), True),
+    ("nprobe", None, (1, 2, 4, 8, 12, 16, 24, 32, 48, 64, 96, 128, 192, 256), True),
     ("k_factor", None, (1, 2, 4, 8), False),
 )
 

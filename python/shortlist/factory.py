@@ -2,7 +2,8 @@
 
 A description is `[IDMap|IDMap2,] [transforms,] structure [,codec] [,refinement]`. `parse` turns it
 into a small tree of plans; a plan knows how to build itself and how many bytes a vector will take.
-A new structure is one branch of `_Parser.structure`, a new codec one entry of `_CODECS`.
+A new structure is one branch of `_Parser.structure`, a new codec one entry of `_CODECS`; what they
+build is in `_plans`.
 """
 
 from __future__ import annotations
@@ -10,15 +11,15 @@ from __future__ import annotations
 import re
 from dataclasses import dataclass, replace
 from difflib import get_close_matches
-from typing import Any, NoReturn, Protocol
+from typing import Any, NoReturn
 
 from . import _core
+from ._plans import Codec, Hnsw, IdMap, Ivf, Lsh, Plan, Pq, PqFastScan, RaBitQ, Refine, Sdc
 from ._transforms import PreTransform, Transform
 
 __all__ = ["index_binary_factory", "index_factory", "parse"]
 
 _MAX_PARTS = 16
-_ITEM_SIZE = {"float32": 4, "float16": 2, "uint8": 1, "int8": 1}
 
 
 def index_factory(d: int, description: str, metric: int = _core.METRIC_L2) -> Any:
@@ -28,7 +29,9 @@ def index_factory(d: int, description: str, metric: int = _core.METRIC_L2) -> An
     description: for example "Flat", "SQ8", "HNSW32", "HNSW32,SQfp16", "IDMap2,HNSW32,Flat" or
         "HNSW32,SQ8,Refine(Flat)"; beyond faiss "HNSW32,QG", which turns neighbor_blocks on, and
         "SDC2" or "SDC4x512", codes of so many bits and dimensions in an IndexSDC or, as
-        "HNSW32,SDC2", in an IndexHNSWSDC. Signs and RaBitQ codes are spelt as in faiss: "LSH",
+        "HNSW32,SDC2", in an IndexHNSWSDC. Lists stand before their codes: "IVF4096,Flat",
+        "IVF1024,PQ16", "IVF4096_HNSW32,SQ8", "IVF4096,PQ64x4fs,RFlat"; beyond faiss "IVF4096,SDC1".
+        Signs and RaBitQ codes are spelt as in faiss: "LSH",
         "LSH64rt", "RaBitQ", "RaBitQ4", "RaBitQfs4_64". Transforms stand before a structure:
         "PCA64,HNSW32", "PCAR64,SQ8" (R: rotated, W: whitened), "RR64,Flat", "L2norm,Flat",
         "OPQ16,PQ16", "OPQ16_64,PQ16x4fs" (the rotation to 64 dimensions that suits 16 parts);
@@ -54,273 +57,21 @@ def index_binary_factory(d: int, description: str) -> Any:
     return parser.binary_index(d, parser.split())
 
 
-class Plan(Protocol):
-    """What a description asks for, before an index exists."""
-
-    def build(self, d: int, metric: int, dtype: str = "float32") -> Any:
-        """The empty index. `dtype` is how Flat codes are stored."""
-
-    def bytes_per_vector(self, d: int, dtype: str = "float32") -> float:
-        """Memory a stored vector takes: codes, links and ids."""
-
-    def stores_flat(self) -> bool:
-        """Whether `dtype` has a say: the vectors are kept as they are."""
-
-    def needs_training(self) -> bool:
-        """Whether the index must see vectors before it can store one."""
-
-
-@dataclass(frozen=True)
-class Codec:
-    """How a vector is stored: "Flat", or a scalar quantizer's name without its QT_ prefix."""
-
-    qtype: str | None = None
-    item_size: int = 4
-
-    def build(self, d: int, metric: int, dtype: str = "float32") -> Any:
-        if self.qtype is None:
-            return _core.IndexFlat(d, metric, dtype=dtype)
-        return _core.IndexScalarQuantizer(d, self.quantizer_type(), metric)
-
-    def build_graph(self, d: int, M: int, metric: int, dtype: str = "float32") -> Any:
-        if self.qtype is None:
-            return _core.IndexHNSWFlat(d, M, metric, dtype=dtype)
-        return _core.IndexHNSWSQ(d, self.quantizer_type(), M, metric)
-
-    def bytes_per_vector(self, d: int, dtype: str = "float32") -> float:
-        return d * (_ITEM_SIZE[dtype] if self.qtype is None else self.item_size)
-
-    def stores_flat(self) -> bool:
-        return self.qtype is None
-
-    def needs_training(self) -> bool:
-        return self.qtype == "8bit"  # a range per dimension; the others are fixed
-
-    def quantizer_type(self) -> Any:
-        return getattr(_core.ScalarQuantizer, f"QT_{self.qtype}")
-
-
-@dataclass(frozen=True)
-class Pq:
-    """Product-quantised codes of M parts."""
-
-    M: int
-    nbits: int
-
-    def build(self, d: int, metric: int, dtype: str = "float32") -> Any:
-        return _core.IndexPQ(d, self.dividing(d), self.nbits, metric)
-
-    def build_graph(self, d: int, M: int, metric: int, dtype: str = "float32") -> Any:
-        return _core.IndexHNSWPQ(d, self.dividing(d), M, self.nbits, metric)
-
-    def dividing(self, d: int) -> int:
-        if d % self.M:
-            raise _core.FactoryError(
-                f"'PQ{self.M}' cannot cut vectors of {d} dimensions into {self.M} equal parts; "
-                "choose a divisor"
-            )
-        return self.M
-
-    def bytes_per_vector(self, d: int, dtype: str = "float32") -> float:
-        return -(-self.M * self.nbits // 8)
-
-    def stores_flat(self) -> bool:
-        return False
-
-    def needs_training(self) -> bool:
-        return True
-
-
-@dataclass(frozen=True)
-class PqFastScan:
-    """Product-quantised codes of M parts of 4 bits, in blocks."""
-
-    M: int
-    bbs: int
-    nbits: int = 4
-
-    def build(self, d: int, metric: int, dtype: str = "float32") -> Any:
-        return _core.IndexPQFastScan(
-            d, Pq(self.M, self.nbits).dividing(d), self.nbits, metric, self.bbs
-        )
-
-    def bytes_per_vector(self, d: int, dtype: str = "float32") -> float:
-        return -(-self.M // 2)
-
-    def stores_flat(self) -> bool:
-        return False
-
-    def needs_training(self) -> bool:
-        return True
-
-
-@dataclass(frozen=True)
-class Sdc:
-    """Odd-integer codes, all compared or in a graph."""
-
-    bits: int
-    code_dim: int | None = None
-
-    def build(self, d: int, metric: int, dtype: str = "float32") -> Any:
-        return _core.IndexSDC(d, self.bits, metric, code_dim=self.holding(d))
-
-    def build_graph(self, d: int, M: int, metric: int, dtype: str = "float32") -> Any:
-        return _core.IndexHNSWSDC(d, self.bits, M, metric, code_dim=self.holding(d))
-
-    def holding(self, d: int) -> int | None:
-        if self.code_dim and self.code_dim < d:
-            raise _core.FactoryError(
-                f"'SDC{self.bits}x{self.code_dim}' asks for fewer dimensions than the vectors' "
-                f"{d}; leave them out, or train an encoder (shortlist.binary)"
-            )
-        return self.code_dim
-
-    def bytes_per_vector(self, d: int, dtype: str = "float32") -> float:
-        dims = self.code_dim or -(-d // 64) * 64
-        return self.bits * dims / 8 + (4 if self.bits == 1 else 12)
-
-    def stores_flat(self) -> bool:
-        return False
-
-    def needs_training(self) -> bool:
-        return True
-
-
-@dataclass(frozen=True)
-class Lsh:
-    """Signs of values, or of a rotation's, all compared."""
-
-    nbits: int | None  # None: d
-    rotated: bool
-    trained: bool
-
-    def build(self, d: int, metric: int, dtype: str = "float32") -> Any:
-        if metric != _core.METRIC_L2:
-            raise _core.FactoryError(
-                f"LSH counts the bits that differ, but the metric is {metric}; "
-                "pass METRIC_L2, as faiss asks for"
-            )
-        nbits = d if self.nbits is None else self.nbits
-        if nbits > d and not self.rotated:
-            raise _core.FactoryError(
-                f"LSH{nbits} takes the signs of {nbits} values, but vectors have {d}; ask for at "
-                f"most LSH{d}, or LSH{nbits}r, which rotates them first"
-            )
-        return _core.IndexLSH(d, nbits, self.rotated, self.trained)
-
-    def bytes_per_vector(self, d: int, dtype: str = "float32") -> float:
-        return -(-(d if self.nbits is None else self.nbits) // 8)
-
-    def stores_flat(self) -> bool:
-        return False
-
-    def needs_training(self) -> bool:
-        return self.trained
-
-
-@dataclass(frozen=True)
-class RaBitQ:
-    """faiss's RaBitQ codes, all compared."""
-
-    bits: int
-    bbs: int | None = None  # vectors in a block of the fast-scan form
-
-    def build(self, d: int, metric: int, dtype: str = "float32") -> Any:
-        if self.bbs is None:
-            return _core.IndexRaBitQ(d, metric, self.bits)
-        return _core.IndexRaBitQFastScan(d, metric, self.bbs, self.bits)
-
-    def bytes_per_vector(self, d: int, dtype: str = "float32") -> float:
-        return self.bits * (-(-d // 16) * 2) + (12 if self.bits == 1 else 24)
-
-    def stores_flat(self) -> bool:
-        return False
-
-    def needs_training(self) -> bool:
-        return True
-
-
-@dataclass(frozen=True)
-class Hnsw:
-    M: int
-    codec: Codec | Pq | Sdc
-    blocks: bool = False
-
-    def build(self, d: int, metric: int, dtype: str = "float32") -> Any:
-        index = self.codec.build_graph(d, self.M, metric, dtype)
-        index.neighbor_blocks = self.blocks
-        return index
-
-    def bytes_per_vector(self, d: int, dtype: str = "float32") -> float:
-        # 2M links of 4 bytes on the ground level, M on each higher one (1 / (M - 1) of the
-        # vectors reach each), and the level, its place and a state.
-        links = 4 * (2 * self.M + self.M / (self.M - 1))
-        code = self.codec.bytes_per_vector(d, dtype)
-        int8 = d if self.stores_flat() and dtype == "float32" else 0  # see int8_traversal
-        # Rows of 32 one-bit codes with 8 bytes for each link.
-        padded = -(-d // 64) * 64
-        rows = -(-2 * self.M // 32) * 32 * (padded / 8 + 8) if self.blocks else 0
-        return code + int8 + links + 6 + rows
-
-    def stores_flat(self) -> bool:
-        return self.codec.stores_flat()
-
-    def needs_training(self) -> bool:
-        return self.codec.needs_training()
-
-
-@dataclass(frozen=True)
-class IdMap:
-    inner: Plan
-    finds_by_id: bool  # IDMap2: can also look a vector up by its id
-
-    def build(self, d: int, metric: int, dtype: str = "float32") -> Any:
-        wrapper = _core.IndexIDMap2 if self.finds_by_id else _core.IndexIDMap
-        return wrapper(self.inner.build(d, metric, dtype))
-
-    def bytes_per_vector(self, d: int, dtype: str = "float32") -> float:
-        # A hash node of an id and a position is about 40 bytes.
-        return self.inner.bytes_per_vector(d, dtype) + (48 if self.finds_by_id else 8)
-
-    def stores_flat(self) -> bool:
-        return self.inner.stores_flat()
-
-    def needs_training(self) -> bool:
-        return self.inner.needs_training()
-
-
-@dataclass(frozen=True)
-class Refine:
-    base: Plan
-    codec: Codec | Pq
-    flat_class: bool  # RFlat gives an IndexRefineFlat, Refine(...) an IndexRefine
-
-    def build(self, d: int, metric: int, dtype: str = "float32") -> Any:
-        base = self.base.build(d, metric, dtype)
-        if self.flat_class and dtype == "float32":
-            return _core.IndexRefineFlat(base)
-        return _core.IndexRefine(base, self.codec.build(d, metric, dtype))
-
-    def bytes_per_vector(self, d: int, dtype: str = "float32") -> float:
-        return self.base.bytes_per_vector(d, dtype) + self.codec.bytes_per_vector(d, dtype)
-
-    def stores_flat(self) -> bool:
-        return self.base.stores_flat() or self.codec.stores_flat()
-
-    def needs_training(self) -> bool:
-        return self.base.needs_training() or self.codec.needs_training()
-
-
 _CODECS = {
     "Flat": Codec(),
     "SQ8": Codec("8bit", 1),
+    "SQ6": Codec("6bit", 0.75),
+    "SQ4": Codec("4bit", 0.5),
     "SQfp16": Codec("fp16", 2),
+    "SQbf16": Codec("bf16", 2),
     "SQ8_direct": Codec("8bit_direct", 1),
     "SQ8_direct_signed": Codec("8bit_direct_signed", 1),
 }
 _KNOWN_FORMS = (
-    "Flat, SQ8, SQfp16, SQ8_direct, SQ8_direct_signed, PQ<M>[x<bits>], SDC<bits>[x<dimensions>]; "
+    "Flat, SQ8, SQ6, SQ4, SQfp16, SQbf16, SQ8_direct, SQ8_direct_signed, "
+    "PQ<M>[x<bits>], SDC<bits>[x<dimensions>]; "
     "HNSW<M> and HNSW<M>,<any of these>, with ,QG for neighbour blocks unless SDC; "
+    "IVF<lists>[_HNSW<M>],<any of these or PQ<M>x4fs[r]>; "
     "LSH<bits>[r][t], RaBitQ<bits>, RaBitQfs<bits>[_<block>], PQ<M>x4fs[_<block>]; "
     "PCA[W][R]<d>,... or RR[<d>],... or OPQ<M>[_<d>],... or L2norm,... before them, "
     "QA,... before all of those; "
@@ -330,7 +81,8 @@ _KNOWN_BINARY_FORMS = "BFlat and BHNSW<M>; IDMap,... or IDMap2,... around them"
 
 _HNSW = r"HNSW(?P<M>\d*)(_(?P<codec>.*))?"
 _SDC = r"SDC(?P<bits>\d*)(x(?P<dims>\d+))?"
-_PQ_FAST = r"PQ(?P<fast_parts>\d+)x4fs(_(?P<fast_bbs>\d+))?"
+_IVF = r"IVF(?P<lists>\d+)(?P<thousands>[kM]?)(_HNSW(?P<graph>\d*))?"
+_PQ_FAST = r"PQ(?P<fast_parts>\d+)x4fs(?P<residual>r?)(_(?P<fast_bbs>\d+))?"
 _PQ = r"PQ(?P<parts>\d+)(x(?P<part_bits>\d+))?(np)?"
 _LSH = r"LSH(?P<nbits>\d*)(?P<r>r?)(?P<t>t?)"
 _RABITQ = r"RaBitQ(?P<nb_bits>[1-8]?)"
@@ -338,15 +90,15 @@ _RABITQ_FAST = r"RaBitQfs(?P<fast_bits>[1-8]?)(_(?P<bbs>\d+))?"
 _PCA = r"PCA(?P<w>W?)(?P<r>R?)(?P<d>\d+)"
 _RR = r"RR(?P<d>\d*)"
 _OPQ = r"OPQ(?P<opq>\d+)(_(?P<d>\d+))?"
-_FORMS = (_HNSW, _SDC, _PQ, _PQ_FAST, _LSH, _RABITQ, _RABITQ_FAST)
+_FORMS = (_HNSW, _IVF, _SDC, _PQ, _PQ_FAST, _LSH, _RABITQ, _RABITQ_FAST)
 
 # What faiss (or a later release of ours) understands and this release cannot build.
 _AQ = r"\d+x\d+\w*"
 _NOT_YET = re.compile(
-    rf"""IVF\d*[kM]?(_HNSW\d*|_NSG\d*|\(.*\))? | IMI2x\d+ | Residual\d+(x\d+)?
+    rf"""IVF\d*[kM]?(_NSG\d*|\(.*\))? | IMI2x\d+ | Residual\d+(x\d+)?
     | (ITQ|HR|Pad|SH)[\d._]*[gcm]? | MinMax(FP16)?
     | PQ\d+(x\d+)?(np|fsr?)?(_\d+)?(\+\d+)? | (\d+|2x\d+)\+PQ\d*
-    | (RQ|RCQ|LSQ|LSCQ|PRQ|PLSQ){_AQ} | RaBitQ(fs)?9(_\d+)? | SQ(4|6|bf16|tqmse\d)
+    | (RQ|RCQ|LSQ|LSCQ|PRQ|PLSQ){_AQ} | RaBitQ(fs)?9(_\d+)? | SQtqmse\d
     | ZnLattice[\dx_]+ | NSG\d*([,_].*)? | Flat(Dedup|Panorama\d*|L2Panorama\d*)
     | B(IVF\d+.*|Hash\d+(x\d+)?) | SPANN\d*""",
     re.VERBOSE | re.DOTALL,
@@ -433,10 +185,33 @@ class _Parser:
             if len(parts) > 2:
                 self.unknown(parts[2])
             return plan
+        if match := re.fullmatch(_IVF, parts[0].text, re.ASCII):
+            return self.ivf(parts[0], match, parts[1:])
         plan = self.exhaustive(parts[0])
+        if isinstance(plan, PqFastScan) and plan.by_residual:
+            self.fail(f"has {_shown(parts[0].text)}, whose residuals need an IVF before it")
         if len(parts) > 1:
             self.unknown(parts[1])
         return plan
+
+    def ivf(self, part: _Part, match: re.Match[str], rest: list[_Part]) -> Plan:
+        scale = {"": 1, "k": 1 << 10, "M": 1 << 20}[match["thousands"]]  # as faiss has it
+        nlist = scale * self.number(part, match["lists"], "lists", 1, (1 << 26) // scale)
+        graph = None
+        if match["graph"] is not None:
+            graph = self.number(part, match["graph"] or "32", "M", 2, 4096)
+        if len(rest) > 1:
+            self.unknown(rest[1])
+        if not rest:
+            what = _shown(part.text)
+            self.fail(f"has {what} without the codes its lists hold; for whole vectors add ',Flat'")
+        if fast := re.fullmatch(_PQ_FAST, rest[0].text, re.ASCII):
+            return Ivf(nlist, graph, self.fast_scan(rest[0], fast))
+        return Ivf(nlist, graph, self.stored(rest[0]))
+
+    def fast_scan(self, part: _Part, match: re.Match[str]) -> PqFastScan:
+        M = self.number(part, match["fast_parts"], "M", 1, 1 << 20)
+        return PqFastScan(M, self.block(part, match["fast_bbs"]), bool(match["residual"]))
 
     def exhaustive(self, part: _Part) -> Plan:
         if match := re.fullmatch(_LSH, part.text, re.ASCII):
@@ -447,8 +222,7 @@ class _Parser:
         if match := re.fullmatch(_RABITQ_FAST, part.text, re.ASCII):
             return RaBitQ(int(match["fast_bits"] or 1), self.block(part, match["bbs"]))
         if match := re.fullmatch(_PQ_FAST, part.text, re.ASCII):
-            M = self.number(part, match["fast_parts"], "M", 1, 1 << 20)
-            return PqFastScan(M, self.block(part, match["fast_bbs"]))
+            return self.fast_scan(part, match)
         return self.stored(part)
 
     def block(self, part: _Part, digits: str | None) -> int:

@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 from bench.frontier.contenders.base import Contender, Spec
-from bench.frontier.contenders.faiss import Faiss
+from bench.frontier.contenders.faiss import Faiss, FaissLists
 from bench.frontier.contenders.hnswlib import Hnswlib
-from bench.frontier.contenders.ours import Ours, OursBlocks
+from bench.frontier.contenders.ours import Ours, OursBlocks, OursLists
 from bench.frontier.contenders.scann import Scann
 from bench.frontier.contenders.svs import Svs
 from bench.frontier.contenders.symphonyqg import SymphonyQG
@@ -14,7 +14,9 @@ from bench.frontier.contenders.usearch import Usearch
 CONTENDERS: dict[str, type[Contender]] = {
     "ours": Ours,
     "ours-qg": OursBlocks,
+    "ours-ivf": OursLists,
     "faiss": Faiss,
+    "faiss-ivf": FaissLists,
     "hnswlib": Hnswlib,
     "usearch": Usearch,
     "symphonyqg": SymphonyQG,

@@ -56,3 +56,38 @@ class Faiss(Contender):
 
     def details(self) -> str:
         return str(self.lib.get_compile_options()).strip()
+
+
+class FaissLists(Faiss):
+    """IVF of 4-bit product-quantised codes in fast-scan blocks, and a refinement by float32.
+
+    Not a graph: lists as shortlist's, parts of two dimensions (four past 128), and efSearch
+    stands for two numbers, how many codes are compared again and, two fifths of it, how many lists
+    are searched. A sweep of all of these set them.
+    """
+
+    title = "faiss IVF,PQfs"
+
+    @classmethod
+    def storages(cls, metric: str) -> tuple[str, ...]:
+        return ("float32",)
+
+    def build(self, base: np.ndarray, threads: int) -> None:
+        s, lib = self.spec, self.lib
+        lib.omp_set_num_threads(threads)
+        lists = 1 << max(len(base) // 490, 1).bit_length() - 1
+        metric = lib.METRIC_L2 if s.metric == "l2" else lib.METRIC_INNER_PRODUCT
+        parts = s.d // (2 if s.d <= 128 else 4)
+        self.index = lib.index_factory(s.d, f"IVF{lists},PQ{parts}x4fs,RFlat", metric)
+        self.index.train(base)
+        self.index.add(base)
+        lib.omp_set_num_threads(1)
+
+    def load(self, path: Path) -> None:
+        super().load(path)
+        self.index = self.lib.downcast_index(self.index)
+
+    def set_ef(self, ef: int) -> None:
+        lists = self.lib.downcast_index(self.index.base_index)
+        lists.nprobe = max(ef * 2 // 5, 1)
+        self.index.k_factor = max(ef / self.spec.k, 1)

@@ -8,6 +8,7 @@
 #include "base/error.h"
 #include "base/random.h"
 #include "codec/decoding.h"
+#include "codec/transform/transform.h"
 #include "kernels/floats.h"
 #include "kernels/kernels.h"
 
@@ -101,12 +102,7 @@ void OddIntCodec::set_centres(std::vector<float> of_vectors, std::vector<float> 
 void OddIntCodec::train(Matrix<const float> x) {
   if (x.rows == 0) throw ArgumentError("there are no vectors to train on");
   if (!encoder->brings_centres()) {
-    std::vector<double> sums(d);
-    for (size_t r = 0; r < x.rows; ++r)
-      for (size_t i = 0; i < d; ++i) sums[i] += x.row(r)[i];
-    std::vector<float> mean(d);
-    for (size_t i = 0; i < d; ++i)
-      mean[i] = static_cast<float>(sums[i] / static_cast<double>(x.rows));
+    const std::vector<float> mean = mean_of(x.rows, d, [&](size_t i) { return x.row(i); });
     set_centres(mean, mean);
   }
   if (bits > 1) measure_slack(x);
@@ -171,13 +167,26 @@ float OddIntCodec::margin(const float* q) const {
 
 // All rows together, so that an encoder's weights are read once for them.
 void OddIntCodec::encode(Matrix<const float> x, std::byte* codes) const {
+  encode(x, centre.data(), nullptr, codes);
+}
+
+void OddIntCodec::encode_in_list(Matrix<const float> x, const float* centroid,
+                                 std::byte* codes) const {
+  std::vector<float> relative(d), turned(padded());
+  for (size_t i = 0; i < d; ++i) relative[i] = centroid[i] - query_centre[i];
+  encoder->turn(relative.data(), turned.data());
+  encode(x, centroid, turned.data(), codes);
+}
+
+void OddIntCodec::encode(Matrix<const float> x, const float* from, const float* of_list,
+                         std::byte* codes) const {
   if (x.rows == 0) return;
   std::vector<float> relative(x.rows * d), turned(x.rows * padded()), u(padded()), sign(padded());
   std::vector<uint8_t> values(x.rows * m());
   std::vector<bool> found(x.rows);  // else it is one that searches never find
   for (size_t i = 0; i < x.rows; ++i) {
     found[i] = finite(x.row(i), d);
-    for (size_t j = 0; found[i] && j < d; ++j) relative[i * d + j] = x.row(i)[j] - centre[j];
+    for (size_t j = 0; found[i] && j < d; ++j) relative[i * d + j] = x.row(i)[j] - from[j];
     encoder->turn(&relative[i * d], &turned[i * padded()]);
   }
   encoder->code(relative.data(), turned.data(), x.rows, bits, values.data());
@@ -192,23 +201,39 @@ void OddIntCodec::encode(Matrix<const float> x, std::byte* codes) const {
       for (size_t b = 0; b < planes; ++b)
         codes[b * plane_size() + j / 8] |= std::byte(c >> (planes - 1 - b) & 1) << j % 8;
     }
-    put_factors({x.row(i), r, &turned[i * padded()], u.data(), sign.data(), found[i]}, codes);
+    put_factors({.x = x.row(i),
+                 .r = r,
+                 .turned = &turned[i * padded()],
+                 .u = u.data(),
+                 .sign = sign.data(),
+                 .found = found[i],
+                 .centroid = of_list ? from : nullptr,
+                 .of_list = of_list},
+                codes);
   }
 }
 
 void OddIntCodec::put_factors(const Encoded& v, std::byte* code) const {
-  // What q' does not hold of <q, r>, for the query at the queries' centre.
-  float add = -ordered_dot(query_centre.data(), v.r, d);
-  if (metric == Metric::l2)
-    add = 2 * (add + ordered_dot(centre.data(), v.r, d)) + ordered_dot(v.r, v.r, d);
+  // What the query's own terms do not hold.
+  float add;
+  if (v.of_list) {
+    add = metric == Metric::l2 ? ordered_dot(v.r, v.r, d) : -ordered_dot(v.centroid, v.r, d);
+  } else {  // of the query at the queries' centre
+    add = -ordered_dot(query_centre.data(), v.r, d);
+    if (metric == Metric::l2)
+      add = 2 * (add + ordered_dot(centre.data(), v.r, d)) + ordered_dot(v.r, v.r, d);
+  }
   if (!v.found) add = std::numeric_limits<float>::quiet_NaN();
-  const auto rescale = [&](const float* of) {
-    return times() * encoder->rescale(v.r, v.turned, of);
+  const auto factors = [&](const float* u) {
+    const float rescale = times() * encoder->rescale(v.r, v.turned, u);
+    const float lists = v.of_list ? rescale * ordered_dot(u, v.of_list, m()) : 0;
+    return Fine{add - lists, rescale};
   };
-  const Coarse coarse{narrow_bf16(add), narrow_bf16(rescale(v.sign))};
+  const Fine first = factors(v.sign);
+  const Coarse coarse{narrow_bf16(first.add), narrow_bf16(first.rescale)};
   std::memcpy(code + coarse_at(), &coarse, sizeof coarse);
   if (bits == 1) return;
-  const Fine fine{add, rescale(v.u)};
+  const Fine fine = factors(v.u);
   std::memcpy(code + fine_at(), &fine, sizeof fine);
 }
 
@@ -238,11 +263,20 @@ float OddIntCodec::values(const std::byte* code, float* u) const {
 }
 
 void OddIntCodec::decode(const std::byte* codes, size_t n, float* x) const {
+  decode(codes, n, centre.data(), x);
+}
+
+void OddIntCodec::decode_in_list(const std::byte* codes, size_t n, const float* centroid,
+                                 float* x) const {
+  decode(codes, n, centroid, x);
+}
+
+void OddIntCodec::decode(const std::byte* codes, size_t n, const float* from, float* x) const {
   std::vector<float> u(padded());
   for (size_t row = 0; row < n; ++row, codes += code_size(), x += d) {
     const float f = values(codes, u.data());
     encoder->turn_back(u.data(), x);
-    for (size_t i = 0; i < d; ++i) x[i] = centre[i] + f * x[i];
+    for (size_t i = 0; i < d; ++i) x[i] = from[i] + f * x[i];
   }
 }
 

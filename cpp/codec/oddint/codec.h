@@ -51,6 +51,10 @@ class OddIntCodec : public Codec {
   float margin(const float* q) const;
   void encode(Matrix<const float> x, std::byte* codes) const override;
   void decode(const std::byte* codes, size_t n, float* x) const override;
+  // The same relative to a centroid of a list, in place of c: distances are told from that to it,
+  // and <q - centroid, r> ~ f <u, q' - T (centroid - b)>, which is the better the nearer it is.
+  virtual void encode_in_list(Matrix<const float> x, const float* centroid, std::byte* codes) const;
+  void decode_in_list(const std::byte* codes, size_t n, const float* centroid, float* x) const;
   bool compares_decoded() const override { return false; }
   // The metric is the codec's.
   std::unique_ptr<DistanceComputer> distance_computer(Metric,
@@ -104,6 +108,8 @@ class OddIntCodec : public Codec {
   struct Encoded {
     const float *x, *r, *turned, *u, *sign;
     bool found;  // else it has NaN or Inf, r is zero, and searches must not find it
+    const float* centroid = nullptr;  // of a list
+    const float* of_list = nullptr;   // T (centroid - b)
   };
   // Writes the factors behind the planes.
   virtual void put_factors(const Encoded& v, std::byte* code) const;
@@ -112,6 +118,9 @@ class OddIntCodec : public Codec {
   static constexpr int kMostQueryPlanes = 9;  // that kernel bit_planes takes
   void put_planes(Query& q, int planes) const;
   void measure_error(Matrix<const float> x);
+  void encode(Matrix<const float> x, const float* from, const float* of_list,
+              std::byte* codes) const;
+  void decode(const std::byte* codes, size_t n, const float* from, float* x) const;
   float times() const { return metric == Metric::l2 ? -2.f : -1.f; }
 };
 

@@ -128,8 +128,8 @@ void tables(const float* q, float scale, size_t groups, uint8_t* table) {
 
 void add_avx2(Table& t) {
   t.lut32 = lut32<Avx2>;
-  t.estimate = estimate<Avx2>;
-  t.below_small = below_small<Avx2>;
+  t.estimate = estimate<Avx2, 1>;
+  t.estimate_small = estimate<Avx2, kOfSmall>;
   t.lut_tables = tables;
 }
 

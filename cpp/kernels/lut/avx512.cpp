@@ -101,8 +101,8 @@ struct Wide {
 
 void add_avx512(Table& t) {
   t.lut32 = lut32<Wide>;
-  t.estimate = estimate<Wide>;
-  t.below_small = below_small<Wide>;
+  t.estimate = estimate<Wide, 1>;
+  t.estimate_small = estimate<Wide, kOfSmall>;
 }
 
 }  // namespace shortlist::kernels::lut

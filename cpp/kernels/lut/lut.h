@@ -65,19 +65,14 @@ void each_block(const uint8_t* blocks, size_t stride, size_t n, const uint8_t* t
   }
 }
 
-template <class V>
+template <class V, size_t kTogether>
 void estimate(const uint8_t* blocks, size_t stride, size_t n, const uint8_t* table, size_t groups,
               const EstimateTerms& terms, float limit, float* out, uint32_t* below) {
-  const auto run = terms.factors ? each_block<V, 1, true, true> : each_block<V, 1, false, true>;
+  const auto run = out ? (terms.factors ? each_block<V, kTogether, true, true>
+                                        : each_block<V, kTogether, false, true>)
+                       : (terms.factors ? each_block<V, kTogether, true, false>
+                                        : each_block<V, kTogether, false, false>);
   run(blocks, stride, n, table, groups, terms, limit, out, below);
-}
-
-template <class V>
-void below_small(const uint8_t* blocks, size_t stride, size_t n, const uint8_t* table,
-                 size_t groups, const EstimateTerms& terms, float limit, uint32_t* below) {
-  const auto run =
-      terms.factors ? each_block<V, kOfSmall, true, false> : each_block<V, kOfSmall, false, false>;
-  run(blocks, stride, n, table, groups, terms, limit, nullptr, below);
 }
 
 }  // namespace

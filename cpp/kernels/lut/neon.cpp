@@ -100,8 +100,8 @@ void tables(const float* q, float scale, size_t groups, uint8_t* table) {
 
 void add_neon(Table& t) {
   t.lut32 = lut32<Neon>;
-  t.estimate = estimate<Neon>;
-  t.below_small = below_small<Neon>;
+  t.estimate = estimate<Neon, 1>;
+  t.estimate_small = estimate<Neon, kOfSmall>;
   t.lut_tables = tables;
 }
 

@@ -26,7 +26,7 @@ float widen(uint16_t x) {
 
 void estimate(const uint8_t* blocks, size_t stride, size_t n, const uint8_t* table, size_t groups,
               const EstimateTerms& t, float limit, float* out, uint32_t* below) {
-  for (size_t i = 0; i < n; ++i, blocks += stride, out += 32) {
+  for (size_t i = 0; i < n; ++i, blocks += stride) {
     uint32_t sums[32];
     lut32(blocks, table, groups, sums);
     below[i] = 0;
@@ -37,17 +37,11 @@ void estimate(const uint8_t* blocks, size_t stride, size_t n, const uint8_t* tab
         __builtin_memcpy(&rescale, blocks + 16 * groups + 64 + 2 * v, sizeof rescale);
       }
       const float product = t.offset + t.step * static_cast<float>(static_cast<int32_t>(sums[v]));
-      out[v] = (t.near + widen(add)) + widen(rescale) * product;
-      below[i] |= uint32_t{out[v] < limit} << v;
+      const float x = (t.near + widen(add)) + widen(rescale) * product;
+      below[i] |= uint32_t{x < limit} << v;
+      if (out) out[32 * i + v] = x;
     }
   }
-}
-
-void below_small(const uint8_t* blocks, size_t stride, size_t n, const uint8_t* table,
-                 size_t groups, const EstimateTerms& terms, float limit, uint32_t* below) {
-  float out[32];
-  for (size_t i = 0; i < n; ++i)
-    estimate(blocks + i * stride, stride, 1, table, groups, terms, limit, out, below + i);
 }
 
 }  // namespace
@@ -55,7 +49,7 @@ void below_small(const uint8_t* blocks, size_t stride, size_t n, const uint8_t* 
 void add_reference(Table& t) {
   t.lut32 = lut32;
   t.estimate = estimate;
-  t.below_small = below_small;
+  t.estimate_small = estimate;
   t.lut_tables = [](const float* q, float scale, size_t groups, uint8_t* table) {
     for (size_t g = 0; g < groups; ++g) {
       float x[4], least[4];

@@ -639,7 +639,7 @@ class CenteringTransform(VectorTransform):
 
 class ScalarQuantizer:
     """
-    One small number per dimension. QT_8bit keeps a value range per dimension, QT_8bit_uniform one for all (both learn it in train); QT_fp16 is half precision; QT_8bit_direct and QT_8bit_direct_signed store integers as they are.
+    One small number per dimension. QT_8bit keeps a value range per dimension, QT_8bit_uniform one for all (both learn it in train); QT_6bit, QT_4bit and QT_4bit_uniform are the same in fewer bits, and slower to compare; QT_fp16 and QT_bf16 are half precision; QT_8bit_direct and QT_8bit_direct_signed store integers as they are.
     """
 
     QT_4bit: typing.ClassVar[int] = 1
@@ -988,6 +988,233 @@ class IndexPreTransform(Index):
         The index behind the transforms; a live alias.
         """
 
+class SearchParametersIVF(SearchParameters):
+    """
+    SearchParameters of the IVF indexes; nprobe and max_codes replace the index's for one call.
+    """
+    def __init__(
+        self,
+        *,
+        sel: IDSelector | None = None,
+        nprobe: typing.SupportsIndex = 1,
+        max_codes: typing.SupportsIndex = 0,
+        quantizer_params: SearchParameters | None = None,
+    ) -> None: ...
+    @property
+    def max_codes(self) -> int:
+        """
+        No further list is begun once so many vectors were looked at; 0 for no bound.
+        """
+    @max_codes.setter
+    def max_codes(self, arg1: typing.SupportsIndex) -> None: ...
+    @property
+    def nprobe(self) -> int:
+        """
+        Lists that are looked at: more is slower and finds more.
+        """
+    @nprobe.setter
+    def nprobe(self, arg1: typing.SupportsIndex) -> None: ...
+    @property
+    def quantizer_params(self) -> SearchParameters:
+        """
+        SearchParameters handed to the quantizer, or None.
+        """
+    @quantizer_params.setter
+    def quantizer_params(self, arg1: SearchParameters) -> None: ...
+
+class InvertedLists:
+    """
+    The lists of an IVF index, to look at.
+    """
+    def get_codes(self, list_no: typing.SupportsIndex) -> numpy.typing.NDArray[numpy.uint8]:
+        """
+        A copy of a list's codes, uint8 (list_size, code_size).
+        """
+    def get_ids(self, list_no: typing.SupportsIndex) -> numpy.typing.NDArray[numpy.int64]:
+        """
+        A copy of a list's ids, int64.
+        """
+    def imbalance_factor(self) -> float:
+        """
+        How many times longer a search of one list takes than if all were of one size.
+        """
+    def list_size(self, list_no: typing.SupportsIndex) -> int:
+        """
+        How many vectors a list holds.
+        """
+    @property
+    def code_size(self) -> int:
+        """
+        Bytes of one vector's code.
+        """
+    @property
+    def nlist(self) -> int:
+        """
+        How many lists there are.
+        """
+
+class IVFClustering:
+    """
+    How an IVF index's train finds centroids: faiss's ClusteringParameters.
+    """
+    @property
+    def int_centroids(self) -> bool:
+        """
+        Centroids of whole numbers.
+        """
+    @int_centroids.setter
+    def int_centroids(self, arg0: bool) -> None: ...
+    @property
+    def max_points_per_centroid(self) -> int:
+        """
+        Of more a sample is drawn.
+        """
+    @max_points_per_centroid.setter
+    def max_points_per_centroid(self, arg0: typing.SupportsIndex) -> None: ...
+    @property
+    def min_points_per_centroid(self) -> int:
+        """
+        With fewer there is a warning.
+        """
+    @min_points_per_centroid.setter
+    def min_points_per_centroid(self, arg0: typing.SupportsIndex) -> None: ...
+    @property
+    def niter(self) -> int:
+        """
+        Iterations of k-means.
+        """
+    @niter.setter
+    def niter(self, arg0: typing.SupportsIndex) -> None: ...
+    @property
+    def nredo(self) -> int:
+        """
+        Runs from other beginnings; the best is kept.
+        """
+    @nredo.setter
+    def nredo(self, arg0: typing.SupportsIndex) -> None: ...
+    @property
+    def seed(self) -> int:
+        """
+        The same seed gives the same centroids.
+        """
+    @seed.setter
+    def seed(self, arg0: typing.SupportsIndex) -> None: ...
+    @property
+    def spherical(self) -> bool:
+        """
+        Centroids of length 1.
+        """
+    @spherical.setter
+    def spherical(self, arg0: bool) -> None: ...
+
+class IndexIVF(Index):
+    """
+    An inverted file: a vector is kept in the list of the nearest of nlist centroids, and a search looks at the nprobe nearest lists.
+
+    quantizer holds the centroids and finds the nearest: an IndexFlat, or an IndexHNSWFlat for many lists. train(x) finds them by k-means (faiss advises 39 to 256 vectors a list), unless the quantizer holds nlist vectors already. add numbers vectors; add_with_ids takes ids of your own, and remove_ids leaves the other ids as they are.
+    """
+    def get_list_size(self, list_no: typing.SupportsIndex) -> int:
+        """
+        How many vectors a list holds.
+        """
+    def make_direct_map(self, new_maintain_direct_map: bool = True) -> None:
+        """
+        Makes now the table of where ids are, which reconstruct makes at its first call.
+        """
+    @property
+    def by_residual(self) -> bool:
+        """
+        Whether codes are of what the centroid leaves of a vector; set it before train. Raises ArgumentError once there are vectors.
+        """
+    @by_residual.setter
+    def by_residual(self, arg1: bool) -> None: ...
+    @property
+    def code_size(self) -> int:
+        """
+        Bytes of one vector's code.
+        """
+    @property
+    def cp(self) -> IVFClustering:
+        """
+        How train finds centroids; set its fields.
+        """
+    @property
+    def invlists(self) -> InvertedLists:
+        """
+        The lists, to look at.
+        """
+    @property
+    def max_codes(self) -> int:
+        """
+        No further list is begun once so many vectors were looked at; 0, as at first, for no bound.
+        """
+    @max_codes.setter
+    def max_codes(self, arg1: typing.SupportsIndex) -> None: ...
+    @property
+    def nlist(self) -> int:
+        """
+        How many lists there are.
+        """
+    @property
+    def nprobe(self) -> int:
+        """
+        Lists that a search looks at, 1 at first: more is slower and finds more.
+        """
+    @nprobe.setter
+    def nprobe(self, arg1: typing.SupportsIndex) -> None: ...
+    @property
+    def quantizer(self) -> Index:
+        """
+        The index of the centroids; a live alias.
+        """
+    @property
+    def quantizer_trains_alone(self) -> int:
+        """
+        1: train(x) trains the quantizer, which must then hold nlist vectors; else k-means finds centroids, and the quantizer is given them.
+        """
+    @quantizer_trains_alone.setter
+    def quantizer_trains_alone(self, arg0: typing.SupportsIndex) -> None: ...
+
+class IndexIVFFlat(IndexIVF):
+    """
+    IndexIVF of whole vectors: exact among those in the lists looked at.
+
+    dtype is how vectors are stored: float32, float16, uint8 or int8.
+    """
+    def __init__(
+        self,
+        quantizer: Index,
+        d: typing.SupportsIndex,
+        nlist: typing.SupportsIndex,
+        metric: typing.SupportsIndex = 1,
+        *,
+        dtype: numpy.typing.DTypeLike = "float32",
+    ) -> None: ...
+    @property
+    def dtype(self) -> str:
+        """
+        Storage dtype.
+        """
+
+class IndexIVFScalarQuantizer(IndexIVF):
+    """
+    IndexIVF of a small number per dimension, of residuals unless by_residual is False.
+    """
+    def __init__(
+        self,
+        quantizer: Index,
+        d: typing.SupportsIndex,
+        nlist: typing.SupportsIndex,
+        qtype: typing.SupportsIndex,
+        metric: typing.SupportsIndex = 1,
+        by_residual: bool = True,
+    ) -> None: ...
+    @property
+    def sq(self) -> ScalarQuantizer:
+        """
+        The ScalarQuantizer; a live alias that may outlive the index.
+        """
+
 class IndexBinary:
     """
     A collection of binary vectors, d bits each, that finds those which differ least from a query.
@@ -1300,6 +1527,44 @@ class IndexHNSWSDC(IndexHNSW):
         | None = None,
     ) -> None: ...
 
+class IndexIVFSDC(IndexIVF):
+    """
+    IndexIVF of IndexSDC's codes: of residuals, or, where an encoder was trained for vectors, of these. Put IndexRefineFlat or IndexRefine behind it for exact distances of what it finds.
+
+    bits, code_dim, encoder: as of IndexSDC, which says what is raised. Source: RaBitQ, arXiv 2405.12497.
+    """
+    def __init__(
+        self,
+        quantizer: Index,
+        d: typing.SupportsIndex,
+        nlist: typing.SupportsIndex,
+        bits: typing.SupportsIndex | None = None,
+        metric: typing.SupportsIndex = 1,
+        *,
+        code_dim: typing.SupportsIndex | None = None,
+        encoder: collections.abc.Mapping[
+            str, typing.Annotated[numpy.typing.ArrayLike, numpy.float32]
+        ]
+        | None = None,
+    ) -> None: ...
+    @property
+    def bits(self) -> int:
+        """
+        Bits a dimension.
+        """
+    @property
+    def code_dim(self) -> int:
+        """
+        Dimensions of a code.
+        """
+    @property
+    def symmetric(self) -> bool:
+        """
+        Whether queries are compared by codes of their own (bool, False at first): products are of whole numbers then, counted in bits, and it finds fewer. The index is saved with it.
+        """
+    @symmetric.setter
+    def symmetric(self, arg1: bool) -> None: ...
+
 class IndexSDCVersions(Index):
     """
     Codes of several embedding models in one index, searched together by queries of the newest: what upgrading a model leaves behind need not be encoded again. shortlist.binary.upgrade makes one.
@@ -1438,6 +1703,52 @@ class IndexPQFastScan(Index):
     def code_size(self) -> int:
         """
         Bytes of one stored vector.
+        """
+    @property
+    def pq(self) -> ProductQuantizer:
+        """
+        The ProductQuantizer; a live alias that may outlive the index.
+        """
+
+class IndexIVFPQ(IndexIVF):
+    """
+    IndexIVF of product-quantised codes, of residuals unless by_residual is set to False: M parts of nbits_per_idx bits.
+    """
+    def __init__(
+        self,
+        quantizer: Index,
+        d: typing.SupportsIndex,
+        nlist: typing.SupportsIndex,
+        M: typing.SupportsIndex,
+        nbits_per_idx: typing.SupportsIndex,
+        metric: typing.SupportsIndex = 1,
+    ) -> None: ...
+    @property
+    def pq(self) -> ProductQuantizer:
+        """
+        The ProductQuantizer; a live alias that may outlive the index.
+        """
+
+class IndexIVFPQFastScan(IndexIVF):
+    """
+    IndexIVF of product-quantised codes of 4 bits, scanned as IndexPQFastScan's; of vectors, as in faiss, unless by_residual is set.
+
+    nbits: must be 4. bbs: vectors in a block of faiss's files. Raises ArgumentError for others.
+    """
+    def __init__(
+        self,
+        quantizer: Index,
+        d: typing.SupportsIndex,
+        nlist: typing.SupportsIndex,
+        M: typing.SupportsIndex,
+        nbits: typing.SupportsIndex = 4,
+        metric: typing.SupportsIndex = 1,
+        bbs: typing.SupportsIndex = 32,
+    ) -> None: ...
+    @property
+    def bbs(self) -> int:
+        """
+        Vectors in a block of faiss's files.
         """
     @property
     def pq(self) -> ProductQuantizer:

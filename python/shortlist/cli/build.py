@@ -12,8 +12,9 @@ import typer
 
 import shortlist
 from shortlist._knobs import graph_of
+from shortlist._plans import Plan
 from shortlist.datasets import Dataset, Vectors
-from shortlist.factory import Plan, parse
+from shortlist.factory import parse
 
 from .console import (
     Column,

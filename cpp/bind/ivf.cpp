@@ -1,0 +1,208 @@
+// Inverted files under faiss's names; those of product-quantised and odd-integer codes stand with
+// these.
+#include "index/ivf.h"
+
+#include <pybind11/stl.h>
+
+#include <cstring>
+#include <shared_mutex>
+
+#include "base/error.h"
+#include "bind/arrays.h"
+#include "bind/bind.h"
+#include "bind/calls.h"
+
+namespace shortlist {
+namespace {
+
+using IndexPtr = std::shared_ptr<Index>;
+
+// faiss's view of the lists of an index.
+struct InvertedLists {
+  std::shared_ptr<IndexIVF> index;
+
+  size_t checked(py::ssize_t list) const {
+    if (list < 0 || static_cast<size_t>(list) >= index->nlist())
+      throw IdError(
+          text("list ", list, " is not there; lists are 0 to nlist - 1 = ", index->nlist() - 1));
+    return static_cast<size_t>(list);
+  }
+  size_t size(py::ssize_t list) const {
+    const std::shared_lock hold(index->lock());
+    return index->ivf().list_size(checked(list));
+  }
+  py::array_t<id_t> ids(py::ssize_t list) const {
+    const std::shared_lock hold(index->lock());
+    const auto all = index->ivf().ids(checked(list));
+    return py::array_t<id_t>(signed_size(all.size()), all.data());
+  }
+  py::array_t<uint8_t> codes(py::ssize_t list) const {
+    const std::shared_lock hold(index->lock());
+    const auto all = index->ivf().codes(checked(list));
+    py::array_t<uint8_t> out(
+        {signed_size(index->ivf().list_size(checked(list))), signed_size(index->code_size())});
+    if (!all.empty()) std::memcpy(out.mutable_data(), all.data(), all.size());
+    return out;
+  }
+  double imbalance() const {
+    const std::shared_lock hold(index->lock());
+    return index->ivf().imbalance();
+  }
+};
+
+size_t probes(py::ssize_t value) { return size_arg(value, "nprobe"); }
+size_t at_least_0(py::ssize_t value, const char* name) {
+  if (value < 0) throw ArgumentError(text(name, " = ", value, "; it cannot be negative"));
+  return static_cast<size_t>(value);
+}
+
+void bind_parameters(py::module_& m) {
+  py::class_<SearchParametersIVF, SearchParameters, py::smart_holder>(
+      m, "SearchParametersIVF",
+      "SearchParameters of the IVF indexes; nprobe and max_codes replace the index's for one call.")
+      .def(py::init([](std::shared_ptr<Selector> sel, py::ssize_t nprobe, py::ssize_t max_codes,
+                       std::shared_ptr<SearchParameters> quantizer_params) {
+             auto p = std::make_shared<SearchParametersIVF>();
+             p->sel = std::move(sel);
+             p->nprobe = probes(nprobe);
+             p->max_codes = at_least_0(max_codes, "max_codes");
+             p->quantizer_params = std::move(quantizer_params);
+             return p;
+           }),
+           py::kw_only(), py::arg("sel") = nullptr, py::arg("nprobe") = 1, py::arg("max_codes") = 0,
+           py::arg("quantizer_params") = nullptr)
+      .def_property(
+          "nprobe", [](const SearchParametersIVF& p) { return p.nprobe; },
+          [](SearchParametersIVF& p, py::ssize_t v) { p.nprobe = probes(v); },
+          "Lists that are looked at: more is slower and finds more.")
+      .def_property(
+          "max_codes", [](const SearchParametersIVF& p) { return p.max_codes; },
+          [](SearchParametersIVF& p, py::ssize_t v) { p.max_codes = at_least_0(v, "max_codes"); },
+          "No further list is begun once so many vectors were looked at; 0 for no bound.")
+      .def_property(
+          "quantizer_params",
+          [](const SearchParametersIVF& p) {
+            return std::const_pointer_cast<SearchParameters>(p.quantizer_params);
+          },
+          [](SearchParametersIVF& p, std::shared_ptr<SearchParameters> v) {
+            p.quantizer_params = std::move(v);
+          },
+          "SearchParameters handed to the quantizer, or None.");
+}
+
+void bind_parts(py::module_& m) {
+  py::class_<InvertedLists>(m, "InvertedLists", "The lists of an IVF index, to look at.")
+      .def_property_readonly(
+          "nlist", [](const InvertedLists& self) { return self.index->nlist(); },
+          "How many lists there are.")
+      .def_property_readonly(
+          "code_size", [](const InvertedLists& self) { return self.index->code_size(); },
+          "Bytes of one vector's code.")
+      .def("list_size", &InvertedLists::size, py::arg("list_no"), "How many vectors a list holds.")
+      .def("get_ids", &InvertedLists::ids, py::arg("list_no"), "A copy of a list's ids, int64.")
+      .def("get_codes", &InvertedLists::codes, py::arg("list_no"),
+           "A copy of a list's codes, uint8 (list_size, code_size).")
+      .def("imbalance_factor", &InvertedLists::imbalance,
+           "How many times longer a search of one list takes than if all were of one size.");
+  using cluster::Options;
+  py::class_<Options>(m, "IVFClustering",
+                      "How an IVF index's train finds centroids: faiss's ClusteringParameters.")
+      .def_readwrite("niter", &Options::niter, "Iterations of k-means.")
+      .def_readwrite("nredo", &Options::nredo, "Runs from other beginnings; the best is kept.")
+      .def_readwrite("spherical", &Options::spherical, "Centroids of length 1.")
+      .def_readwrite("int_centroids", &Options::int_centroids, "Centroids of whole numbers.")
+      .def_readwrite("min_points_per_centroid", &Options::min_points_per_centroid,
+                     "With fewer there is a warning.")
+      .def_readwrite("max_points_per_centroid", &Options::max_points_per_centroid,
+                     "Of more a sample is drawn.")
+      .def_readwrite("seed", &Options::seed, "The same seed gives the same centroids.");
+}
+
+}  // namespace
+
+void bind_ivf(py::module_& m) {
+  bind_parameters(m);
+  bind_parts(m);
+  py::class_<IndexIVF, Index, py::smart_holder>(
+      m, "IndexIVF",
+      "An inverted file: a vector is kept in the list of the nearest of nlist centroids, and a "
+      "search looks at the nprobe nearest lists.\n\n"
+      "quantizer holds the centroids and finds the nearest: an IndexFlat, or an IndexHNSWFlat for "
+      "many lists. train(x) finds them by k-means (faiss advises 39 to 256 vectors a list), unless "
+      "the quantizer holds nlist vectors already. add numbers vectors; add_with_ids takes ids of "
+      "your own, and remove_ids leaves the other ids as they are.")
+      .def_property_readonly(
+          "quantizer", [](const IndexIVF& self) { return self.quantizer; },
+          "The index of the centroids; a live alias.")
+      .def_property_readonly("nlist", &IndexIVF::nlist, "How many lists there are.")
+      .def_property(
+          "nprobe", [](const IndexIVF& self) { return self.nprobe.load(); },
+          [](IndexIVF& self, py::ssize_t v) { self.nprobe = probes(v); },
+          "Lists that a search looks at, 1 at first: more is slower and finds more.")
+      .def_property(
+          "max_codes", [](const IndexIVF& self) { return self.max_codes.load(); },
+          [](IndexIVF& self, py::ssize_t v) { self.max_codes = at_least_0(v, "max_codes"); },
+          "No further list is begun once so many vectors were looked at; 0, as at first, for no "
+          "bound.")
+      .def_property("by_residual", &IndexIVF::by_residual, &IndexIVF::set_by_residual,
+                    "Whether codes are of what the centroid leaves of a vector; set it before "
+                    "train. Raises ArgumentError once there are vectors.")
+      .def_property_readonly("code_size", &IndexIVF::code_size, "Bytes of one vector's code.")
+      .def_property_readonly(
+          "invlists", [](const std::shared_ptr<IndexIVF>& self) { return InvertedLists{self}; },
+          "The lists, to look at.")
+      .def(
+          "get_list_size",
+          [](const std::shared_ptr<IndexIVF>& self, py::ssize_t list) {
+            return InvertedLists{self}.size(list);
+          },
+          py::arg("list_no"), "How many vectors a list holds.")
+      .def_property_readonly(
+          "cp", [](IndexIVF& self) { return &self.cp; },
+          py::return_value_policy::reference_internal, "How train finds centroids; set its fields.")
+      .def_readwrite("quantizer_trains_alone", &IndexIVF::quantizer_trains_alone,
+                     "1: train(x) trains the quantizer, which must then hold nlist vectors; else "
+                     "k-means finds centroids, and the quantizer is given them.")
+      .def(
+          "make_direct_map",
+          [](const IndexIVF& self, bool wanted) {
+            const std::shared_lock hold(self.lock());
+            if (wanted) self.make_direct_map();
+          },
+          py::arg("new_maintain_direct_map") = true,
+          "Makes now the table of where ids are, which reconstruct makes at its first call.");
+  py::class_<IndexIVFFlat, IndexIVF, py::smart_holder>(
+      m, "IndexIVFFlat",
+      "IndexIVF of whole vectors: exact among those in the lists looked at.\n\n"
+      "dtype is how vectors are stored: float32, float16, uint8 or int8.")
+      .def(py::init([](IndexPtr quantizer, py::ssize_t d, py::ssize_t nlist, int metric,
+                       const py::object& dtype) {
+             return std::make_shared<IndexIVFFlat>(std::move(quantizer), size_arg(d, "d"),
+                                                   size_arg(nlist, "nlist"), metric_of(metric),
+                                                   dtype_named(dtype));
+           }),
+           py::arg("quantizer").none(false), py::arg("d"), py::arg("nlist"),
+           py::arg("metric") = static_cast<int>(Metric::l2), py::kw_only(),
+           py::arg("dtype") = "float32")
+      .def_property_readonly(
+          "dtype", [](const IndexIVFFlat& self) { return std::string(name_of(self.dtype)); },
+          "Storage dtype.");
+  py::class_<IndexIVFScalarQuantizer, IndexIVF, py::smart_holder>(
+      m, "IndexIVFScalarQuantizer",
+      "IndexIVF of a small number per dimension, of residuals unless by_residual is False.")
+      .def(py::init([](IndexPtr quantizer, py::ssize_t d, py::ssize_t nlist, int qtype, int metric,
+                       bool by_residual) {
+             return std::make_shared<IndexIVFScalarQuantizer>(
+                 std::move(quantizer), size_arg(nlist, "nlist"),
+                 std::make_shared<ScalarQuantizer>(size_arg(d, "d"),
+                                                   static_cast<QuantizerType>(qtype)),
+                 metric_of(metric), by_residual);
+           }),
+           py::arg("quantizer").none(false), py::arg("d"), py::arg("nlist"), py::arg("qtype"),
+           py::arg("metric") = static_cast<int>(Metric::l2), py::arg("by_residual") = true)
+      .def_property_readonly(
+          "sq", [](const IndexIVFScalarQuantizer& self) { return self.sq; },
+          "The ScalarQuantizer; a live alias that may outlive the index.");
+}
+
+}  // namespace shortlist

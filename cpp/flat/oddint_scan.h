@@ -1,0 +1,98 @@
+// One query against blocks of odd-integer codes.
+#pragma once
+
+#include <algorithm>
+#include <bit>
+
+#include "flat/groups.h"
+#include "flat/oddint.h"
+#include "kernels/kernels.h"
+
+namespace shortlist {
+
+class OddIntScan {
+ public:
+  OddIntScan(const OddIntCodec& codec, const float* q, OddIntBlocks::How how);
+
+  // What to scan: slots from `first` on, a multiple of kBlockVectors.
+  void over(const OddIntBlocks& blocks, size_t first = 0) {
+    blocks_ = &blocks;
+    first_ = first;
+  }
+  // Codes relative to a list's centroid: the distance to it, and the length of q' less its own.
+  void in_list(float near, float length);
+
+  // Calls visit(slot, distance), in slot order, for those whose distance may be below limit(): for
+  // all that are, and some others.
+  template <class Limit, class Visit>
+  void run(size_t begin, size_t end, const SelectedSlots* allowed, const Limit& limit,
+           const Visit& visit) {
+    float told[flat::kMostTogether * kBlockVectors];
+    size_t from = 0;
+    const auto below = [&](size_t b, size_t count, uint32_t* masks) {
+      from = b;
+      if (sure_)
+        std::fill_n(masks, count, ~uint32_t{0});
+      else
+        kernels::active().estimate_small(blocks_->block(b), blocks_->block_bytes_, count,
+                                         rough_.entries.data(), rough_.groups, terms_, limit(),
+                                         rough_only() ? told : nullptr, masks);
+    };
+    flat::near_blocks(begin, end, blocks_->n_, first_, allowed, limit, below,
+                      [&](size_t b, uint32_t mask) {
+                        if (!rough_only()) return look_closer(b, mask, visit);
+                        const float* x = told + (b - from) * kBlockVectors;
+                        for (; mask; mask &= mask - 1) {
+                          const auto v = static_cast<size_t>(std::countr_zero(mask));
+                          visit(static_cast<slot_t>(first_ + b * kBlockVectors + v), x[v]);
+                        }
+                      });
+  }
+
+ private:
+  template <class Visit>
+  void look_closer(size_t b, uint32_t mask, const Visit& visit) {
+    const kernels::Table& use = kernels::active();
+    const uint8_t* block = blocks_->block(b);
+    const uint16_t* add = blocks_->coarse(b);
+    uint32_t high[kBlockVectors], low[kBlockVectors];
+    use.lut32(block, fine_.high.data(), fine_.groups, high);
+    use.lut32(block, fine_.low.data(), fine_.groups, low);
+    slot_t slots[kBlockVectors];
+    double products[kBlockVectors]{};
+    size_t n = 0;
+    for (uint32_t left = mask; left; left &= left - 1)
+      slots[n++] =
+          static_cast<slot_t>(b * kBlockVectors) + static_cast<slot_t>(std::countr_zero(left));
+    const auto others = static_cast<size_t>(codec_.bits) - 1;
+    const double weight = 1 << others;
+    if (others)
+      codec_.products(query_, blocks_->rest_.data(), blocks_->rest_.code_size(), slots, n, others,
+                      products);
+    for (size_t i = 0; i < n; ++i) {
+      const size_t v = slots[i] % kBlockVectors;
+      const double first = fine_.offset + fine_.step * (256.0 * high[v] + low[v]) + query_.sum / 2;
+      const std::byte* factors = blocks_->rest_.code_size()
+                                     ? blocks_->rest_.row(slots[i]) + others * codec_.plane_size()
+                                     : nullptr;
+      visit(static_cast<slot_t>(first_) + slots[i],
+            codec_.distance(query_, codec_.fine(factors, {add[v], add[kBlockVectors + v]}),
+                            weight * first + products[i]));
+    }
+  }
+
+  void set_terms(float length);
+  // One bit tells no more than its estimate, which tables of bytes leave as good as it was.
+  bool rough_only() const { return rounded_ && codec_.bits == 1; }
+
+  const OddIntBlocks* blocks_ = nullptr;
+  size_t first_ = 0;
+  const OddIntCodec& codec_;
+  const bool sure_, rounded_;
+  OddIntCodec::Query query_;
+  QueryTable rough_;
+  FineQueryTable fine_;
+  kernels::EstimateTerms terms_;
+};
+
+}  // namespace shortlist

@@ -1,0 +1,346 @@
+#include "index/ivf.h"
+
+#include <algorithm>
+#include <cfloat>
+#include <limits>
+#include <shared_mutex>
+
+#include "base/error.h"
+#include "base/random.h"
+#include "index/flat.h"
+#include "index/in_blocks.h"
+#include "kernels/floats.h"
+#include "lists/blocks.h"
+#include "lists/rows.h"
+
+namespace shortlist {
+namespace {
+
+constexpr size_t kCodecRows = 100'000;  // of which a codec is trained
+constexpr size_t kIterations = 10;      // of k-means, as faiss's IndexIVF
+
+std::shared_ptr<Codec> codec_of(size_t d, DType dtype) {
+  if (dtype == DType::f32) return std::make_shared<FlatCodec>(d);
+  return std::make_shared<ScalarQuantizer>(d, quantizer_for(dtype));
+}
+
+void check_probes(size_t nprobe) {
+  if (nprobe < 1) throw ArgumentError("nprobe = 0 lists were asked for; it must be at least 1");
+}
+
+}  // namespace
+
+IndexIVF::IndexIVF(std::shared_ptr<Index> quantizer_, size_t d, size_t nlist, Metric metric,
+                   std::shared_ptr<lists::Form> form)
+    : Index(d, metric), quantizer(std::move(quantizer_)), ivf_(d, nlist, std::move(form)) {
+  if (nlist < 1 || nlist >= kNoSlot / lists::kSlotStep)
+    throw ArgumentError(text("nlist = ", nlist, "; it must be from 1 to ",
+                             kNoSlot / lists::kSlotStep - 1, " lists"));
+  if (quantizer->d != d)
+    throw DimensionError(text("the quantizer has d = ", quantizer->d, "; it must have ", d,
+                              " dimensions as the index"));
+  cp.niter = kIterations;
+  cp.spherical = metric == Metric::inner_product;
+  if (quantizer->is_trained() && quantizer->ntotal() == nlist) {
+    take_centroids();
+    trained_ = ivf_.form->is_trained();
+  }
+}
+
+void IndexIVF::set_by_residual(bool wanted) {
+  if (wanted == by_residual()) return;
+  if (ntotal())
+    throw ArgumentError(text("by_residual cannot change while there are ", ntotal(),
+                             " vectors; set it before train"));
+  ivf_.form->by_residual = wanted;
+}
+
+std::string IndexIVF::summary() const {
+  return text(nlist(), " lists, nprobe ", nprobe.load(), ", ", code_size(), " bytes a vector; ",
+              quantizer->class_name());
+}
+
+void IndexIVF::take_centroids() {
+  std::vector<id_t> all(nlist());
+  for (size_t i = 0; i < nlist(); ++i) all[i] = static_cast<id_t>(i);
+  std::vector<float> centroids(nlist() * d);
+  quantizer->reconstruct_batch(all.data(), nlist(), centroids.data(), d);
+  ivf_.set_centroids(std::move(centroids));
+  const auto* flat = dynamic_cast<const IndexFlat*>(quantizer.get());
+  if (flat && flat->dtype == DType::f32 && flat->metric_type == metric_type)
+    nearest_.emplace(Matrix<const float>{ivf_.centroids().data(), nlist(), d}, metric_type);
+}
+
+void IndexIVF::restore(bool trained, id_t next) {
+  if (trained) take_centroids();
+  trained_ = trained;
+  next_ = next;
+}
+
+void IndexIVF::train_quantizer(Matrix<const float> x) {
+  if (quantizer->is_trained() && quantizer->ntotal() == nlist()) return;
+  if (quantizer_trains_alone == 1) {
+    quantizer->train(as_rows(x));
+  } else {
+    cluster::Options options = cp;
+    options.metric = metric_type;
+    const auto clusters = cluster::kmeans(as_rows(x), nlist(), options);
+    const Rows centroids = as_rows({clusters.centroids.data(), nlist(), d});
+    if (quantizer->ntotal()) quantizer->reset();
+    if (!quantizer->is_trained()) quantizer->train(centroids);
+    quantizer->add(centroids);
+  }
+  if (quantizer->ntotal() != nlist())
+    throw ArgumentError(text("after training the quantizer holds ", quantizer->ntotal(),
+                             " vectors; it should hold nlist = ", nlist()));
+}
+
+void IndexIVF::do_train(const Rows& rows) {
+  if (ntotal())
+    throw ArgumentError(text("training now would change what the ", ntotal(),
+                             " stored codes mean; train before add, or call reset() first"));
+  std::vector<float> scratch, sample;
+  Matrix<const float> x{as_floats(rows, scratch), rows.n, rows.d};
+  train_quantizer(x);
+  take_centroids();
+  if (x.rows > kCodecRows) {
+    sample.resize(kCodecRows * d);
+    for (size_t i = 0; i < kCodecRows; ++i)
+      std::copy_n(x.row(i * x.rows / kCodecRows + mix64(i) % (x.rows / kCodecRows)), d,
+                  &sample[i * d]);
+    x = {sample.data(), kCodecRows, d};
+  }
+  const std::vector<slot_t> list = assign(x);
+  std::vector<const float*> centroids(x.rows);
+  for (size_t i = 0; i < x.rows; ++i) centroids[i] = ivf_.centroid(list[i]);
+  ivf_.form->train(x, centroids.data());
+  trained_ = true;
+}
+
+std::vector<slot_t> IndexIVF::assign(Matrix<const float> x) const {
+  std::vector<slot_t> list(x.rows, kNoSlot);
+  std::vector<float> near(x.rows);
+  if (nearest_ && finite(x.data, x.rows * x.cols))
+    nearest_->assign(as_rows(x), list.data(), near.data());
+  else
+    nearest_lists(as_rows(x), 1, nullptr, near.data(), list.data());
+  return list;
+}
+
+void IndexIVF::nearest_lists(const Rows& x, size_t n, const SearchParameters* quantizer_params,
+                             float* near, slot_t* lists) const {
+  if (nearest_ && !quantizer_params) {
+    nearest_->search(x, n, lists, near);
+    return;
+  }
+  std::vector<id_t> labels(x.n * n);
+  quantizer->search(x, n, near, labels.data(), quantizer_params);
+  for (size_t i = 0; i < labels.size(); ++i)
+    lists[i] = labels[i] < 0 || static_cast<size_t>(labels[i]) >= nlist()
+                   ? kNoSlot
+                   : static_cast<slot_t>(labels[i]);
+  if (quantizer->metric_type == metric_type) {
+    for (size_t i = 0; i < labels.size(); ++i) near[i] = outward(near[i]);
+    return;
+  }
+  std::vector<float> scratch;
+  const Matrix<const float> q{as_floats(x, scratch), x.n, x.d};
+  const auto kernel =
+      kernels::active().rows[metric_type == Metric::l2 ? kernels::l2_f32 : kernels::ip_f32];
+  const auto* centroids = reinterpret_cast<const std::byte*>(ivf_.centroids().data());
+  for (size_t i = 0; i < labels.size(); ++i)
+    if (lists[i] != kNoSlot) {
+      kernel(q.row(i / n), centroids, d * sizeof(float), &lists[i], 1, d, &near[i]);
+      near[i] = outward(near[i]);
+    }
+}
+
+void IndexIVF::do_expect(const Rows& x, const id_t* ids) {
+  for (size_t i = 0; ids && i < x.n; ++i)
+    if (ids[i] == kNoId)
+      throw IdError(text("ids[", i, "] = -1, which searches return for no result; choose another"));
+}
+
+void IndexIVF::do_add(const Rows& x, const AddOptions& options) {
+  std::vector<id_t> ids(x.n);
+  for (size_t i = 0; i < x.n; ++i) ids[i] = next_ + static_cast<id_t>(i);
+  do_add_with_ids(x, ids.data(), options);
+}
+
+void IndexIVF::do_add_with_ids(const Rows& rows, const id_t* ids, const AddOptions& options) {
+  std::vector<float> scratch;
+  const Matrix<const float> x{as_floats(rows, scratch), rows.n, rows.d};
+  const std::vector<slot_t> list = assign(x);
+  ivf_.add(x, list.data(), ids, options.progress);
+  next_ += static_cast<id_t>(x.rows);
+}
+
+IndexIVF::Probing IndexIVF::probing(const SearchParameters* params) const {
+  Probing out{.nprobe = nprobe, .max_codes = max_codes};
+  if (const auto* own = dynamic_cast<const SearchParametersIVF*>(params)) {
+    out.nprobe = own->nprobe;
+    out.max_codes = own->max_codes;
+    out.quantizer_params = own->quantizer_params.get();
+  }
+  check_probes(out.nprobe);
+  out.nprobe = std::min(out.nprobe, nlist());
+  return out;
+}
+
+template <class Make, class Each>
+void IndexIVF::scan_all(const Rows& x, const Probing& how, const SelectedSlots* allowed,
+                        const Make& make, const Each& each) const {
+  constexpr size_t kMost = 1024;  // queries whose tables and lists are kept at a time
+  const size_t parts = std::max((x.n + kMost - 1) / kMost, std::min(x.n, num_threads()));
+  parallel_for(parts, {}, [&](size_t first, size_t last, size_t) {
+    Ivf::Scanners scanners;
+    for (size_t part = first; part < last; ++part) {
+      const size_t at = x.n * part / parts;
+      const Rows some = x.slice(at, x.n * (part + 1) / parts);
+      std::vector<float> scratch, near(some.n * how.nprobe);
+      const Matrix<const float> q{as_floats(some, scratch), some.n, some.d};
+      std::vector<slot_t> list(near.size());
+      nearest_lists(some, how.nprobe, how.quantizer_params, near.data(), list.data());
+      std::vector<Ivf::Probes> probes(some.n);
+      std::vector<lists::Found> found;
+      for (size_t i = 0; i < some.n; ++i) {
+        const slot_t* own = &list[i * how.nprobe];
+        const size_t most =
+            how.max_codes ? ivf_.within(own, how.nprobe, how.max_codes) : how.nprobe;
+        probes[i] = {q.row(i), own, &near[i * how.nprobe], finite(q.row(i), d) ? most : 0};
+        found.push_back(make());
+      }
+      ivf_.scan(probes, scanners, allowed, found.data());
+      for (size_t i = 0; i < some.n; ++i) each(at + i, found[i].finish());
+    }
+  });
+}
+
+void IndexIVF::do_search(const Rows& x, size_t k, float* distances, id_t* labels,
+                         const SearchParameters* params) const {
+  const auto allowed = params && params->sel ? ivf_.selected(*params->sel) : nullptr;
+  const size_t kept = std::min(k, ntotal());
+  scan_all(
+      x, probing(params), allowed.get(), [&] { return lists::Found(kept); },
+      [&](size_t i, const std::vector<hit_t>& hits) {
+        write_hits(*this, hits, k, nullptr, distances + i * k, labels + i * k);
+        for (size_t j = 0; j < hits.size(); ++j) labels[i * k + j] = ivf_.id_at(slot_of(hits[j]));
+      });
+}
+
+void IndexIVF::do_search_exact(const Rows& x, size_t k, float* distances, id_t* labels) const {
+  SearchParametersIVF all;
+  all.nprobe = nlist();
+  do_search(x, k, distances, labels, &all);
+}
+
+RangeResult IndexIVF::do_range_search(const Rows& x, float radius,
+                                      const SearchParameters* params) const {
+  const auto allowed = params && params->sel ? ivf_.selected(*params->sel) : nullptr;
+  std::vector<std::vector<hit_t>> hits(x.n);
+  scan_all(
+      x, probing(params), allowed.get(), [&] { return lists::Found(outward(radius)); },
+      [&](size_t i, std::vector<hit_t> found) { hits[i] = std::move(found); });
+  RangeResult out = gather_ranges(*this, hits.data(), x.n, nullptr);
+  for (id_t& label : out.labels) label = ivf_.id_at(static_cast<slot_t>(label));
+  return out;
+}
+
+size_t IndexIVF::do_remove(const Selector& sel) { return ivf_.remove(sel); }
+
+void IndexIVF::do_reset() {
+  ivf_.clear();
+  next_ = 0;
+}
+
+void IndexIVF::check_compatible_for_merge(const Index& other) const {
+  Index::check_compatible_for_merge(other);
+  const auto& that = dynamic_cast<const IndexIVF&>(other);
+  if (that.nlist() != nlist() || that.ivf_.centroids() != ivf_.centroids())
+    throw ArgumentError(
+        "cannot merge indexes with other lists; train one, and clone it for each part");
+  if (!that.ivf_.form->same_as(*ivf_.form))
+    throw ArgumentError(
+        "cannot merge indexes whose codes mean different things; they must share type of code and "
+        "training");
+}
+
+void IndexIVF::do_merge(Index& other, id_t add_id) {
+  auto& that = dynamic_cast<IndexIVF&>(other);
+  next_ += static_cast<id_t>(that.ntotal());
+  ivf_.take(that.ivf_, add_id);
+  that.next_ = 0;
+}
+
+size_t IndexIVF::coarse_code_size() const {
+  size_t bytes = 0;
+  for (size_t most = nlist() - 1; most > 0; most >>= 8) ++bytes;
+  return bytes;
+}
+
+void IndexIVF::do_sa_encode(const Rows& rows, std::byte* codes) const {
+  std::vector<float> scratch;
+  const Matrix<const float> x{as_floats(rows, scratch), rows.n, rows.d};
+  const std::vector<slot_t> list = assign(x);
+  const size_t coarse = coarse_code_size(), size = sa_code_size();
+  parallel_for(x.rows, {.grain = 64}, [&](size_t begin, size_t end, size_t) {
+    for (size_t i = begin; i < end; ++i) {
+      std::byte* out = codes + i * size;
+      for (size_t b = 0; b < coarse; ++b) out[b] = std::byte(list[i] >> 8 * b & 0xff);
+      ivf_.form->encode(x.slice(i, i + 1), ivf_.centroid(list[i]), out + coarse);
+    }
+  });
+}
+
+void IndexIVF::do_sa_decode(const std::byte* codes, size_t n, float* x) const {
+  const size_t coarse = coarse_code_size(), size = sa_code_size();
+  parallel_for(n, {.grain = 64}, [&](size_t begin, size_t end, size_t) {
+    for (size_t i = begin; i < end; ++i) {
+      const std::byte* code = codes + i * size;
+      size_t list = 0;
+      for (size_t b = 0; b < coarse; ++b) list |= static_cast<size_t>(code[b]) << 8 * b;
+      if (list >= nlist())
+        throw ArgumentError(
+            text("code ", i, " is of list ", list, "; there are ", nlist(), " lists"));
+      ivf_.form->decode(code + coarse, 1, ivf_.centroid(list), x + i * d);
+    }
+  });
+}
+
+IndexIVFFlat::IndexIVFFlat(std::shared_ptr<Index> quantizer, size_t d, size_t nlist, Metric metric,
+                           DType dtype)
+    : IndexIVF(std::move(quantizer), d, nlist, metric,
+               std::make_shared<lists::RowsForm>(codec_of(d, dtype), metric, false)),
+      dtype(dtype) {}
+
+IndexIVFScalarQuantizer::IndexIVFScalarQuantizer(std::shared_ptr<Index> quantizer, size_t nlist,
+                                                 std::shared_ptr<ScalarQuantizer> sq_,
+                                                 Metric metric, bool by_residual)
+    : IndexIVF(std::move(quantizer), sq_->d, nlist, metric,
+               std::make_shared<lists::RowsForm>(sq_, metric, by_residual)),
+      sq(sq_) {}
+
+IndexIVFPQ::IndexIVFPQ(std::shared_ptr<Index> quantizer, size_t nlist,
+                       std::shared_ptr<ProductQuantizer> pq_, Metric metric, bool by_residual)
+    : IndexIVF(std::move(quantizer), pq_->d, nlist, metric,
+               std::make_shared<lists::RowsForm>(pq_, metric, by_residual)),
+      pq(pq_) {}
+
+IndexIVFPQFastScan::IndexIVFPQFastScan(std::shared_ptr<Index> quantizer, size_t nlist,
+                                       std::shared_ptr<ProductQuantizer> pq_, Metric metric,
+                                       int bbs, bool by_residual)
+    : IndexIVF(std::move(quantizer), pq_->d, nlist, metric,
+               std::make_shared<lists::ProductForm>(pq_, metric, by_residual)),
+      pq(pq_),
+      bbs(checked_block(bbs)) {
+  if (pq->nbits != 4)
+    throw ArgumentError(text("nbits = ", pq->nbits, "; a fast scan is of 4 bits a part"));
+}
+
+IndexIVFSDC::IndexIVFSDC(std::shared_ptr<Index> quantizer, size_t nlist,
+                         std::shared_ptr<OddIntCodec> codec)
+    : IndexIVF(std::move(quantizer), codec->d, nlist, codec->metric,
+               std::make_shared<lists::OddIntForm>(codec)),
+      sdc(codec) {}
+
+}  // namespace shortlist

@@ -1,0 +1,161 @@
+#include "lists/blocks.h"
+
+#include <cmath>
+#include <optional>
+
+#include "codec/transform/transform.h"
+#include "flat/oddint_scan.h"
+#include "flat/product_scan.h"
+#include "lists/rows.h"
+
+namespace shortlist::lists {
+namespace {
+
+template <class Blocks>
+class BlockList final : public List {
+ public:
+  template <class CodecType>
+  explicit BlockList(const CodecType& codec) : blocks(codec) {}
+  size_t size() const override { return blocks.size(); }
+  size_t memory() const override { return blocks.memory(); }
+  void append(const std::byte* codes, size_t n) override { blocks.append(codes, n); }
+  void codes(size_t begin, size_t n, std::byte* out) const override { blocks.codes(begin, n, out); }
+  void truncate(size_t n) override { blocks.truncate(n); }
+  void prefetch() const override {
+    const auto [data, bytes] = blocks.scanned();
+    fetch(data, bytes);
+  }
+
+  Blocks blocks;
+};
+
+template <class Blocks, class Scan>
+void run(Scan& scan, const List& list, size_t first, const SelectedSlots* allowed, Found& found) {
+  const auto& blocks = static_cast<const BlockList<Blocks>&>(list).blocks;
+  scan.over(blocks, first);
+  found.fill([&](const auto& limit, const auto& push) {
+    scan.run(0, blocks.blocks(), allowed, limit,
+             [&](slot_t s, float distance) { push(distance, s); });
+  });
+}
+
+class ProductScanner final : public Scanner {
+ public:
+  ProductScanner(const ProductQuantizer& pq, Metric metric, bool by_residual)
+      : metric_(metric), by_residual_(by_residual), scan_(pq), residual_(pq.d) {}
+
+  void set_query(const float* q) override {
+    q_ = q;
+    if (!moves()) scan_.set_query(q, metric_);
+  }
+  void set_list(const float* centroid, float near) override {
+    if (by_residual_ && !moves()) scan_.add(near);
+    if (!moves()) return;
+    for (size_t i = 0; i < residual_.size(); ++i) residual_[i] = q_[i] - centroid[i];
+    scan_.set_query(residual_.data(), metric_);
+  }
+  void scan(const List& list, size_t first, const SelectedSlots* allowed, Found& found) override {
+    run<ProductBlocks>(scan_, list, first, allowed, found);
+  }
+
+ private:
+  bool moves() const { return by_residual_ && metric_ == Metric::l2; }  // from list to list
+
+  const Metric metric_;
+  const bool by_residual_;
+  ProductScan scan_;
+  const float* q_ = nullptr;
+  std::vector<float> residual_;
+};
+
+class OddIntScanner final : public Scanner {
+ public:
+  OddIntScanner(const OddIntCodec& codec, bool by_residual)
+      : codec_(codec), by_residual_(by_residual) {}
+
+  void set_query(const float* q) override {
+    q_ = q;
+    scan_.emplace(codec_, q, OddIntBlocks::How{.coded = codec_.symmetric, .rounded = true});
+  }
+  void set_list(const float* centroid, float near) override {
+    if (!by_residual_) return;
+    float square = near;
+    if (codec_.metric == Metric::inner_product)
+      kernels::active().rows[kernels::l2_f32](q_, reinterpret_cast<const std::byte*>(centroid), 0,
+                                              nullptr, 1, codec_.d, &square);
+    scan_->in_list(near, std::sqrt(std::max(square, 0.f)));
+  }
+  void scan(const List& list, size_t first, const SelectedSlots* allowed, Found& found) override {
+    run<OddIntBlocks>(*scan_, list, first, allowed, found);
+  }
+
+ private:
+  const OddIntCodec& codec_;
+  const bool by_residual_;
+  const float* q_ = nullptr;
+  std::optional<OddIntScan> scan_;
+};
+
+}  // namespace
+
+std::unique_ptr<List> ProductForm::list() const {
+  return std::make_unique<BlockList<ProductBlocks>>(*pq_);
+}
+
+std::unique_ptr<Scanner> ProductForm::scanner() const {
+  return std::make_unique<ProductScanner>(*pq_, metric_, by_residual);
+}
+
+void ProductForm::encode(Matrix<const float> x, const float* centroid, std::byte* codes) const {
+  RowsForm(pq_, metric_, by_residual).encode(x, centroid, codes);
+}
+
+void ProductForm::decode(const std::byte* codes, size_t n, const float* centroid, float* x) const {
+  RowsForm(pq_, metric_, by_residual).decode(codes, n, centroid, x);
+}
+
+void ProductForm::train(Matrix<const float> x, const float* const* centroids) {
+  RowsForm(pq_, metric_, by_residual).train(x, centroids);
+}
+
+bool ProductForm::same_as(const Form& other) const {
+  const auto* that = dynamic_cast<const ProductForm*>(&other);
+  return that && that->by_residual == by_residual && that->pq_->same_as(*pq_);
+}
+
+std::unique_ptr<List> OddIntForm::list() const {
+  return std::make_unique<BlockList<OddIntBlocks>>(*codec_);
+}
+
+std::unique_ptr<Scanner> OddIntForm::scanner() const {
+  return std::make_unique<OddIntScanner>(*codec_, by_residual);
+}
+
+void OddIntForm::encode(Matrix<const float> x, const float* centroid, std::byte* codes) const {
+  if (by_residual)
+    codec_->encode_in_list(x, centroid, codes);
+  else
+    codec_->encode(x, codes);
+}
+
+void OddIntForm::decode(const std::byte* codes, size_t n, const float* centroid, float* x) const {
+  if (by_residual)
+    codec_->decode_in_list(codes, n, centroid, x);
+  else
+    codec_->decode(codes, n, x);
+}
+
+// Residuals tell how well the first plane does; the vectors, what queries are relative to.
+void OddIntForm::train(Matrix<const float> x, const float* const* centroids) {
+  if (!by_residual) return codec_->train(x);
+  codec_->train({residuals(x, centroids).data(), x.rows, x.cols});
+  const std::vector<float> mean = mean_of(x.rows, x.cols, [&](size_t i) { return x.row(i); });
+  codec_->set_centres(mean, mean);
+}
+
+bool OddIntForm::same_as(const Form& other) const {
+  const auto* that = dynamic_cast<const OddIntForm*>(&other);
+  return that && that->codec_->same_as(*codec_);
+}
+
+}  // namespace shortlist::lists

@@ -1,0 +1,50 @@
+// Lists of codes in blocks of 32, scanned by tables.
+#pragma once
+
+#include "codec/oddint/codec.h"
+#include "codec/product.h"
+#include "lists/lists.h"
+
+namespace shortlist::lists {
+
+// Product-quantised codes of 4 bits.
+class ProductForm final : public Form {
+ public:
+  ProductForm(std::shared_ptr<ProductQuantizer> pq, Metric metric, bool residual)
+      : Form(residual), pq_(std::move(pq)), metric_(metric) {}
+
+  size_t code_size() const override { return pq_->code_size(); }
+  std::unique_ptr<List> list() const override;
+  std::unique_ptr<Scanner> scanner() const override;
+  void encode(Matrix<const float> x, const float* centroid, std::byte* codes) const override;
+  void decode(const std::byte* codes, size_t n, const float* centroid, float* x) const override;
+  bool is_trained() const override { return pq_->is_trained(); }
+  void train(Matrix<const float> x, const float* const* centroids) override;
+  bool same_as(const Form& other) const override;
+
+ private:
+  const std::shared_ptr<ProductQuantizer> pq_;
+  const Metric metric_;
+};
+
+// Odd-integer codes: of what the centroid leaves of a vector, or, where an encoder was trained for
+// vectors, of them.
+class OddIntForm final : public Form {
+ public:
+  explicit OddIntForm(std::shared_ptr<OddIntCodec> codec)
+      : Form(!codec->encoder->brings_centres()), codec_(std::move(codec)) {}
+
+  size_t code_size() const override { return codec_->code_size(); }
+  std::unique_ptr<List> list() const override;
+  std::unique_ptr<Scanner> scanner() const override;
+  void encode(Matrix<const float> x, const float* centroid, std::byte* codes) const override;
+  void decode(const std::byte* codes, size_t n, const float* centroid, float* x) const override;
+  bool is_trained() const override { return codec_->is_trained(); }
+  void train(Matrix<const float> x, const float* const* centroids) override;
+  bool same_as(const Form& other) const override;
+
+ private:
+  const std::shared_ptr<OddIntCodec> codec_;
+};
+
+}  // namespace shortlist::lists

@@ -1,0 +1,98 @@
+// Posting lists: the vectors nearest to one centroid each, laid out for scans. What keeps vectors
+// in lists talks to a Form, which is made for a codec, and to what the Form makes: Lists and a
+// Scanner.
+#pragma once
+
+#include <algorithm>
+#include <cstddef>
+#include <memory>
+#include <vector>
+
+#include "base/memory.h"
+#include "base/selector.h"
+#include "base/topk.h"
+#include "base/types.h"
+
+namespace shortlist::lists {
+
+// Has the first lines of what is read soon on their way; the rest the hardware sees coming.
+inline void fetch(const void* data, size_t bytes) {
+  constexpr size_t kFirst = 1024;
+  prefetch(data, std::min(bytes, kFirst));
+}
+
+// Codes of one list. Slots count on from list to list, see first_slots(); here they are told from
+// 0.
+class List {
+ public:
+  virtual ~List() = default;
+  virtual size_t size() const = 0;
+  virtual size_t memory() const = 0;
+  // Codes as the codec makes them, in and out.
+  virtual void append(const std::byte* codes, size_t n) = 0;
+  virtual void codes(size_t begin, size_t n, std::byte* out) const = 0;
+  virtual void truncate(size_t n) = 0;
+  virtual void prefetch() const = 0;  // what a scan reads first
+};
+
+// What scans find: the k nearest, or all nearer than a radius. run(limit, push) scans: limit() is
+// how near a vector must be, push(distance, slot) takes one.
+class Found {
+ public:
+  explicit Found(size_t k) : top_(k) {}
+  explicit Found(float radius) : radius_(radius), within_(true) {}
+
+  template <class Run>
+  void fill(const Run& run) {
+    if (within_)
+      run([&] { return radius_; },
+          [&](float distance, slot_t slot) {
+            if (distance < radius_) all_.push_back(make_hit(distance, slot));
+          });
+    else
+      run([&] { return top_.worst(); },
+          [&](float distance, slot_t slot) { top_.push(distance, slot); });
+  }
+  // Of k, sorted by (distance, slot); of a radius, as they came.
+  std::vector<hit_t> finish() { return within_ ? std::move(all_) : top_.finish(); }
+
+ private:
+  TopK top_;
+  float radius_ = 0;
+  bool within_ = false;
+  std::vector<hit_t> all_;
+};
+
+// One query against lists; one per thread, reused from query to query.
+class Scanner {
+ public:
+  virtual ~Scanner() = default;
+  virtual void set_query(const float* q) = 0;
+  // The list's centroid, and the query's distance to it ("smaller is nearer").
+  virtual void set_list(const float* centroid, float near) = 0;
+  // Scans a list of that centroid, whose slots begin at `first`.
+  virtual void scan(const List& list, size_t first, const SelectedSlots* allowed, Found& found) = 0;
+};
+
+class Form {
+ public:
+  explicit Form(bool by_residual) : by_residual(by_residual) {}
+  virtual ~Form() = default;
+
+  bool by_residual;  // codes are of what the centroid leaves of a vector; fixed once there are any
+  virtual size_t code_size() const = 0;
+  virtual std::unique_ptr<List> list() const = 0;
+  virtual std::unique_ptr<Scanner> scanner() const = 0;
+  // Codes of vectors of one list, and back.
+  virtual void encode(Matrix<const float> x, const float* centroid, std::byte* codes) const = 0;
+  virtual void decode(const std::byte* codes, size_t n, const float* centroid, float* x) const = 0;
+  virtual bool is_trained() const = 0;
+  // On vectors and the centroid of each. Throws what the codec throws.
+  virtual void train(Matrix<const float> x, const float* const* centroids) = 0;
+  virtual bool same_as(const Form& other) const = 0;  // codes of both mean the same
+};
+
+// Lists begin at slots that are multiples of this, so that filters have whole words of a block.
+inline constexpr size_t kSlotStep = 64;
+
+}  // namespace shortlist::lists

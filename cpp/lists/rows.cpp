@@ -1,0 +1,118 @@
+#include "lists/rows.h"
+
+#include <algorithm>
+#include <cstring>
+
+namespace shortlist::lists {
+namespace {
+
+class RowsList final : public List {
+ public:
+  explicit RowsList(size_t code_size) : store(code_size) {}
+  size_t size() const override { return store.size(); }
+  size_t memory() const override { return store.memory(); }
+  void append(const std::byte* codes, size_t n) override {
+    std::memcpy(store.grow(n), codes, n * store.code_size());
+  }
+  void codes(size_t begin, size_t n, std::byte* out) const override {
+    std::memcpy(out, store.row(begin), n * store.code_size());
+  }
+  void truncate(size_t n) override { store.truncate(n); }
+  void prefetch() const override { fetch(store.data(), store.size() * store.code_size()); }
+
+  CodeStore store;
+};
+
+class RowsScanner final : public Scanner {
+ public:
+  RowsScanner(const Codec& codec, Metric metric, bool by_residual)
+      : d_(codec.d),
+        metric_(metric),
+        by_residual_(by_residual),
+        none_(codec.code_size()),
+        computer_(codec.distance_computer(metric, none_)),
+        residual_(codec.d) {}
+
+  void set_query(const float* q) override {
+    q_ = q;
+    if (!moves()) computer_->set_query(q);
+  }
+  void set_list(const float* centroid, float near) override {
+    near_ = by_residual_ && metric_ == Metric::inner_product ? near : 0;
+    if (!moves()) return;
+    for (size_t i = 0; i < d_; ++i) residual_[i] = q_[i] - centroid[i];
+    computer_->set_query(residual_.data());
+  }
+  void scan(const List& list, size_t first, const SelectedSlots* allowed, Found& found) override {
+    constexpr size_t kRows = 1024;  // scored at a time
+    float distances[kRows];
+    computer_->over(static_cast<const RowsList&>(list).store);
+    found.fill([&](const auto& limit, const auto& push) {
+      for (size_t at = 0; at < list.size(); at += kRows) {
+        const size_t n = std::min(kRows, list.size() - at);
+        computer_->score_range(at, n, distances);
+        for (size_t i = 0; i < n; ++i) {
+          const float distance = near_ + distances[i];
+          const size_t slot = first + at + i;
+          if (distance <= limit() && (!allowed || (*allowed)[slot]))
+            push(distance, static_cast<slot_t>(slot));
+        }
+      }
+    });
+  }
+
+ private:
+  bool moves() const { return by_residual_ && metric_ == Metric::l2; }  // from list to list
+
+  const size_t d_;
+  const Metric metric_;
+  const bool by_residual_;
+  const CodeStore none_;
+  const std::unique_ptr<DistanceComputer> computer_;
+  const float* q_ = nullptr;
+  float near_ = 0;
+  std::vector<float> residual_;
+};
+
+}  // namespace
+
+std::vector<float> residuals(Matrix<const float> x, const float* const* centroids) {
+  std::vector<float> out(x.rows * x.cols);
+  for (size_t i = 0; i < x.rows; ++i)
+    for (size_t j = 0; j < x.cols; ++j) out[i * x.cols + j] = x.row(i)[j] - centroids[i][j];
+  return out;
+}
+
+std::vector<float> residuals(Matrix<const float> x, const float* centroid) {
+  return residuals(x, std::vector<const float*>(x.rows, centroid).data());
+}
+
+std::unique_ptr<List> RowsForm::list() const { return std::make_unique<RowsList>(code_size()); }
+
+std::unique_ptr<Scanner> RowsForm::scanner() const {
+  return std::make_unique<RowsScanner>(*codec_, metric_, by_residual);
+}
+
+void RowsForm::encode(Matrix<const float> x, const float* centroid, std::byte* codes) const {
+  if (!by_residual) return codec_->encode(x, codes);
+  codec_->encode({residuals(x, centroid).data(), x.rows, x.cols}, codes);
+}
+
+void RowsForm::decode(const std::byte* codes, size_t n, const float* centroid, float* x) const {
+  codec_->decode(codes, n, x);
+  for (size_t i = 0; by_residual && i < n; ++i)
+    for (size_t j = 0; j < codec_->d; ++j) x[i * codec_->d + j] += centroid[j];
+}
+
+void RowsForm::train(Matrix<const float> x, const float* const* centroids) {
+  if (!codec_->needs_training()) return;
+  if (!by_residual) return codec_->train(x);
+  codec_->train({residuals(x, centroids).data(), x.rows, x.cols});
+}
+
+bool RowsForm::same_as(const Form& other) const {
+  const auto* that = dynamic_cast<const RowsForm*>(&other);
+  return that && that->by_residual == by_residual && that->codec_->same_as(*codec_);
+}
+
+}  // namespace shortlist::lists

@@ -1,0 +1,32 @@
+// Lists of codes back to back, compared by the codec's own computer: any codec.
+#pragma once
+
+#include "codec/codec.h"
+#include "lists/lists.h"
+
+namespace shortlist::lists {
+
+class RowsForm final : public Form {
+ public:
+  RowsForm(std::shared_ptr<Codec> codec, Metric metric, bool residual)
+      : Form(residual), codec_(std::move(codec)), metric_(metric) {}
+
+  size_t code_size() const override { return codec_->code_size(); }
+  std::unique_ptr<List> list() const override;
+  std::unique_ptr<Scanner> scanner() const override;
+  void encode(Matrix<const float> x, const float* centroid, std::byte* codes) const override;
+  void decode(const std::byte* codes, size_t n, const float* centroid, float* x) const override;
+  bool is_trained() const override { return codec_->is_trained(); }
+  void train(Matrix<const float> x, const float* const* centroids) override;
+  bool same_as(const Form& other) const override;
+
+ private:
+  const std::shared_ptr<Codec> codec_;
+  const Metric metric_;
+};
+
+// Vectors less the centroid of each.
+std::vector<float> residuals(Matrix<const float> x, const float* const* centroids);
+std::vector<float> residuals(Matrix<const float> x, const float* centroid);
+
+}  // namespace shortlist::lists
