@@ -129,6 +129,15 @@ def _pq_fast_scan() -> shortlist.Index:
     return shortlist.IndexPQFastScan(_pq())
 
 
+def _lists(description: str, metric: int = shortlist.METRIC_L2) -> shortlist.Index:
+    index = shortlist.index_factory(8, description, metric)
+    index.train(vectors(60))
+    index.add_with_ids(vectors(60), np.arange(60) * 3 + 5)
+    index.nprobe = 2
+    index.remove_ids([8, 11])
+    return index
+
+
 def _opq() -> shortlist.Index:
     """Distances do not depend on the rotation, which each ISA may learn otherwise."""
     opq = shortlist.OPQMatrix(8, 2)
@@ -141,15 +150,6 @@ def _query_aware() -> shortlist.Index:
     index = shortlist.index_factory(8, "QA,Flat", shortlist.METRIC_INNER_PRODUCT)
     index.train(vectors(40), queries=vectors(60), objective="score")
     index.add(vectors(40))
-    return index
-
-
-def _lists(description: str, metric: int = shortlist.METRIC_L2) -> shortlist.Index:
-    index = shortlist.index_factory(8, description, metric)
-    index.train(vectors(60))
-    index.add_with_ids(vectors(60), np.arange(60) * 3 + 5)
-    index.nprobe = 2
-    index.remove_ids([8, 11])
     return index
 
 

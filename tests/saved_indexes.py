@@ -176,8 +176,8 @@ SMALL = {
 
 
 def known_to_faiss(indexes: dict[str, Callable[[], sl.Index]]) -> dict[str, Callable[[], sl.Index]]:
-    ours = ("SDC", "IVFSDC", "QA")
-    return {name: make for name, make in indexes.items() if not name.startswith(ours)}
+    own = ("SDC", "IVFSDC", "QA")
+    return {name: make for name, make in indexes.items() if not name.startswith(own)}
 
 
 def to_bytes(index: sl.Index) -> bytes:

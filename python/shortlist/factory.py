@@ -68,8 +68,8 @@ _CODECS = {
     "SQ8_direct_signed": Codec("8bit_direct_signed", 1),
 }
 _KNOWN_FORMS = (
-    "Flat, SQ8, SQ6, SQ4, SQfp16, SQbf16, SQ8_direct, SQ8_direct_signed, "
-    "PQ<M>[x<bits>], SDC<bits>[x<dimensions>]; "
+    "Flat, SQ8, SQ6, SQ4, SQfp16, SQbf16, SQ8_direct, SQ8_direct_signed, PQ<M>[x<bits>], "
+    "SDC<bits>[x<dimensions>]; "
     "HNSW<M> and HNSW<M>,<any of these>, with ,QG for neighbour blocks unless SDC; "
     "IVF<lists>[_HNSW<M>],<any of these or PQ<M>x4fs[r]>; "
     "LSH<bits>[r][t], RaBitQ<bits>, RaBitQfs<bits>[_<block>], PQ<M>x4fs[_<block>]; "
