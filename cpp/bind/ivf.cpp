@@ -146,7 +146,7 @@ void bind_ivf(py::module_& m) {
           "bound.")
       .def_property("by_residual", &IndexIVF::by_residual, &IndexIVF::set_by_residual,
                     "Whether codes are of what the centroid leaves of a vector; set it before "
-                    "train. Raises ArgumentError once there are vectors.")
+                    "train. Raises ArgumentError afterwards, and where it is no choice.")
       .def_property_readonly("code_size", &IndexIVF::code_size, "Bytes of one vector's code.")
       .def_property_readonly(
           "invlists", [](const std::shared_ptr<IndexIVF>& self) { return InvertedLists{self}; },

@@ -1,4 +1,4 @@
-// Lists of codes back to back, compared by the codec's own computer: any codec.
+// Lists of codes of vectors, or of what the centroid leaves of them.
 #pragma once
 
 #include "codec/codec.h"
@@ -6,27 +6,56 @@
 
 namespace shortlist::lists {
 
-class RowsForm final : public Form {
+// What does not depend on how the codes lie.
+class CodecForm : public Form {
  public:
-  RowsForm(std::shared_ptr<Codec> codec, Metric metric, bool residual)
+  CodecForm(std::shared_ptr<Codec> codec, Metric metric, bool residual)
       : Form(residual), codec_(std::move(codec)), metric_(metric) {}
 
   size_t code_size() const override { return codec_->code_size(); }
-  std::unique_ptr<List> list() const override;
-  std::unique_ptr<Scanner> scanner() const override;
   void encode(Matrix<const float> x, const float* centroid, std::byte* codes) const override;
   void decode(const std::byte* codes, size_t n, const float* centroid, float* x) const override;
+  bool needs_training() const override { return codec_->needs_training(); }
   bool is_trained() const override { return codec_->is_trained(); }
   void train(Matrix<const float> x, const float* const* centroids) override;
   bool same_as(const Form& other) const override;
 
- private:
+ protected:
   const std::shared_ptr<Codec> codec_;
   const Metric metric_;
 };
 
+// Back to back, compared by the codec's own computer: any codec.
+class RowsForm final : public CodecForm {
+ public:
+  using CodecForm::CodecForm;
+  std::unique_ptr<List> list() const override;
+  std::unique_ptr<Scanner> scanner() const override;
+};
+
+// Asks a list by the query less its centroid, where distances need that, and tells distances to
+// residuals from the centroid's otherwise.
+class CodecScanner : public Scanner {
+ public:
+  CodecScanner(size_t d, Metric metric, bool by_residual)
+      : moves_(by_residual && metric == Metric::l2),
+        adds_(by_residual && metric == Metric::inner_product),
+        residual_(d) {}
+  void set_query(const float* q) final;
+  void set_list(const float* centroid, float near) final;
+
+ protected:
+  virtual void ask(const float* q) = 0;
+  float near() const { return near_; }  // to be added to distances
+
+ private:
+  const bool moves_, adds_;
+  const float* q_ = nullptr;
+  float near_ = 0;
+  std::vector<float> residual_;
+};
+
 // Vectors less the centroid of each.
 std::vector<float> residuals(Matrix<const float> x, const float* const* centroids);
-std::vector<float> residuals(Matrix<const float> x, const float* centroid);
 
 }  // namespace shortlist::lists
