@@ -332,6 +332,36 @@ py::array_t<uint64_t> call_near_bits(const std::string& isa, const Contiguous<ui
   return out;
 }
 
+// What is kept of copies of both, and the bound.
+std::tuple<py::array_t<float>, py::array_t<uint32_t>, float> call_keep_nearest(
+    const std::string& isa, const Contiguous<float>& x, const Contiguous<uint32_t>& beside,
+    size_t k) {
+  require(x.ndim() == 1 && beside.ndim() == 1 && beside.size() == x.size(),
+          "there must be as many distances as numbers beside them");
+  const auto n = static_cast<size_t>(x.size());
+  require(k >= 1 && k <= n, "k must be from 1 to the number of distances");
+  std::vector<float> distances(x.data(), x.data() + n);
+  std::vector<uint32_t> numbers(beside.data(), beside.data() + n);
+  float bound = 0;
+  const size_t kept = table_of(isa).keep_nearest(distances.data(), numbers.data(), n, k, &bound);
+  const auto size = static_cast<py::ssize_t>(kept);
+  return {py::array_t<float>(size, distances.data()), py::array_t<uint32_t>(size, numbers.data()),
+          bound};
+}
+
+std::pair<py::array_t<float>, py::array_t<uint32_t>> call_take_marked(
+    const std::string& isa, const Contiguous<float>& x, const Contiguous<uint32_t>& masks,
+    uint32_t first) {
+  require(x.ndim() == 1 && masks.ndim() == 1 && x.size() == 32 * masks.size(),
+          "each mask must have 32 distances");
+  std::vector<float> distances(static_cast<size_t>(x.size()));
+  std::vector<uint32_t> numbers(distances.size());
+  const auto n = static_cast<py::ssize_t>(
+      table_of(isa).take_marked(x.data(), masks.data(), static_cast<size_t>(masks.size()), first,
+                                distances.data(), numbers.data()));
+  return {py::array_t<float>(n, distances.data()), py::array_t<uint32_t>(n, numbers.data())};
+}
+
 // A copy of x, and the sum.
 std::pair<py::array_t<float>, float> call_exps(const std::string& isa, const Contiguous<float>& x,
                                                float shift) {
@@ -427,6 +457,10 @@ void bind_kernels(py::module_& m) {
         py::arg("b"), py::arg("bias"), py::arg("repeat") = 1);
   k.def("near_bits", &call_near_bits, py::arg("isa"), py::arg("query"), py::arg("base"),
         py::arg("limit"), py::arg("repeat") = 1);
+  k.def("keep_nearest", &call_keep_nearest, py::arg("isa"), py::arg("x"), py::arg("beside"),
+        py::arg("k"));
+  k.def("take_marked", &call_take_marked, py::arg("isa"), py::arg("x"), py::arg("masks"),
+        py::arg("first"));
   k.def("exps", &call_exps, py::arg("isa"), py::arg("x"), py::arg("shift"));
   k.def("weighted_sum", &call_weighted_sum, py::arg("isa"), py::arg("weights"), py::arg("base"),
         py::arg("rows"), py::arg("out").noconvert());

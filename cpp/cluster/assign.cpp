@@ -8,7 +8,7 @@
 
 #include "base/error.h"
 #include "base/threads.h"
-#include "base/topk.h"
+#include "kernels/topk.h"
 #include "kernels/floats.h"
 
 namespace shortlist::cluster {
@@ -236,7 +236,7 @@ struct KeepSome {
 
   slot_t guess(size_t) const { return kNoSlot; }
   slot_t known(size_t) const { return kNoSlot; }
-  float limit(size_t i) const { return tops[i].worst(); }
+  float limit(size_t i) const { return tops[i].limit(); }
   void offer(size_t i, slot_t slot, float distance) { tops[i].push(distance, slot); }
 };
 
@@ -266,7 +266,7 @@ void Nearest::search(const Rows& x, size_t n, slot_t* nearest, float* distances)
     for (TopK& top : keep.tops) top.reset(n);
     compare_group(some, own, keep);
     for (size_t i = 0; i < some.n; ++i, nearest += n, distances += n) {
-      const auto& hits = keep.tops[i].finish();
+      const auto hits = keep.tops[i].finish();
       std::fill(nearest, nearest + n, kNoSlot);
       std::fill(distances, distances + n, kInfinity);
       for (size_t j = 0; j < hits.size(); ++j) {

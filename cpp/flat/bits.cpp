@@ -42,8 +42,8 @@ void BitGroup::block(size_t i, size_t begin, size_t n, const SelectedSlots* allo
   const auto& kernels = kernels::active();
   const std::byte* query = queries_.data() + i * bytes_;
   TopK& top = tops_[i];
-  const uint32_t limit = top.worst() < std::numeric_limits<float>::infinity()
-                             ? static_cast<uint32_t>(top.worst())
+  const uint32_t limit = top.limit() < std::numeric_limits<float>::infinity()
+                             ? static_cast<uint32_t>(top.limit())
                              : std::numeric_limits<uint32_t>::max();
   kernels.near_bits(query, base_.store.row(begin), n, bytes_, limit, near_.data());
   slots_.clear();

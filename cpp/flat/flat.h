@@ -4,8 +4,8 @@
 #include <vector>
 
 #include "base/selector.h"
-#include "base/topk.h"
 #include "codec/codec.h"
+#include "kernels/topk.h"
 
 namespace shortlist {
 

@@ -9,9 +9,9 @@
 
 #include "base/selector.h"
 #include "base/threads.h"
-#include "base/topk.h"
 #include "codec/oddint/lookup.h"
 #include "kernels/floats.h"
+#include "kernels/topk.h"
 
 namespace shortlist::flat {
 
@@ -47,12 +47,36 @@ void search_groups(size_t n, Matrix<const float> queries, const Make& make,
   }
 }
 
+// Scans of blocks give what they find to a sink: limit() is how near a distance must be,
+// push(distance, slot) takes one, and take(distances, masks, blocks, first) marked ones of blocks.
+// TopK is one; this takes everything nearer than a radius, as it comes.
+class Within {
+ public:
+  explicit Within(float radius) : radius_(radius) {}
+  float limit() const { return radius_; }
+  void push(float distance, slot_t slot) {
+    if (distance < radius_) hits_.push_back(make_hit(distance, slot));
+  }
+  void take(const float* distances, const uint32_t* masks, size_t blocks, slot_t first) {
+    const size_t before = hits_.size();
+    float near[TopK::kMostTaken];
+    slot_t slots[TopK::kMostTaken];
+    const size_t n = kernels::active().take_marked(distances, masks, blocks, first, near, slots);
+    hits_.resize(before + n);
+    for (size_t i = 0; i < n; ++i) hits_[before + i] = make_hit(near[i], slots[i]);
+  }
+  std::vector<hit_t> finish() { return std::move(hits_); }
+
+ private:
+  float radius_;
+  std::vector<hit_t> hits_;
+};
+
 // Goes over blocks of kBlockVectors of n vectors, slots from `first` on, a multiple of that.
-// below(b, count, masks) writes which vectors of
-// `count` blocks from b on are near enough, a bit each; visit(b, mask) is called, in order, where
-// any of them is allowed. How near that is, limit(), is asked for once for some blocks, as soon as
-// it is not everything.
-inline constexpr size_t kMostTogether = 8;
+// below(b, count, masks) writes which vectors of `count` blocks from b on are near enough, a bit
+// each; visit(b, count, masks) is called, in order, where any of them is allowed. How near that is,
+// limit(), is asked for once for some blocks, as soon as it is not everything.
+inline constexpr size_t kMostTogether = TopK::kMostTaken / kBlockVectors;
 template <class Limit, class Below, class Visit>
 void near_blocks(size_t begin, size_t end, size_t n, size_t first, const SelectedSlots* allowed,
                  const Limit& limit, const Below& below, const Visit& visit) {
@@ -68,15 +92,16 @@ void near_blocks(size_t begin, size_t end, size_t n, size_t first, const Selecte
       if (!wanted[count]) break;
     }
     if (count) below(b, count, near);
-    for (size_t i = 0; i < count; ++i)
-      if (const uint32_t mask = wanted[i] & near[i]) visit(b + i, mask);
+    uint32_t any = 0;
+    for (size_t i = 0; i < count; ++i) any |= near[i] &= wanted[i];
+    if (any) visit(b, count, near);
     b += std::max<size_t>(count, 1);
   }
 }
 
 // Queries against blocks of `width` vectors. make(query) gives what scans for one of them:
-// run(begin, end, allowed, limit, visit) calls visit(slot, distance), in slot order, for all
-// vectors of these blocks whose distance is below limit(), and may for others.
+// run(begin, end, allowed, sink) gives the sink, in slot order, all vectors of these blocks whose
+// distance is below its limit, and perhaps others.
 template <class Make>
 class BlockGroup {
  public:
@@ -97,10 +122,7 @@ class BlockGroup {
     for (size_t b = begin / width_; b < last; b += kTile) {
       poll_interrupt();
       for (size_t i = 0; i < tops_.size(); ++i)
-        if (scans_[i])
-          scans_[i]->run(
-              b, std::min(last, b + kTile), allowed, [&] { return tops_[i].worst(); },
-              [&](slot_t s, float x) { tops_[i].push(x, s); });
+        if (scans_[i]) scans_[i]->run(b, std::min(last, b + kTile), allowed, tops_[i]);
     }
   }
   std::vector<TopK>& tops() { return tops_; }
@@ -129,12 +151,9 @@ void range_blocks(size_t blocks, Matrix<const float> queries, const Make& make, 
   parallel_for(queries.rows, {}, [&](size_t begin, size_t end, size_t) {
     for (size_t i = begin; i < end; ++i) {
       if (!finite(queries.row(i), queries.cols)) continue;
-      make(queries.row(i))
-          .run(
-              0, blocks, allowed, [&] { return radius; },
-              [&](slot_t s, float x) {
-                if (x < radius) hits[i].push_back(make_hit(x, s));
-              });
+      Within near(radius);
+      make(queries.row(i)).run(0, blocks, allowed, near);
+      hits[i] = near.finish();
     }
   });
 }

@@ -6,9 +6,9 @@
 #include <utility>
 #include <vector>
 
+#include "base/hit.h"
 #include "base/memory.h"
 #include "base/selector.h"
-#include "base/topk.h"
 #include "codec/codec.h"
 #include "codec/oddint/codec.h"
 #include "codec/oddint/lookup.h"
@@ -57,6 +57,10 @@ class OddIntBlocks {
     return reinterpret_cast<uint16_t*>(block(b) + block_size(codec_.padded()));
   }
   const uint16_t* coarse(size_t b) const { return const_cast<OddIntBlocks*>(this)->coarse(b); }
+  // Up to n blocks that are scanned next: the hardware stops where a page ends.
+  void prefetch(size_t b, size_t n) const {
+    shortlist::prefetch(block(b), std::min(n, blocks() - b) * block_bytes_);
+  }
   size_t in_block(size_t b) const { return std::min(kBlockVectors, n_ - b * kBlockVectors); }
 
   const OddIntCodec& codec_;

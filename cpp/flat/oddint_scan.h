@@ -22,36 +22,34 @@ class OddIntScan {
   // Codes relative to a list's centroid: the distance to it, and the length of q' less its own.
   void in_list(float near, float length);
 
-  // Calls visit(slot, distance), in slot order, for those whose distance may be below limit(): for
-  // all that are, and some others.
-  template <class Limit, class Visit>
-  void run(size_t begin, size_t end, const SelectedSlots* allowed, const Limit& limit,
-           const Visit& visit) {
+  // Gives the sink, in slot order, all whose distance may be below its limit.
+  template <class Sink>
+  void run(size_t begin, size_t end, const SelectedSlots* allowed, Sink& sink) {
     float told[flat::kMostTogether * kBlockVectors];
-    size_t from = 0;
     const auto below = [&](size_t b, size_t count, uint32_t* masks) {
-      from = b;
       if (sure_)
         std::fill_n(masks, count, ~uint32_t{0});
-      else
+      else {
+        blocks_->prefetch(b + count, count);
         kernels::active().estimate_small(blocks_->block(b), blocks_->block_bytes_, count,
-                                         rough_.entries.data(), rough_.groups, terms_, limit(),
+                                         rough_.entries.data(), rough_.groups, terms_, sink.limit(),
                                          rough_only() ? told : nullptr, masks);
+      }
     };
+    const auto limit = [&] { return sink.limit(); };
     flat::near_blocks(begin, end, blocks_->n_, first_, allowed, limit, below,
-                      [&](size_t b, uint32_t mask) {
-                        if (!rough_only()) return look_closer(b, mask, visit);
-                        const float* x = told + (b - from) * kBlockVectors;
-                        for (; mask; mask &= mask - 1) {
-                          const auto v = static_cast<size_t>(std::countr_zero(mask));
-                          visit(static_cast<slot_t>(first_ + b * kBlockVectors + v), x[v]);
-                        }
+                      [&](size_t b, size_t count, const uint32_t* masks) {
+                        if (rough_only())
+                          return sink.take(told, masks, count,
+                                           static_cast<slot_t>(first_ + b * kBlockVectors));
+                        for (size_t i = 0; i < count; ++i)
+                          if (masks[i]) look_closer(b + i, masks[i], sink);
                       });
   }
 
  private:
-  template <class Visit>
-  void look_closer(size_t b, uint32_t mask, const Visit& visit) {
+  template <class Sink>
+  void look_closer(size_t b, uint32_t mask, Sink& sink) {
     const kernels::Table& use = kernels::active();
     const uint8_t* block = blocks_->block(b);
     const uint16_t* add = blocks_->coarse(b);
@@ -75,9 +73,9 @@ class OddIntScan {
       const std::byte* factors = blocks_->rest_.code_size()
                                      ? blocks_->rest_.row(slots[i]) + others * codec_.plane_size()
                                      : nullptr;
-      visit(static_cast<slot_t>(first_) + slots[i],
-            codec_.distance(query_, codec_.fine(factors, {add[v], add[kBlockVectors + v]}),
-                            weight * first + products[i]));
+      sink.push(codec_.distance(query_, codec_.fine(factors, {add[v], add[kBlockVectors + v]}),
+                                weight * first + products[i]),
+                static_cast<slot_t>(first_) + slots[i]);
     }
   }
 

@@ -6,9 +6,9 @@
 #include <utility>
 #include <vector>
 
+#include "base/hit.h"
 #include "base/memory.h"
 #include "base/selector.h"
-#include "base/topk.h"
 #include "codec/oddint/lookup.h"
 #include "codec/product.h"
 
@@ -44,6 +44,10 @@ class ProductBlocks {
   size_t groups() const { return 2 * pq_.code_size(); }  // of an odd M one more
   uint8_t* block(size_t b) { return blocks_.data() + b * block_bytes_; }
   const uint8_t* block(size_t b) const { return blocks_.data() + b * block_bytes_; }
+  // Up to n blocks that are scanned next: the hardware stops where a page ends.
+  void prefetch(size_t b, size_t n) const {
+    shortlist::prefetch(block(b), std::min(n, blocks() - b) * block_bytes_);
+  }
   size_t in_block(size_t b) const { return std::min(kBlockVectors, n_ - b * kBlockVectors); }
 
   const ProductQuantizer& pq_;

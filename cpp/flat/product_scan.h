@@ -23,23 +23,25 @@ class ProductScan {
   }
   // What is added to all distances.
   void add(float near) { near_ = near; }
-  template <class Limit, class Visit>
-  void run(size_t begin, size_t end, const SelectedSlots* allowed, const Limit& limit,
-           const Visit& visit) {
+  template <class Sink>
+  void run(size_t begin, size_t end, const SelectedSlots* allowed, Sink& sink) {
     kernels::EstimateTerms terms = terms_;
     terms.near += near_ - std::abs(near_) * 0x1p-22f;
+    const auto limit = [&] { return sink.limit(); };
     const auto below = [&](size_t b, size_t count, uint32_t* masks) {
+      blocks_->prefetch(b + count, count);
       kernels::active().estimate_small(blocks_->block(b), blocks_->block_bytes_, count,
                                        entries_.data(), blocks_->groups(), terms, limit(), nullptr,
                                        masks);
     };
     flat::near_blocks(begin, end, blocks_->n_, first_, allowed, limit, below,
-                      [&](size_t b, uint32_t mask) {
-                        for (; mask; mask &= mask - 1) {
-                          const auto v = static_cast<size_t>(std::countr_zero(mask));
-                          visit(static_cast<slot_t>(first_ + b * kBlockVectors + v),
-                                near_ + exact(blocks_->block(b), v));
-                        }
+                      [&](size_t b, size_t count, const uint32_t* masks) {
+                        for (size_t i = 0; i < count; ++i)
+                          for (uint32_t mask = masks[i]; mask; mask &= mask - 1) {
+                            const auto v = static_cast<size_t>(std::countr_zero(mask));
+                            sink.push(near_ + exact(blocks_->block(b + i), v),
+                                      static_cast<slot_t>(first_ + (b + i) * kBlockVectors + v));
+                          }
                       });
   }
 

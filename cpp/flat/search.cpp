@@ -128,7 +128,7 @@ class Group {
         const int64_t whole = l2 ? int64_t{int_norms_[i]} + int_row_norms_[j] - 2 * int64_t{dots[j]}
                                  : -int64_t{dots[j]};
         const auto distance = static_cast<float>(whole);
-        if (distance <= top.worst() && (!allowed || (*allowed)[at + j]))
+        if (distance <= top.limit() && (!allowed || (*allowed)[at + j]))
           top.push(distance, static_cast<slot_t>(at + j));
       }
     }
@@ -148,7 +148,7 @@ class Group {
       for (size_t j = 0; j < n; ++j) {
         const float norms = norms_[i] + row_norms_[j];
         const float lowest = (l2 ? norms - 2 * dots[j] : -dots[j]) - slack * norms;
-        if (lowest > top.worst() || (allowed && !(*allowed)[at + j])) continue;  // NaN goes on
+        if (lowest > top.limit() || (allowed && !(*allowed)[at + j])) continue;  // NaN goes on
         const auto slot = static_cast<slot_t>(at + j);
         float distance;
         computers_[i]->score(&slot, 1, &distance);

@@ -9,7 +9,7 @@
 #include <vector>
 
 #include "base/memory.h"
-#include "base/topk.h"
+#include "base/hit.h"
 #include "graph/blocks.h"
 
 namespace shortlist {

@@ -7,7 +7,7 @@
 #include <vector>
 
 #include "base/random.h"
-#include "base/topk.h"
+#include "base/hit.h"
 #include "codec/codec.h"
 #include "graph/hnsw.h"
 

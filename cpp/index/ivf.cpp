@@ -214,7 +214,8 @@ void IndexIVF::scan_all(const Rows& x, const Probing& how, const SelectedSlots* 
         found.push_back(make());
       }
       ivf_.scan(probes, scanners, allowed, found.data());
-      for (size_t i = 0; i < some.n; ++i) each(at + i, found[i].finish());
+      for (size_t i = 0; i < some.n; ++i)
+        each(at + i, std::visit([](auto& sink) { return sink.finish(); }, found[i]));
     }
   });
 }
@@ -224,7 +225,7 @@ void IndexIVF::do_search(const Rows& x, size_t k, float* distances, id_t* labels
   const auto allowed = params && params->sel ? ivf_.selected(*params->sel) : nullptr;
   const size_t kept = std::min(k, ntotal());
   scan_all(
-      x, probing(params), allowed.get(), [&] { return lists::Found(kept); },
+      x, probing(params), allowed.get(), [&] { return TopK(kept); },
       [&](size_t i, const std::vector<hit_t>& hits) {
         write_hits(*this, hits, k, nullptr, distances + i * k, labels + i * k);
         for (size_t j = 0; j < hits.size(); ++j) labels[i * k + j] = ivf_.id_at(slot_of(hits[j]));
@@ -242,7 +243,7 @@ RangeResult IndexIVF::do_range_search(const Rows& x, float radius,
   const auto allowed = params && params->sel ? ivf_.selected(*params->sel) : nullptr;
   std::vector<std::vector<hit_t>> hits(x.n);
   scan_all(
-      x, probing(params), allowed.get(), [&] { return lists::Found(outward(radius)); },
+      x, probing(params), allowed.get(), [&] { return flat::Within(outward(radius)); },
       [&](size_t i, std::vector<hit_t> found) { hits[i] = std::move(found); });
   RangeResult out = gather_ranges(*this, hits.data(), x.n, nullptr);
   for (id_t& label : out.labels) label = ivf_.id_at(static_cast<slot_t>(label));

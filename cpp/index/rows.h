@@ -1,7 +1,7 @@
 // IndexRows: what indexes share that keep vectors in the order they came and look at all of them.
 #pragma once
 
-#include "base/topk.h"
+#include "base/hit.h"
 #include "index/index.h"
 
 namespace shortlist {

@@ -308,7 +308,7 @@ void IndexRefine::do_search(const Rows& x, size_t k, float* distances, id_t* lab
         const size_t n = std::min(step, slots.size() - at);
         flat::scan(*computer, slots.data() + at, n, top);
         if (at + n == slots.size()) break;
-        const auto& nearest = top.finish();
+        const auto nearest = top.finish();
         if (nearest.size() == k &&
             outward(found_distances[i * wide + at + n]) - margin > distance_of(nearest[k - 1]))
           break;

@@ -186,12 +186,11 @@ void Ivf::scan_list(lists::Scanner& scanner, slot_t l, float near, const Selecte
   scanner.scan(*buckets_[l].codes, first_[l], allowed, found);
 }
 
-// The nearest lists query by query, since what they hold tells how near the rest must be; then list
+// The nearest list query by query, since what it holds tells how near the rest must be; then list
 // by list, so that a list is read once for many queries.
 void Ivf::scan(std::span<const Probes> queries, Scanners& scanners, const SelectedSlots* allowed,
                lists::Found* found) const {
   constexpr size_t kWorthSorting = 16;  // queries
-  constexpr size_t kOwnShare = 8;       // one in so many lists is scanned at once
   struct Pair {
     slot_t query;
     float near;
@@ -199,9 +198,7 @@ void Ivf::scan(std::span<const Probes> queries, Scanners& scanners, const Select
   while (scanners.size() < queries.size()) scanners.push_back(form->scanner());
   const bool together = queries.size() >= kWorthSorting;
   std::vector<size_t> begin(together ? nlist + 1 : 0);
-  const auto alone = [&](const Probes& q) {
-    return together ? std::min(q.n, q.n / kOwnShare + 1) : q.n;
-  };
+  const auto alone = [&](const Probes& q) { return together ? std::min<size_t>(q.n, 1) : q.n; };
   for (size_t i = 0; i < queries.size(); ++i) {
     const Probes& q = queries[i];
     poll_interrupt();

@@ -56,6 +56,7 @@ Table make(Isa isa) {
   filter::add_reference(t);
   hamming::add_reference(t);
   softmax::add_reference(t);
+  topk::add_reference(t);
 #if defined(SHORTLIST_ISA_AVX2)
   if (isa == Isa::avx2 || isa == Isa::avx512) {
     l2::add_avx2(t);
@@ -68,6 +69,7 @@ Table make(Isa isa) {
     filter::add_avx2(t);
     hamming::add_avx2(t);
     softmax::add_avx2(t);
+    topk::add_avx2(t);
   }
 #endif
 #if defined(SHORTLIST_ISA_AVX512)
@@ -80,6 +82,7 @@ Table make(Isa isa) {
     hadamard::add_avx512(t);
     filter::add_avx512(t);
     softmax::add_avx512(t);
+    topk::add_avx512(t);
     if (counts_bits()) hamming::add_avx512(t);
   }
 #endif

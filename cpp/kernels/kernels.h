@@ -133,6 +133,16 @@ using FilterF32Fn = void (*)(const float* a, size_t lda, const float* limits, si
 using NearBitsFn = void (*)(const std::byte* query, const std::byte* base, size_t n, size_t bytes,
                             uint32_t limit, uint64_t* out);
 
+// The nearest of a reservoir. Moves those of n distances that are at most some bound, and what
+// stands beside each, to the front, in order, and returns how many: k or more, and where distances
+// differ, few more; n where they cannot be told apart. k is 1 to n, and no distance is NaN.
+using KeepNearestFn = size_t (*)(float* distances, uint32_t* beside, size_t n, size_t k,
+                                 float* bound);
+// Adds marked distances of blocks of 32 to a reservoir: of each bit v of masks[i], in order,
+// distances[32 * i + v], and beside it first + 32 * i + v. Returns how many.
+using TakeMarkedFn = size_t (*)(const float* distances, const uint32_t* masks, size_t blocks,
+                                uint32_t first, float* out, uint32_t* beside);
+
 // x[i] = exp(x[i] - shift) for n values; returns their sum, in an order each ISA chooses. For
 // x[i] - shift of -87 to 80 the relative error of x[i] is at most 2^-21; below that the value is at
 // most 2^-125, and NaN stays.
@@ -159,6 +169,8 @@ struct Table {
   FilterFn filter;
   FilterF32Fn filter_f32;
   NearBitsFn near_bits;
+  KeepNearestFn keep_nearest;
+  TakeMarkedFn take_marked;
   ExpsFn exps;
   WeightedSumFn weighted_sum_f32, weighted_sum_f16;
 };
@@ -217,6 +229,11 @@ void add_avx2(Table&);
 void add_avx512(Table&);
 void add_neon(Table&);
 }  // namespace hamming
+namespace topk {
+void add_reference(Table&);
+void add_avx2(Table&);
+void add_avx512(Table&);
+}  // namespace topk
 namespace softmax {
 void add_reference(Table&);
 void add_avx2(Table&);

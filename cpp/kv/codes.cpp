@@ -9,7 +9,7 @@
 #include "base/bitmap.h"
 #include "base/error.h"
 #include "base/threads.h"
-#include "base/topk.h"
+#include "base/hit.h"
 #include "kernels/floats.h"
 #include "kernels/kernels.h"
 

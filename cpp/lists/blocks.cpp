@@ -32,10 +32,7 @@ template <class Blocks, class Scan>
 void run(Scan& scan, const List& list, size_t first, const SelectedSlots* allowed, Found& found) {
   const auto& blocks = static_cast<const BlockList<Blocks>&>(list).blocks;
   scan.over(blocks, first);
-  found.fill([&](const auto& limit, const auto& push) {
-    scan.run(0, blocks.blocks(), allowed, limit,
-             [&](slot_t s, float distance) { push(distance, s); });
-  });
+  std::visit([&](auto& sink) { scan.run(0, blocks.blocks(), allowed, sink); }, found);
 }
 
 class ProductScanner final : public CodecScanner {

@@ -6,12 +6,12 @@
 #include <algorithm>
 #include <cstddef>
 #include <memory>
-#include <vector>
+#include <variant>
 
 #include "base/memory.h"
 #include "base/selector.h"
-#include "base/topk.h"
 #include "base/types.h"
+#include "flat/groups.h"
 
 namespace shortlist::lists {
 
@@ -34,33 +34,9 @@ class List {
   virtual void prefetch() const = 0;  // what a scan reads first
 };
 
-// What scans find: the k nearest, or all nearer than a radius. run(limit, push) scans: limit() is
-// how near a vector must be, push(distance, slot) takes one.
-class Found {
- public:
-  explicit Found(size_t k) : top_(k) {}
-  explicit Found(float radius) : radius_(radius), within_(true) {}
-
-  template <class Run>
-  void fill(const Run& run) {
-    if (within_)
-      run([&] { return radius_; },
-          [&](float distance, slot_t slot) {
-            if (distance < radius_) all_.push_back(make_hit(distance, slot));
-          });
-    else
-      run([&] { return top_.worst(); },
-          [&](float distance, slot_t slot) { top_.push(distance, slot); });
-  }
-  // Of k, sorted by (distance, slot); of a radius, as they came.
-  std::vector<hit_t> finish() { return within_ ? std::move(all_) : top_.finish(); }
-
- private:
-  TopK top_;
-  float radius_ = 0;
-  bool within_ = false;
-  std::vector<hit_t> all_;
-};
+// What scans find: the k nearest, sorted by (distance, slot), or all nearer than a radius, as they
+// came. Both are sinks, as flat/groups.h has them.
+using Found = std::variant<TopK, flat::Within>;
 
 // One query against lists; one for each of the queries of a thread, and then for others.
 class Scanner {

@@ -34,18 +34,19 @@ class RowsScanner final : public CodecScanner {
     constexpr size_t kRows = 1024;  // scored at a time
     float distances[kRows];
     computer_->over(static_cast<const RowsList&>(list).store);
-    found.fill([&](const auto& limit, const auto& push) {
+    const auto scan = [&](auto& sink) {
       for (size_t at = 0; at < list.size(); at += kRows) {
         const size_t n = std::min(kRows, list.size() - at);
         computer_->score_range(at, n, distances);
         for (size_t i = 0; i < n; ++i) {
           const float distance = near() + distances[i];
           const size_t slot = first + at + i;
-          if (distance <= limit() && (!allowed || (*allowed)[slot]))
-            push(distance, static_cast<slot_t>(slot));
+          if (distance <= sink.limit() && (!allowed || (*allowed)[slot]))
+            sink.push(distance, static_cast<slot_t>(slot));
         }
       }
-    });
+    };
+    std::visit(scan, found);
   }
 
  private:

@@ -11,7 +11,7 @@
 #include "base/bitmap.h"
 #include "base/memory.h"
 #include "base/selector.h"
-#include "base/topk.h"
+#include "kernels/topk.h"
 #include "check.h"
 
 namespace shortlist::test {
@@ -111,7 +111,7 @@ void topk_against_sort(Random& random) {
     top.merge(part);
     std::sort(all.begin(), all.end());
     all.resize(std::min(all.size(), k));
-    const auto& hits = top.finish();
+    const auto hits = top.finish();
     CHECK_EQ(hits.size(), all.size());
     for (size_t i = 0; i < hits.size(); ++i) {
       CHECK_EQ(distance_of(hits[i]), all[i].first);

@@ -71,6 +71,12 @@ def hadamard(
     x: numpy.typing.NDArray[numpy.float32],
     repeat: typing.SupportsIndex = 1,
 ) -> None: ...
+def keep_nearest(
+    isa: str,
+    x: typing.Annotated[numpy.typing.ArrayLike, numpy.float32],
+    beside: typing.Annotated[numpy.typing.ArrayLike, numpy.uint32],
+    k: typing.SupportsIndex,
+) -> tuple[numpy.typing.NDArray[numpy.float32], numpy.typing.NDArray[numpy.uint32], float]: ...
 def lut32(
     isa: str,
     codes: numpy.typing.NDArray[numpy.uint8],
@@ -119,6 +125,12 @@ def signs(
     c: numpy.typing.NDArray[numpy.float32] | None,
     repeat: typing.SupportsIndex = 1,
 ) -> tuple[numpy.typing.NDArray[numpy.uint8], float, float, float, float]: ...
+def take_marked(
+    isa: str,
+    x: typing.Annotated[numpy.typing.ArrayLike, numpy.float32],
+    masks: typing.Annotated[numpy.typing.ArrayLike, numpy.uint32],
+    first: typing.SupportsIndex,
+) -> tuple[numpy.typing.NDArray[numpy.float32], numpy.typing.NDArray[numpy.uint32]]: ...
 def weighted_sum(
     isa: str,
     weights: typing.Annotated[numpy.typing.ArrayLike, numpy.float32],
