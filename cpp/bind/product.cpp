@@ -104,10 +104,8 @@ void bind_product(py::module_& m) {
           "The ProductQuantizer; a live alias that may outlive the index.");
   py::class_<IndexPQFastScan, Index, py::smart_holder>(
       m, "IndexPQFastScan",
-      "IndexPQ of 4 bits a part, scanned 32 vectors at a time by tables rounded to 6 bits; what "
-      "may "
-      "be among the nearest is then told by the whole tables. Distances are IndexPQ's, where faiss "
-      "gives those of rounded tables.\n\n"
+      "IndexPQ of 4 bits a part, scanned 32 vectors at a time by tables rounded to bytes, as faiss "
+      "rounds them. Distances are the sums of their entries, a little off those of IndexPQ.\n\n"
       "nbits: must be 4. bbs: vectors in a block of faiss's files, a multiple of 32. Made of an "
       "IndexPQ, it is a copy. Raises ArgumentError for others. Source: Andre, Kermarrec and Le "
       "Scouarnec 2015, Cache locality is not enough.")

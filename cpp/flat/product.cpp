@@ -63,30 +63,35 @@ void ProductScan::set_query(const float* q, Metric metric) {
   round();
 }
 
-// Entries rounded to a step, less the least of each part.
+// Entries as faiss rounds them: to a step that the widest part and a sum of 16 bits allow, less the
+// least of each part.
 void ProductScan::round() {
   const size_t parts = pq_.M;
-  float widest = 0;
-  double offset = 0;
+  float widest = 0, sum = 0, offset = 0;
+  std::vector<float> least(parts);
   for (size_t m = 0; m < parts; ++m) {
-    const auto [least, most] = std::minmax_element(part(m), part(m) + kEntries);
-    widest = std::max(widest, *most - *least);
-    offset += *least;
+    float low = part(m)[0], high = low;
+    for (size_t i = 1; i < kEntries; ++i) {
+      low = std::min(low, part(m)[i]);
+      high = std::max(high, part(m)[i]);
+    }
+    least[m] = low;
+    widest = std::max(widest, high - low);
+    sum += high - low;
+    offset += low;
   }
-  const float scale = widest > 0 ? kSmallEntry / widest : 0;
-  const bool usable = scale > 0 && std::isfinite(scale);  // else entries are zeros
-  const float step = usable ? 1 / scale : 0;
-  for (size_t m = 0; usable && m < parts; ++m) {
-    const float least = *std::min_element(part(m), part(m) + kEntries);
+  float scale = std::min(255 / widest, 65535 / sum);
+  if (!(std::isfinite(scale) && std::isfinite(sum))) {
+    scale = 0;
+    std::fill(entries_.begin(), entries_.end(), uint8_t{0});
+  }
+  for (size_t m = 0; scale > 0 && m < parts; ++m)
     for (size_t i = 0; i < kEntries; ++i)
-      entries_[m * kEntries + i] = static_cast<uint8_t>(std::lround((part(m)[i] - least) * scale));
-  }
-  // The rounding of a part is even over a step: four spreads of the sum. Floats lose a little.
-  const auto n = static_cast<float>(parts);
-  const float lost = 4 * step * std::sqrt(n / 12) +
-                     n * 0x1p-22f * (n * widest + std::abs(static_cast<float>(offset)));
-  terms_ = {static_cast<float>(offset) - lost, 0, step, false};
-  if (!usable && widest > 0) terms_.near = -std::numeric_limits<float>::infinity();
+      entries_[m * kEntries + i] =
+          static_cast<uint8_t>(static_cast<int>((part(m)[i] - least[m]) * scale + 0.5f));
+  // Distances that no float holds are never near.
+  terms_ = {std::isfinite(sum) ? offset : std::numeric_limits<float>::quiet_NaN(), 0,
+            scale > 0 ? 1 / scale : 0, false};
 }
 
 namespace {

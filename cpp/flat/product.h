@@ -1,6 +1,5 @@
 // Product-quantised codes of 4 bits in blocks of 32, scanned by tables of the query rounded to
-// bytes (Andre, Kermarrec and Le Scouarnec 2015, PVLDB 9(4)). What may be among the nearest is
-// summed again by the tables as floats, so that distances are IndexPQ's.
+// bytes (Andre, Kermarrec and Le Scouarnec 2015, PVLDB 9(4)), as faiss does.
 #pragma once
 
 #include <utility>
