@@ -4,7 +4,6 @@
 
 #include <pybind11/stl.h>
 
-#include <cstring>
 #include <shared_mutex>
 
 #include "base/error.h"
@@ -21,6 +20,8 @@ using IndexPtr = std::shared_ptr<Index>;
 struct InvertedLists {
   std::shared_ptr<IndexIVF> index;
 
+  const lists::Form& form() const { return *index->ivf().form; }
+  size_t code_size() const { return form().faiss_size(); }
   size_t checked(py::ssize_t list) const {
     if (list < 0 || static_cast<size_t>(list) >= index->nlist())
       throw IdError(
@@ -39,9 +40,9 @@ struct InvertedLists {
   py::array_t<uint8_t> codes(py::ssize_t list) const {
     const std::shared_lock hold(index->lock());
     const auto all = index->ivf().codes(checked(list));
-    py::array_t<uint8_t> out(
-        {signed_size(index->ivf().list_size(checked(list))), signed_size(index->code_size())});
-    if (!all.empty()) std::memcpy(out.mutable_data(), all.data(), all.size());
+    const size_t n = index->ivf().list_size(checked(list));
+    py::array_t<uint8_t> out({signed_size(n), signed_size(code_size())});
+    form().to_faiss(all.data(), n, reinterpret_cast<std::byte*>(out.mutable_data()));
     return out;
   }
   double imbalance() const {
@@ -95,9 +96,7 @@ void bind_parts(py::module_& m) {
       .def_property_readonly(
           "nlist", [](const InvertedLists& self) { return self.index->nlist(); },
           "How many lists there are.")
-      .def_property_readonly(
-          "code_size", [](const InvertedLists& self) { return self.index->code_size(); },
-          "Bytes of one vector's code.")
+      .def_property_readonly("code_size", &InvertedLists::code_size, "Bytes of one vector's code.")
       .def("list_size", &InvertedLists::size, py::arg("list_no"), "How many vectors a list holds.")
       .def("get_ids", &InvertedLists::ids, py::arg("list_no"), "A copy of a list's ids, int64.")
       .def("get_codes", &InvertedLists::codes, py::arg("list_no"),
@@ -147,7 +146,9 @@ void bind_ivf(py::module_& m) {
       .def_property("by_residual", &IndexIVF::by_residual, &IndexIVF::set_by_residual,
                     "Whether codes are of what the centroid leaves of a vector; set it before "
                     "train. Raises ArgumentError once there are vectors.")
-      .def_property_readonly("code_size", &IndexIVF::code_size, "Bytes of one vector's code.")
+      .def_property_readonly(
+          "code_size", [](const IndexIVF& self) { return self.ivf().form->faiss_size(); },
+          "Bytes of one vector's code.")
       .def_property_readonly(
           "invlists", [](const std::shared_ptr<IndexIVF>& self) { return InvertedLists{self}; },
           "The lists, to look at.")

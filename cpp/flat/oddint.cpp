@@ -116,7 +116,8 @@ void OddIntScan::set_terms(float length) {
 
 void OddIntScan::in_list(float near, float length) {
   query_.near = near;
-  set_terms(length);
+  // Of one bit the slack is of rounded factors, which are those of the whole query.
+  set_terms(codec_.bits == 1 ? query_.length : length);
 }
 
 void OddIntBlocks::search(Matrix<const float> queries, How how, size_t k,

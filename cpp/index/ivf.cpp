@@ -284,10 +284,12 @@ void IndexIVF::do_sa_encode(const Rows& rows, std::byte* codes) const {
   const std::vector<slot_t> list = assign(x);
   const size_t coarse = coarse_code_size(), size = sa_code_size();
   parallel_for(x.rows, {.grain = 64}, [&](size_t begin, size_t end, size_t) {
+    std::vector<std::byte> own(ivf_.form->code_size());
     for (size_t i = begin; i < end; ++i) {
       std::byte* out = codes + i * size;
       for (size_t b = 0; b < coarse; ++b) out[b] = std::byte(list[i] >> 8 * b & 0xff);
-      ivf_.form->encode(x.slice(i, i + 1), ivf_.centroid(list[i]), out + coarse);
+      ivf_.form->encode(x.slice(i, i + 1), ivf_.centroid(list[i]), own.data());
+      ivf_.form->to_faiss(own.data(), 1, out + coarse);
     }
   });
 }
@@ -295,6 +297,7 @@ void IndexIVF::do_sa_encode(const Rows& rows, std::byte* codes) const {
 void IndexIVF::do_sa_decode(const std::byte* codes, size_t n, float* x) const {
   const size_t coarse = coarse_code_size(), size = sa_code_size();
   parallel_for(n, {.grain = 64}, [&](size_t begin, size_t end, size_t) {
+    std::vector<std::byte> own(ivf_.form->code_size());
     for (size_t i = begin; i < end; ++i) {
       const std::byte* code = codes + i * size;
       size_t list = 0;
@@ -302,7 +305,8 @@ void IndexIVF::do_sa_decode(const std::byte* codes, size_t n, float* x) const {
       if (list >= nlist())
         throw ArgumentError(
             text("code ", i, " is of list ", list, "; there are ", nlist(), " lists"));
-      ivf_.form->decode(code + coarse, 1, ivf_.centroid(list), x + i * d);
+      ivf_.form->from_faiss(code + coarse, 1, ivf_.centroid(list), own.data());
+      ivf_.form->decode(own.data(), 1, ivf_.centroid(list), x + i * d);
     }
   });
 }

@@ -14,7 +14,7 @@
 
 namespace shortlist {
 
-struct SearchParametersIVF final : SearchParameters {
+struct SearchParametersIVF : SearchParameters {
   std::shared_ptr<SearchParameters> copy(const SelectorMap& map) const override {
     return copy_as(*this, map);
   }
@@ -64,7 +64,7 @@ class IndexIVF : public Index {
   id_t next_id() const override { return next_; }
   void check_compatible_for_merge(const Index& other) const override;
   // A list's number, in as few bytes as hold it, and a code.
-  size_t sa_code_size() const override { return coarse_code_size() + ivf_.form->code_size(); }
+  size_t sa_code_size() const override { return coarse_code_size() + ivf_.form->faiss_size(); }
   size_t code_size() const { return ivf_.form->code_size(); }
   size_t coarse_code_size() const;
 

@@ -1,8 +1,10 @@
 #include "lists/blocks.h"
 
+#include <algorithm>
 #include <cmath>
 #include <optional>
 
+#include "base/error.h"
 #include "codec/transform/transform.h"
 #include "flat/oddint_scan.h"
 #include "flat/product_scan.h"
@@ -70,12 +72,13 @@ class ProductScanner final : public Scanner {
 
 class OddIntScanner final : public Scanner {
  public:
-  OddIntScanner(const OddIntCodec& codec, bool by_residual)
-      : codec_(codec), by_residual_(by_residual) {}
+  // rounded: queries are, by little beside the codes.
+  OddIntScanner(const OddIntCodec& codec, bool by_residual, bool rounded)
+      : codec_(codec), by_residual_(by_residual), rounded_(rounded) {}
 
   void set_query(const float* q) override {
     q_ = q;
-    scan_.emplace(codec_, q, OddIntBlocks::How{.coded = codec_.symmetric, .rounded = true});
+    scan_.emplace(codec_, q, OddIntBlocks::How{.coded = codec_.symmetric, .rounded = rounded_});
   }
   void set_list(const float* centroid, float near) override {
     if (!by_residual_) return;
@@ -91,7 +94,7 @@ class OddIntScanner final : public Scanner {
 
  private:
   const OddIntCodec& codec_;
-  const bool by_residual_;
+  const bool by_residual_, rounded_;
   const float* q_ = nullptr;
   std::optional<OddIntScan> scan_;
 };
@@ -128,7 +131,7 @@ std::unique_ptr<List> OddIntForm::list() const {
 }
 
 std::unique_ptr<Scanner> OddIntForm::scanner() const {
-  return std::make_unique<OddIntScanner>(*codec_, by_residual);
+  return std::make_unique<OddIntScanner>(*codec_, by_residual, true);
 }
 
 void OddIntForm::encode(Matrix<const float> x, const float* centroid, std::byte* codes) const {
@@ -156,6 +159,44 @@ void OddIntForm::train(Matrix<const float> x, const float* const* centroids) {
 bool OddIntForm::same_as(const Form& other) const {
   const auto* that = dynamic_cast<const OddIntForm*>(&other);
   return that && that->codec_->same_as(*codec_);
+}
+
+RaBitQForm::RaBitQForm(std::shared_ptr<RaBitQCodec> codec) : OddIntForm(codec), codec_(codec) {
+  if (!codec->in_lists) throw ArgumentError("the RaBitQCodec is not made for lists");
+}
+
+std::unique_ptr<Scanner> RaBitQForm::scanner() const {
+  return std::make_unique<OddIntScanner>(*codec_, true, false);
+}
+
+void RaBitQForm::encode(Matrix<const float> x, const float* centroid, std::byte* codes) const {
+  codec_->encode_in_list(x, centroid, codes);
+}
+
+void RaBitQForm::decode(const std::byte* codes, size_t n, const float* centroid, float* x) const {
+  codec_->decode_in_list(codes, n, centroid, x);
+}
+
+void RaBitQForm::to_faiss(const std::byte* codes, size_t n, std::byte* out) const {
+  for (size_t i = 0; i < n; ++i)
+    codec_->to_faiss(codes + i * code_size(), out + i * codec_->faiss_size());
+}
+
+void RaBitQForm::from_faiss(const std::byte* in, size_t n, const float* centroid,
+                            std::byte* codes) const {
+  for (size_t i = 0; i < n; ++i)
+    codec_->from_faiss(in + i * codec_->faiss_size(), codes + i * code_size(), centroid);
+}
+
+void RaBitQForm::train(Matrix<const float> x, const float* const* centroids) {
+  learn({residuals(x, centroids).data(), x.rows, x.cols});
+}
+
+void RaBitQForm::learn(Matrix<const float> residuals) {
+  const std::vector<float> kept = codec_->centre, none(codec_->d);
+  codec_->set_centres(none, none);
+  if (codec_->bits > 1 && residuals.rows) codec_->measure_slack(residuals);
+  if (!kept.empty()) codec_->set_centres(kept, kept);
 }
 
 }  // namespace shortlist::lists

@@ -104,6 +104,17 @@ void RowsForm::decode(const std::byte* codes, size_t n, const float* centroid, f
     for (size_t j = 0; j < codec_->d; ++j) x[i * codec_->d + j] += centroid[j];
 }
 
+void RowsForm::to_faiss(const std::byte* codes, size_t n, std::byte* out) const {
+  Form::to_faiss(codes, n, out);
+  codec_->swap_faiss_form(out, n);
+}
+
+void RowsForm::from_faiss(const std::byte* in, size_t n, const float* centroid,
+                          std::byte* codes) const {
+  Form::from_faiss(in, n, centroid, codes);
+  codec_->swap_faiss_form(codes, n);
+}
+
 void RowsForm::train(Matrix<const float> x, const float* const* centroids) {
   if (!codec_->needs_training()) return;
   if (!by_residual) return codec_->train(x);

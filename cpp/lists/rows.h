@@ -16,6 +16,9 @@ class RowsForm final : public Form {
   std::unique_ptr<Scanner> scanner() const override;
   void encode(Matrix<const float> x, const float* centroid, std::byte* codes) const override;
   void decode(const std::byte* codes, size_t n, const float* centroid, float* x) const override;
+  void to_faiss(const std::byte* codes, size_t n, std::byte* out) const override;
+  void from_faiss(const std::byte* in, size_t n, const float* centroid,
+                  std::byte* codes) const override;
   bool is_trained() const override { return codec_->is_trained(); }
   void train(Matrix<const float> x, const float* const* centroids) override;
   bool same_as(const Form& other) const override;

@@ -1871,6 +1871,97 @@ class IndexRaBitQFastScan(Index):
         The RaBitQuantizer: what the codes are.
         """
 
+class IVFRaBitQSearchParameters(SearchParametersIVF):
+    """
+    SearchParametersIVF of IndexIVFRaBitQ. qb and centered, faiss's ways of rounding a query, change nothing here.
+    """
+    def __init__(
+        self,
+        *,
+        sel: IDSelector | None = None,
+        nprobe: typing.SupportsIndex = 1,
+        max_codes: typing.SupportsIndex = 0,
+        quantizer_params: SearchParameters | None = None,
+        qb: typing.SupportsIndex = 4,
+        centered: bool = False,
+    ) -> None: ...
+    @property
+    def centered(self) -> bool:
+        """
+        Kept for faiss programs; queries are compared as they are.
+        """
+    @centered.setter
+    def centered(self, arg0: bool) -> None: ...
+    @property
+    def qb(self) -> int:
+        """
+        Kept for faiss programs; queries are compared as they are.
+        """
+    @qb.setter
+    def qb(self, arg1: typing.SupportsIndex) -> None: ...
+
+class IndexIVFRaBitQ(IndexIVF):
+    """
+    IndexIVF over IndexRaBitQ's codes, each relative to the centroid of its list: the signs of what the centroid leaves of a vector, or nb_bits bits a dimension, and factors that make distances unbiased estimates.
+
+    Codes and files are faiss's; they are of residuals whatever by_residual says. Vectors are not rotated: put a RandomRotationMatrix in front, or take IndexIVFSDC, which has its own. Queries are compared as they are, whatever qb says, as faiss does with qb = 0; of several bits reconstruct uses all, where faiss uses the signs.
+
+    nb_bits: 1 to 8. Raises ArgumentError for others, DimensionError for a quantizer of other dimensions, UnsupportedError for own_invlists = False. Source: RaBitQ (arXiv 2405.12497 and 2409.09913).
+    """
+    def __init__(
+        self,
+        quantizer: Index,
+        d: typing.SupportsIndex,
+        nlist: typing.SupportsIndex,
+        metric: typing.SupportsIndex = 1,
+        own_invlists: bool = True,
+        nb_bits: typing.SupportsIndex = 1,
+    ) -> None: ...
+    @property
+    def qb(self) -> int:
+        """
+        Bits to which faiss rounds a query's values. Kept for faiss programs and files: queries are compared as they are here, whatever it says.
+        """
+    @qb.setter
+    def qb(self, arg1: typing.SupportsIndex) -> None: ...
+    @property
+    def rabitq(self) -> RaBitQuantizer:
+        """
+        The RaBitQuantizer: what the codes are.
+        """
+
+class IndexIVFRaBitQFastScan(IndexIVFRaBitQ):
+    """
+    IndexIVFRaBitQ under the name and in the files of faiss's faster form, which here is the only one: both search alike.
+
+    bbs: vectors in a block of faiss's files, a multiple of 32. Given an IndexIVFRaBitQ, it begins as a copy of that one, vectors included, over the same quantizer. Raises ArgumentError for others; otherwise as IndexIVFRaBitQ.
+    """
+    @typing.overload
+    def __init__(self, orig: IndexIVFRaBitQ, bbs: typing.SupportsIndex = 32) -> None: ...
+    @typing.overload
+    def __init__(
+        self,
+        quantizer: Index,
+        d: typing.SupportsIndex,
+        nlist: typing.SupportsIndex,
+        metric: typing.SupportsIndex = 1,
+        bbs: typing.SupportsIndex = 32,
+        own_invlists: bool = True,
+        nb_bits: typing.SupportsIndex = 1,
+    ) -> None: ...
+    @property
+    def bbs(self) -> int:
+        """
+        Vectors in a block of faiss's files.
+        """
+    @property
+    def centered(self) -> bool:
+        """
+        How faiss rounds a query's values. Kept for faiss programs and files.
+        """
+    @centered.setter
+    def centered(self, arg1: bool) -> None: ...
+
 class IOWriter:
     """
     Where write_index can write to besides files.
