@@ -7,6 +7,7 @@
 #include "base/error.h"
 #include "bind/arrays.h"
 #include "bind/bind.h"
+#include "bind/ivf.h"
 #include "index/ivf_rabitq.h"
 #include "index/rabitq.h"
 
@@ -43,12 +44,7 @@ constexpr const char* kQbDoc =
     "Bits to which faiss rounds a query's values. Kept for faiss programs and files: queries are "
     "compared as they are here, whatever it says.";
 
-void check_owned(bool own_invlists) {
-  if (!own_invlists)
-    throw UnsupportedError("own_invlists = False: an index always has lists of its own here");
-}
-
-void bind_lists(py::module_& m) {
+void bind_inverted(py::module_& m) {
   py::class_<IVFRaBitQSearchParameters, SearchParametersIVF, py::smart_holder>(
       m, "IVFRaBitQSearchParameters",
       "SearchParametersIVF of IndexIVFRaBitQ. qb and centered, faiss's ways of rounding a query, "
@@ -57,10 +53,8 @@ void bind_lists(py::module_& m) {
                        std::shared_ptr<SearchParameters> quantizer_params, int qb, bool centered) {
              auto p = std::make_shared<IVFRaBitQSearchParameters>();
              p->sel = std::move(sel);
-             p->nprobe = size_arg(nprobe, "nprobe");
-             if (max_codes < 0)
-               throw ArgumentError(text("max_codes = ", max_codes, "; it cannot be negative"));
-             p->max_codes = static_cast<size_t>(max_codes);
+             p->nprobe = probes(nprobe);
+             p->max_codes = at_least_0(max_codes, "max_codes");
              p->quantizer_params = std::move(quantizer_params);
              p->qb = checked_qb(qb, 0);
              p->centered = centered;
@@ -231,7 +225,7 @@ void bind_rabitq(py::module_& m) {
           "bbs", [](const IndexRaBitQFastScan& self) { return self.bbs; },
           "Vectors in a block of faiss's files.");
   bind_fields(fast, 1);
-  bind_lists(m);
+  bind_inverted(m);
 }
 
 }  // namespace shortlist

@@ -51,7 +51,6 @@ constexpr Class kClasses[] = {
     {"INSs", "IndexNSGSQ"},
     {"INNf", "IndexNNDescentFlat"},
     {"Iwrf", "IndexIVFRaBitQFastScan"},
-    {"IBwF", "IndexBinaryIVF"},
     {"IBFf", "IndexBinaryFromFloat"},
     {"IBHc", "IndexBinaryHNSWCagra"},
     {"IBHh", "IndexBinaryHash"},

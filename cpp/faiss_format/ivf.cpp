@@ -6,6 +6,7 @@
 #include "faiss_format/codecs.h"
 #include "faiss_format/faiss_format.h"
 #include "faiss_format/fast_scan.h"
+#include "index/binary_ivf.h"
 #include "index/flat.h"
 #include "index/ivf_rabitq.h"
 #include "index/rabitq.h"
@@ -204,6 +205,10 @@ class Reading {
     return of_lists(std::make_shared<IndexIVFFlat>(head_.quantizer, h_.d, head_.nlist, h_.metric));
   }
 
+  std::shared_ptr<Index> binary() {
+    return of_lists(std::make_shared<IndexBinaryIVF>(head_.quantizer, 8 * h_.d, head_.nlist));
+  }
+
   std::shared_ptr<Index> scalar() {
     auto sq = read_scalar(in_, h_.d, h_.is_trained);
     const auto size = in_.get<uint64_t>();
@@ -315,7 +320,8 @@ class Reading {
 }  // namespace
 
 bool is_ivf(uint32_t name) {
-  constexpr std::string_view kNames[] = {"IwFl", "IwSq", "IwPQ", "IwPf", "Iwrq", "Iwrr", "Iwrn"};
+  constexpr std::string_view kNames[] = {"IwFl", "IwSq", "IwPQ", "IwPf",
+                                         "Iwrq", "Iwrr", "Iwrn", "IBwF"};
   return std::any_of(std::begin(kNames), std::end(kNames),
                      [&](std::string_view known) { return name == fourcc(known); });
 }
@@ -328,6 +334,7 @@ std::shared_ptr<Index> read_ivf(Input& in, uint32_t name, const IvfHeader& h,
   if (name == fourcc("IwSq")) return reading.scalar();
   if (name == fourcc("IwPQ")) return reading.product();
   if (name == fourcc("IwPf")) return reading.product_blocks();
+  if (name == fourcc("IBwF")) return reading.binary();
   if (name == fourcc("Iwrn")) return reading.rabitq_blocks();
   return reading.rabitq(name == fourcc("Iwrq"));
 }
@@ -335,6 +342,7 @@ std::shared_ptr<Index> read_ivf(Input& in, uint32_t name, const IvfHeader& h,
 std::string_view fourcc_of(const IndexIVF& index) {
   if (const auto* flat = dynamic_cast<const IndexIVFFlat*>(&index))
     return flat->dtype == DType::f32 ? "IwFl" : "IwSq";
+  if (dynamic_cast<const IndexBinaryIVF*>(&index)) return "IBwF";
   if (dynamic_cast<const IndexIVFScalarQuantizer*>(&index)) return "IwSq";
   if (dynamic_cast<const IndexIVFPQ*>(&index)) return "IwPQ";
   if (dynamic_cast<const IndexIVFPQFastScan*>(&index)) return "IwPf";
@@ -351,6 +359,7 @@ void write_ivf(const IndexIVF& index, Output& out,
   nested(*index.quantizer);
   out.put(uint8_t{0});  // no direct map
   out.array<int64_t>(nullptr, 0);
+  if (dynamic_cast<const IndexBinaryIVF*>(&index)) return write_lists(index, out);
   const auto by_residual = static_cast<uint8_t>(index.by_residual());
   const uint64_t size = index.ivf().form->faiss_size();
   const auto scalar = [&](const ScalarQuantizer& sq) {

@@ -95,10 +95,14 @@ void IndexIVF::train_quantizer(Matrix<const float> x) {
                              " vectors; it should hold nlist = ", nlist()));
 }
 
-void IndexIVF::do_train(const Rows& rows) {
+void IndexIVF::check_empty() const {
   if (ntotal())
     throw ArgumentError(text("training now would change what the ", ntotal(),
                              " stored codes mean; train before add, or call reset() first"));
+}
+
+void IndexIVF::do_train(const Rows& rows) {
+  check_empty();
   std::vector<float> scratch, sample;
   Matrix<const float> x{as_floats(rows, scratch), rows.n, rows.d};
   train_quantizer(x);

@@ -86,6 +86,8 @@ class IndexIVF : public Index {
   void do_sa_decode(const std::byte* codes, size_t n, float* x) const override;
   size_t rows_in_turn() const override { return 16384; }
 
+  void check_empty() const;  // before training anew; throws ArgumentError
+
  private:
   struct Probing {
     size_t nprobe, max_codes;

@@ -1,12 +1,31 @@
 // Lists of codes back to back, compared by the codec's own computer: any codec.
 #pragma once
 
+#include <cstring>
+
 #include "codec/codec.h"
 #include "lists/lists.h"
 
 namespace shortlist::lists {
 
-class RowsForm final : public Form {
+class RowsList final : public List {
+ public:
+  explicit RowsList(size_t code_size) : store(code_size) {}
+  size_t size() const override { return store.size(); }
+  size_t memory() const override { return store.memory(); }
+  void append(const std::byte* codes, size_t n) override {
+    std::memcpy(store.grow(n), codes, n * store.code_size());
+  }
+  void codes(size_t begin, size_t n, std::byte* out) const override {
+    std::memcpy(out, store.row(begin), n * store.code_size());
+  }
+  void truncate(size_t n) override { store.truncate(n); }
+  void prefetch() const override { fetch(store.data(), store.size() * store.code_size()); }
+
+  CodeStore store;
+};
+
+class RowsForm : public Form {
  public:
   RowsForm(std::shared_ptr<Codec> codec, Metric metric, bool residual)
       : Form(residual), codec_(std::move(codec)), metric_(metric) {}

@@ -1205,7 +1205,7 @@ class IndexBinary:
         """
         Stores the rows of x (n, d / 8) uint8 under ids (n,), any integers.
 
-        IndexBinaryIDMap, IndexBinaryIDMap2 and IndexBinaryHNSW offer it; IndexBinaryFlat raises UnsupportedError. Otherwise as add.
+        IndexBinaryIDMap, IndexBinaryIDMap2, IndexBinaryHNSW and IndexBinaryIVF offer it; IndexBinaryFlat raises UnsupportedError. Otherwise as add.
         """
     def assign(
         self,
@@ -1234,7 +1234,7 @@ class IndexBinary:
         """
         All vectors that differ in fewer than thresh bits.
 
-        Returns lims (n + 1,) uint64, D float32 (as faiss does) and I: the results of query i are D[lims[i]:lims[i + 1]]. IndexBinaryHNSW finds most of them, not surely all.
+        Returns lims (n + 1,) uint64, D float32 (as faiss does) and I: the results of query i are D[lims[i]:lims[i + 1]]. IndexBinaryHNSW finds most of them, not surely all, and IndexBinaryIVF those in the lists it looks at.
         """
     def reconstruct(
         self, key: typing.SupportsIndex, x: numpy.typing.NDArray[numpy.uint8] | None = None
@@ -1288,7 +1288,7 @@ class IndexBinary:
         """
         The k nearest vectors of each row of x (n, d / 8) uint8: Hamming distances (n, k) int32 and ids (n, k) int64, nearest first.
 
-        Of equally near vectors the one with the smaller id comes first. Missing results are id -1 with distance 2147483647. D and I may be given to be filled. params may name the ids to search among (sel). Other threads may search at the same time.
+        Of equally near vectors the one with the smaller id comes first, or in IndexBinaryIVF the one in the smaller list. Missing results are id -1 with distance 2147483647. D and I may be given to be filled. params may name the ids to search among (sel). Other threads may search at the same time.
 
         Raises TypeError for another dtype, DimensionError for another d, ArgumentError for k < 1.
         """
@@ -1300,7 +1300,7 @@ class IndexBinary:
         """
     def train(self, x: numpy.typing.ArrayLike) -> None:
         """
-        Checks x; there is nothing to learn.
+        Finds the centroids of an IndexBinaryIVF from the rows of x (n, d / 8) uint8; of others it checks x.
         """
     @property
     def code_size(self) -> int:
@@ -1315,7 +1315,7 @@ class IndexBinary:
     @property
     def is_trained(self) -> bool:
         """
-        True: there is nothing to train.
+        Whether vectors can be added; IndexBinaryIVF is trained first, others need not be.
         """
     @property
     def metric_type(self) -> int:
@@ -1379,6 +1379,78 @@ class IndexBinaryHNSW(IndexBinary):
         """
         The index that holds the vectors; a live alias that may outlive this one.
         """
+
+class IndexBinaryIVF(IndexBinary):
+    """
+    An inverted file of binary vectors: each is kept in the list of that of nlist centroids from which it differs least, and a search looks at the nprobe nearest lists, exactly.
+
+    quantizer, an IndexBinaryFlat or IndexBinaryHNSW of d bits, holds the centroids. train(x) finds them by k-means of the bits as -1 and 1, whose signs are then taken, unless the quantizer holds nlist vectors already. add numbers vectors; add_with_ids takes ids of your own, and remove_ids leaves the other ids as they are.
+
+    Raises DimensionError for a quantizer of another d, ArgumentError for nlist < 1, UnsupportedError for own_invlists = False.
+    """
+    def __init__(
+        self,
+        quantizer: IndexBinary,
+        d: typing.SupportsIndex,
+        nlist: typing.SupportsIndex,
+        own_invlists: bool = True,
+    ) -> None: ...
+    def get_list_size(self, list_no: typing.SupportsIndex) -> int:
+        """
+        How many vectors a list holds.
+        """
+    def make_direct_map(self, new_maintain_direct_map: bool = True) -> None:
+        """
+        Makes now the table of where ids are, which reconstruct makes at its first call.
+        """
+    @property
+    def cp(self) -> IVFClustering:
+        """
+        How train finds centroids; set its fields.
+        """
+    @property
+    def invlists(self) -> InvertedLists:
+        """
+        The lists, to look at.
+        """
+    @property
+    def max_codes(self) -> int:
+        """
+        No further list is begun once so many vectors were looked at; 0, as at first, for no bound.
+        """
+    @max_codes.setter
+    def max_codes(self, arg1: typing.SupportsIndex) -> None: ...
+    @property
+    def nlist(self) -> int:
+        """
+        How many lists there are.
+        """
+    @property
+    def nprobe(self) -> int:
+        """
+        Lists that a search looks at, 1 at first: more is slower and finds more.
+        """
+    @nprobe.setter
+    def nprobe(self, arg1: typing.SupportsIndex) -> None: ...
+    @property
+    def per_invlist_search(self) -> bool:
+        """
+        Kept for faiss programs; many queries are answered list by list here.
+        """
+    @per_invlist_search.setter
+    def per_invlist_search(self, arg0: bool) -> None: ...
+    @property
+    def quantizer(self) -> IndexBinary:
+        """
+        The index of the centroids; a live alias.
+        """
+    @property
+    def use_heap(self) -> bool:
+        """
+        Kept for faiss programs; results are the same either way.
+        """
+    @use_heap.setter
+    def use_heap(self, arg0: bool) -> None: ...
 
 class IndexBinaryIDMap(IndexBinary):
     """
