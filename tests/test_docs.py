@@ -34,6 +34,14 @@ def test_tutorial(monkeypatch, tmp_path, capsys):
     assert (tmp_path / "scorer.pt").is_file()
 
 
+def test_long_contexts(monkeypatch, tmp_path, capsys):
+    pytest.importorskip("torch")
+    names = run("how-to/long-contexts.md", monkeypatch, tmp_path)
+    assert names["error"] < 0.2
+    assert max(map(len, (names["ids"][0], names["ids"][1]))) < 0.2 * names["n"]
+    assert "of 8000 tokens, error 0." in capsys.readouterr().out
+
+
 @pytest.mark.parametrize("page", sorted(DOCS.rglob("*.md")), ids=lambda p: p.name)
 def test_pages_link_to_what_is_there(page):
     for target in re.findall(r"\]\((?!https?:|#)([^)#]+)", page.read_text()):

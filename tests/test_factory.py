@@ -203,7 +203,7 @@ def test_wrong_descriptions_are_explained(description, words):
         "IVF100,RQ4x8",
         "IVF4k_NSG32,PQ16",
         "PQ16x8fs",
-        "OPQ16_64,IVF1024,PQ16x4fs",
+        "OPQ16_64,IMI2x8,PQ16",
         "NSG32,Flat",
         "RQ4x8",
         "LSQ8x4_Nqint8",

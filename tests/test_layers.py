@@ -16,7 +16,7 @@ RANKS = [
     {"io"},
     {"kernels"},
     {"codec", "cluster"},
-    {"flat", "graph"},
+    {"flat", "graph", "kv"},
     {"lists"},
     {"ivf", "spann"},
     {"index"},

@@ -403,7 +403,7 @@ def test_knobs_are_found_behind_transforms(x):
         ("Flat,PCA8", ["position 5", "must stand before an index"]),
         ("PCA8,", ["empty part at position 5"]),
         ("HNSW8,PCA8,Flat", ["'PCA8'", "position 6"]),
-        ("OPQ4,PCA8,Flat", ["'OPQ4'", "not available yet"]),
+        ("ITQ,PCA8,Flat", ["'ITQ'", "not available yet"]),
         ("L2norms,Flat", ["did you mean 'L2norm'?"]),
     ],
 )

@@ -17,5 +17,6 @@ std::string_view name_of(DType t) {
 }
 
 std::string_view name_of(Metric m) { return m == Metric::l2 ? "L2" : "inner product"; }
+std::string_view name_of(Objective o) { return o == Objective::recall ? "recall" : "score"; }
 
 }  // namespace shortlist

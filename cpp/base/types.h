@@ -19,11 +19,15 @@ inline constexpr id_t kNoId = -1;
 // faiss's numbering, which is also what its files store.
 enum class Metric : int { inner_product = 0, l2 = 1 };
 
+// What codes that know the queries are to keep: the nearest, or the products themselves.
+enum class Objective : int { recall = 0, score = 1 };
+
 enum class DType : uint8_t { f32, f16, u8, i8 };
 
 constexpr size_t size_of(DType t) { return t == DType::f32 ? 4 : t == DType::f16 ? 2 : 1; }
 std::string_view name_of(DType t);
 std::string_view name_of(Metric m);
+std::string_view name_of(Objective o);
 
 template <class T>
 struct Matrix {  // row-major, contiguous, not owned

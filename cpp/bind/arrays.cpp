@@ -169,6 +169,12 @@ Metric metric_of(int metric) {
       "metric ", metric, " is not available; choose METRIC_L2 (1) or METRIC_INNER_PRODUCT (0)"));
 }
 
+Objective objective_named(const std::string& name) {
+  if (name == "recall") return Objective::recall;
+  if (name == "score") return Objective::score;
+  throw ArgumentError(text("objective = '", name, "'; choose 'recall' or 'score'"));
+}
+
 size_t size_arg(py::ssize_t value, const char* name) {
   if (value < 1) throw ArgumentError(text(name, " = ", value, "; it must be at least 1"));
   return static_cast<size_t>(value);

@@ -47,6 +47,7 @@ py::object in_kind(const ArrayLike& like, py::array out);
 
 DType dtype_named(const py::object& name);
 Metric metric_of(int metric);                          // throws UnsupportedError
+Objective objective_named(const std::string& name);    // throws ArgumentError
 size_t size_arg(py::ssize_t value, const char* name);  // throws ArgumentError below 1
 // Throws MemoryError if a result of `bytes` cannot fit in this machine.
 void check_result_size(double bytes, const char* what);

@@ -102,14 +102,30 @@ std::string describe(const Index& index) {
 void bind_changes(py::class_<Index, py::smart_holder>& c) {
   c.def(
        "train",
-       [](Index& self, const ArrayLike& x) {
+       [](Index& self, const ArrayLike& x, const std::optional<ArrayLike>& queries,
+          const std::optional<std::string>& objective) {
          const Vectors2D v = vectors(x);
+         if (!queries) {
+           if (objective)
+             throw ArgumentError(text("objective = '", *objective,
+                                      "' without queries says nothing; pass queries=... too"));
+           const Unlocked unlocked;
+           return self.train(v.rows);
+         }
+         const Vectors2D q = vectors(*queries, "queries");
+         std::optional<Objective> wanted;
+         if (objective) wanted = objective_named(*objective);
          const Unlocked unlocked;
-         self.train(v.rows);
+         self.train_for(v.rows, q.rows, wanted);
        },
-       py::arg("x"),
+       py::arg("x"), py::kw_only(), py::arg("queries") = py::none(),
+       py::arg("objective") = py::none(),
        "Learns what the codec needs (value ranges, for scalar quantizers) from x (n, d).\n\n"
-       "Raises DimensionError for another d, ArgumentError for NaN or Inf.")
+       "queries: a sample (m, d) of what will be searched for, where a QueryAwareTransform stands "
+       "before the index (index_factory: \"QA,...\"); it says what comes of them, and its "
+       "objective \"recall\" or \"score\" may be overruled here. Raises DimensionError for another "
+       "d, ArgumentError for NaN or Inf, for queries that are too few, and for a "
+       "QueryAwareTransform without any, UnsupportedError for queries where there is none.")
       .def(
           "add",
           [](Index& self, const ArrayLike& x, bool allow_nan, const py::object& progress) {

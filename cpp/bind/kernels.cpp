@@ -332,6 +332,33 @@ py::array_t<uint64_t> call_near_bits(const std::string& isa, const Contiguous<ui
   return out;
 }
 
+// A copy of x, and the sum.
+std::pair<py::array_t<float>, float> call_exps(const std::string& isa, const Contiguous<float>& x,
+                                               float shift) {
+  py::array_t<float> out(x.size(), x.data());
+  const float sum = table_of(isa).exps(out.mutable_data(), static_cast<size_t>(x.size()), shift);
+  return {out, sum};
+}
+
+// Rows of float32 or float16; out is added to.
+void call_weighted_sum(const std::string& isa, const Contiguous<float>& weights,
+                       const py::array& base, const std::optional<Contiguous<uint32_t>>& rows,
+                       py::array_t<float>& out) {
+  const std::byte* data = rows_of(base);
+  const auto count = static_cast<size_t>(base.shape(0)), d = static_cast<size_t>(base.shape(1));
+  require(base.itemsize() == 4 || base.itemsize() == 2, "base has the wrong item size");
+  require(
+      out.ndim() == 1 && static_cast<size_t>(out.size()) == d && (d == 0 || out.strides(0) == 4),
+      "out must be as long as a row");
+  const size_t n = rows ? static_cast<size_t>(rows->size()) : count;
+  require(static_cast<size_t>(weights.size()) == n, "there must be a weight of each row");
+  for (size_t i = 0; rows && i < n; ++i) require(rows->data()[i] < count, "a row is out of range");
+  const Table& use = table_of(isa);
+  (base.itemsize() == 4 ? use.weighted_sum_f32 : use.weighted_sum_f16)(
+      weights.data(), data, static_cast<size_t>(base.strides(0)), rows ? rows->data() : nullptr, n,
+      d, out.mutable_data());
+}
+
 }  // namespace
 
 void bind_kernels(py::module_& m) {
@@ -400,6 +427,9 @@ void bind_kernels(py::module_& m) {
         py::arg("b"), py::arg("bias"), py::arg("repeat") = 1);
   k.def("near_bits", &call_near_bits, py::arg("isa"), py::arg("query"), py::arg("base"),
         py::arg("limit"), py::arg("repeat") = 1);
+  k.def("exps", &call_exps, py::arg("isa"), py::arg("x"), py::arg("shift"));
+  k.def("weighted_sum", &call_weighted_sum, py::arg("isa"), py::arg("weights"), py::arg("base"),
+        py::arg("rows"), py::arg("out").noconvert());
 }
 
 }  // namespace shortlist

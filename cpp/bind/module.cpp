@@ -19,6 +19,7 @@ PYBIND11_MODULE(_core, m) {
   shortlist::bind_product(m);
   shortlist::bind_rabitq(m);
   shortlist::bind_cluster(m);
+  shortlist::bind_kv(m);
   shortlist::bind_functions(m);
   shortlist::bind_io(m);
 }

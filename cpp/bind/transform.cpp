@@ -1,5 +1,6 @@
 // Transforms under faiss's names.
-#include "codec/transform/transform.h"
+#include "codec/transform/opq.h"
+#include "codec/transform/query_aware.h"
 
 #include <pybind11/stl.h>
 
@@ -245,6 +246,135 @@ void bind_pca(py::module_& m) {
            "that is less than d_out directions.");
 }
 
+void bind_opq(py::module_& m) {
+  using T = OPQMatrix;
+  py::class_<T, LinearTransform, py::smart_holder>(
+      m, "OPQMatrix",
+      "The rotation behind which a product quantiser of M parts loses least of the vectors.\n\n"
+      "d2: values behind it (fewer than d: the rest is left out), or -1 for d; M divides them. "
+      "train(x) takes at most max_train_points of the vectors, at least 256 (2^nbits of pq), and "
+      "repeats niter times: k-means in the M parts of the rotated vectors, then the rotation "
+      "nearest to what that gave. Put it before an IndexPQ of as many parts. Raises ArgumentError "
+      "for an M that does not divide d2, and in train for too few vectors. Source: Ge, He, Ke and "
+      "Sun 2013, Optimized product quantization, the non-parametric solution.")
+      .def(py::init([](py::ssize_t d, py::ssize_t M, py::ssize_t d2) {
+             return std::make_shared<T>(size_arg(d, "d"), size_arg(M, "M"),
+                                        d2 == -1 ? size_t{0} : size_arg(d2, "d2"));
+           }),
+           py::arg("d"), py::arg("M") = 1, py::arg("d2") = -1)
+      .def_property_readonly(
+          "M", [](const T& self) { return self.M; }, "Parts.")
+      .def_readwrite("niter", &T::niter, "Turns of k-means and rotation.")
+      .def_readwrite("niter_pq", &T::niter_pq, "Iterations of k-means in a turn.")
+      .def_readwrite("niter_pq_0", &T::niter_pq_0, "Iterations of k-means in the first turn.")
+      .def_readwrite("max_train_points", &T::max_train_points,
+                     "Training takes a sample of at most so many vectors.")
+      .def_property(
+          "pq", [](const T& self) { return self.pq; },
+          [](T& self, std::shared_ptr<ProductQuantizer> pq) {
+            const Unlocked unlocked;
+            const std::lock_guard hold(self.lock());
+            self.pq = std::move(pq);
+          },
+          "A ProductQuantizer of d2 and M whose nbits training goes by, or None for 8 bits. Unlike "
+          "in faiss it is not trained.");
+}
+
+py::dict report_of(const QueryAwareTransform& self) {
+  std::vector<QueryAwareTransform::Trial> trials;
+  std::array<size_t, 3> sizes{};
+  size_t chosen;
+  Objective objective;
+  {
+    const Unlocked unlocked;
+    const std::shared_lock hold(self.lock());
+    trials = self.trials;
+    sizes = self.sizes;
+    chosen = self.chosen;
+    objective = self.objective;
+  }
+  py::dict out;
+  if (trials.empty()) return out;
+  py::list all;
+  for (const auto& trial : trials) {
+    py::dict one;
+    one["exponent"] = trial.exponent;
+    one["fitted"] = trial.fitted;
+    one["recall"] = trial.recall;
+    one["score_error"] = trial.score_error;
+    all.append(one);
+  }
+  out["objective"] = name_of(objective);
+  out["vectors"] = sizes[0];
+  out["queries"] = sizes[1];
+  out["held_out"] = sizes[2];
+  out["plain"] = all[0];
+  out["chosen"] = all[chosen];
+  out["candidates"] = all;
+  return out;
+}
+
+void bind_query_aware(py::module_& m) {
+  using T = QueryAwareTransform;
+  py::class_<T, VectorTransform, py::smart_holder>(
+      m, "QueryAwareTransform",
+      "Makes the codec behind it err where queries do not look: vectors become A x, queries B "
+      "q.\n\n"
+      "With H = E[q q^T] of training queries, A = H^(a / 2) and B = A^-1, so that the products of "
+      "A x and B q are those of x and q, and the squared error of the code of A x is, for a = 1, "
+      "the expected squared error of the product. B is then fitted to what the codes have become, "
+      "by least squares over the queries and their 100 nearest vectors. It stands first in an "
+      "IndexPreTransform of METRIC_INNER_PRODUCT, with a learnt rotation behind it for product "
+      "quantisers (\"QA,OPQ48,PQ48\"), and is trained by train(x, queries=...) of that index, "
+      "which "
+      "tries a of 0, 0.25, 0.5, 0.75 and 1, each with and without the fit, on queries held out. "
+      "objective: \"recall\" of the 10 nearest, or \"score\", the squared error of the products "
+      "with the 100 nearest. The codec alone is among what is tried, and is kept unless something "
+      "is better by two standard errors; report tells the figures.\n\n"
+      "Raises ArgumentError for an unknown objective and in train for fewer than 32 queries. "
+      "faiss's files have no form for it. Source: A2ATS (arXiv 2502.12665), equations 13 to 18; "
+      "the exponent and the fit are ours.")
+      .def(py::init([](py::ssize_t d, const std::string& objective) {
+             return std::make_shared<T>(size_arg(d, "d"), objective_named(objective));
+           }),
+           py::arg("d"), py::arg("objective") = "recall")
+      .def_property_readonly(
+          "objective",
+          [](const T& self) {
+            const Unlocked unlocked;
+            const std::shared_lock hold(self.lock());
+            return std::string(name_of(self.objective));
+          },
+          "\"recall\" or \"score\".")
+      .def_property_readonly(
+          "A", [](const T& self) { return copied(self, &T::A, self.d_in); },
+          "A copy of the vectors' matrix, float32 (d, d); without rows before training.")
+      .def_property_readonly(
+          "B", [](const T& self) { return copied(self, &T::B, self.d_in); },
+          "A copy of the queries' matrix, float32 (d, d); without rows before training.")
+      .def_property_readonly(
+          "report", &report_of,
+          "What training found, or {}: objective; vectors, queries and held_out, the sizes of the "
+          "trial; candidates, a list of {exponent, fitted, recall, score_error} over the held-out "
+          "queries; and of those chosen, and plain, the codec without a transform.")
+      .def(
+          "apply_queries",
+          [](const T& self, const ArrayLike& q) {
+            const Vectors2D v = vectors(q);
+            py::array_t<float> out(Shape{signed_size(v.rows.n), signed_size(self.d_out)});
+            float* data = out.mutable_data();
+            {
+              const Unlocked unlocked;
+              std::vector<float> scratch;
+              self.apply_queries({as_floats(v.rows, scratch), v.rows.n, v.rows.d}, data);
+            }
+            return in_kind(q, std::move(out));
+          },
+          py::arg("q"),
+          "The transformed queries (n, d) float32 of q (n, d); apply is for vectors. Raises "
+          "DimensionError for another d, NotTrainedError before training.");
+}
+
 void bind_others(py::module_& m) {
   py::class_<NormalizationTransform, VectorTransform, py::smart_holder>(
       m, "NormalizationTransform",
@@ -274,6 +404,8 @@ void bind_transform(py::module_& m) {
   bind_base(m);
   bind_linear(m);
   bind_pca(m);
+  bind_opq(m);
+  bind_query_aware(m);
   bind_others(m);
 }
 

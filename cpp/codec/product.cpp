@@ -5,7 +5,6 @@
 
 #include "base/error.h"
 #include "cluster/assign.h"
-#include "cluster/kmeans.h"
 #include "codec/decoding.h"
 
 namespace shortlist {
@@ -121,21 +120,52 @@ bool ProductQuantizer::same_as(const Codec& other) const {
 }
 
 void ProductQuantizer::train(Matrix<const float> x) {
+  cluster::Options options;
+  options.min_points_per_centroid = 0;  // ksub are enough
+  centroids = clustered(x, options, false);
+}
+
+void ProductQuantizer::refine(Matrix<const float> x, size_t niter, float* nearest) {
+  cluster::Options options;
+  options.niter = niter;
+  options.min_points_per_centroid = 0;
+  options.max_points_per_centroid = SIZE_MAX;
+  centroids = clustered(x, options, is_trained());
+  std::vector<float> values, distances(x.rows);
+  std::vector<slot_t> which(x.rows);
+  for (size_t m = 0; m < M; ++m) {
+    copy_part(x, m, values);
+    std::fill(which.begin(), which.end(), kNoSlot);
+    cluster::Nearest({part(m), ksub(), dsub()}, Metric::l2)
+        .assign(as_rows({values.data(), x.rows, dsub()}), which.data(), distances.data());
+    for (size_t r = 0; r < x.rows; ++r)
+      std::copy_n(part(m) + which[r] * dsub(), dsub(), nearest + r * d + m * dsub());
+  }
+}
+
+void ProductQuantizer::copy_part(Matrix<const float> x, size_t m, std::vector<float>& out) const {
+  out.resize(x.rows * dsub());
+  for (size_t r = 0; r < x.rows; ++r)
+    std::copy_n(x.row(r) + m * dsub(), dsub(), out.data() + r * dsub());
+}
+
+std::vector<float> ProductQuantizer::clustered(Matrix<const float> x, cluster::Options options,
+                                               bool onward) const {
   if (x.rows < ksub())
     throw ArgumentError(text("training on ", x.rows, " vectors; ", nbits, " bits need at least ",
                              ksub(), ", one for each centroid"));
-  std::vector<float> part(x.rows * dsub()), found;
+  std::vector<float> values, found;
   found.reserve(M * ksub() * dsub());
+  const uint64_t seed = options.seed;
   for (size_t m = 0; m < M; ++m) {
-    for (size_t r = 0; r < x.rows; ++r)
-      std::copy_n(x.row(r) + m * dsub(), dsub(), part.data() + r * dsub());
-    cluster::Options options;
-    options.min_points_per_centroid = 0;  // enough has been said above
-    options.seed += m;
-    const auto clusters = cluster::kmeans(as_rows({part.data(), x.rows, dsub()}), ksub(), options);
+    copy_part(x, m, values);
+    options.seed = seed + m;
+    if (onward) options.initial = {part(m), ksub(), dsub()};
+    const auto clusters =
+        cluster::kmeans(as_rows({values.data(), x.rows, dsub()}), ksub(), options);
     found.insert(found.end(), clusters.centroids.begin(), clusters.centroids.end());
   }
-  centroids = std::move(found);
+  return found;
 }
 
 void ProductQuantizer::encode(Matrix<const float> x, std::byte* codes) const {

@@ -3,6 +3,7 @@
 
 #include <vector>
 
+#include "cluster/kmeans.h"
 #include "codec/codec.h"
 
 namespace shortlist {
@@ -32,6 +33,9 @@ class ProductQuantizer final : public Codec {
   // By k-means in each part, 25 iterations over at most 256 vectors a centroid. Throws
   // ArgumentError for fewer vectors than centroids.
   void train(Matrix<const float> x) override;
+  // `niter` iterations more over all of x, or the first ones; and the centroids, x.rows x d, that
+  // are then nearest to x.
+  void refine(Matrix<const float> x, size_t niter, float* nearest);
   void encode(Matrix<const float> x, std::byte* codes) const override;
   void decode(const std::byte* codes, size_t n, float* x) const override;
   bool compares_decoded() const override { return false; }
@@ -40,6 +44,11 @@ class ProductQuantizer final : public Codec {
 
   // Distances, or negated products, of the parts of q to all centroids: M x ksub.
   void table(const float* q, Metric metric, float* out) const;
+
+ private:
+  void copy_part(Matrix<const float> x, size_t m, std::vector<float>& out) const;
+  // The centroids of k-means in each part, from those there are or from the start.
+  std::vector<float> clustered(Matrix<const float> x, cluster::Options options, bool onward) const;
 };
 
 }  // namespace shortlist

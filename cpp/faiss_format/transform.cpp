@@ -134,7 +134,10 @@ void write_transform(const VectorTransform& transform, Output out) {
     out.put(fourcc("VNrm"));
     out.put(float{normalization->norm});
   } else {
-    throw UnsupportedError(text(transform.class_name(), " has no form in faiss's files"));
+    throw UnsupportedError(
+        text("a ", transform.class_name(),
+             " has no form in faiss's files, whose transforms treat queries as vectors; use "
+             "index.save(path), or train an index without it"));
   }
   out.put(static_cast<int32_t>(transform.d_in));
   out.put(static_cast<int32_t>(transform.d_out));

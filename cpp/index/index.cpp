@@ -57,6 +57,13 @@ void Index::train(const Rows& x) {
   do_train(x);
 }
 
+void Index::train_for(const Rows& x, const Rows& queries, std::optional<Objective> objective) {
+  check_dimension(x);
+  check_finite(x, "train on");
+  const std::lock_guard hold(lock_);
+  do_train_for(x, queries, objective);
+}
+
 void Index::add(const Rows& x, const AddOptions& options) {
   check_dimension(x);
   if (!options.allow_nan) check_finite(x, "add");
@@ -183,6 +190,10 @@ void Index::sa_decode(const std::byte* codes, size_t n, float* x, size_t width) 
   do_sa_decode(codes, n, x);
 }
 
+void Index::do_train_for(const Rows&, const Rows&, std::optional<Objective>) {
+  unsupported("training for queries",
+              "put a QueryAwareTransform before it: index_factory(d, \"QA,...\")");
+}
 void Index::do_add_with_ids(const Rows&, const id_t*, const AddOptions&) {
   unsupported("add_with_ids", "wrap it: IndexIDMap2(index)");
 }

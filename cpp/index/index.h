@@ -8,6 +8,7 @@
 #include <functional>
 #include <limits>
 #include <memory>
+#include <optional>
 #include <string>
 #include <vector>
 
@@ -104,6 +105,8 @@ class Index {
   virtual id_t next_id() const { return static_cast<id_t>(ntotal()); }  // what add issues next
 
   void train(const Rows& x);
+  // For queries like these, where a QueryAwareTransform stands before the index.
+  void train_for(const Rows& x, const Rows& queries, std::optional<Objective> objective);
   void add(const Rows& x, const AddOptions& options = {});
   void add_with_ids(const Rows& x, const id_t* ids, const AddOptions& options = {});
   // D and I hold n * k values; missing results are (kNoId, +-FLT_MAX).
@@ -139,6 +142,7 @@ class Index {
   friend class IndexRefine;
 
   virtual void do_train(const Rows&) {}
+  virtual void do_train_for(const Rows& x, const Rows& queries, std::optional<Objective> objective);
   // Before any of the rows is stored (under `ids`, unless null): throws where that cannot be, and
   // takes the memory in one piece.
   virtual void do_expect(const Rows&, const id_t* /*ids*/) {}

@@ -5,6 +5,7 @@
 #include <shared_mutex>
 
 #include "base/error.h"
+#include "index/query_aware.h"
 #include "kernels/floats.h"
 
 namespace shortlist {
@@ -19,11 +20,11 @@ void check_fits(const VectorTransform& transform, size_t wanted, const char* wha
                               " that takes ", wanted, "; its d_out must be ", wanted));
 }
 
-std::vector<float> through(const Chain& chain, Matrix<const float> x) {
+std::vector<float> through(const Chain& chain, Matrix<const float> x, bool queries) {
   std::vector<float> now, next;
   for (const auto& transform : chain) {
     next.resize(x.rows * transform->d_out);
-    transform->apply(x, next.data());
+    queries ? transform->apply_queries(x, next.data()) : transform->apply(x, next.data());
     std::swap(now, next);
     x = {now.data(), x.rows, transform->d_out};
   }
@@ -82,7 +83,7 @@ size_t IndexPreTransform::memory() const {
   return sum;
 }
 
-IndexPreTransform::Transformed IndexPreTransform::transformed(const Rows& x) const {
+IndexPreTransform::Transformed IndexPreTransform::transformed(const Rows& x, bool queries) const {
   const Chain parts = chain();
   if (x.d != (parts.empty() ? index->d : parts.front()->d_in))
     check_dimension(x);  // d has changed since the caller looked
@@ -92,7 +93,7 @@ IndexPreTransform::Transformed IndexPreTransform::transformed(const Rows& x) con
     return out;
   }
   std::vector<float> scratch;
-  out.own = through(parts, {as_floats(x, scratch), x.n, x.d});
+  out.own = through(parts, {as_floats(x, scratch), x.n, x.d}, queries);
   out.rows = as_rows({out.own.data(), x.n, index->d});
   return out;
 }
@@ -147,6 +148,18 @@ void IndexPreTransform::do_train(const Rows& x) {
   if (whole) index->train(parts.empty() ? x : as_rows(y));
 }
 
+void IndexPreTransform::do_train_for(const Rows& x, const Rows& queries,
+                                     std::optional<Objective> objective) {
+  const Chain parts = chain();
+  const auto* first =
+      parts.empty() ? nullptr : dynamic_cast<QueryAwareTransform*>(parts.front().get());
+  if (!first) return Index::do_train_for(x, queries, objective);
+  std::vector<float> scratch, scratch_queries;
+  train_query_aware(parts, index, {as_floats(x, scratch), x.n, x.d},
+                    {as_floats(queries, scratch_queries), queries.n, queries.d},
+                    objective.value_or(first->objective));
+}
+
 void IndexPreTransform::do_expect(const Rows& x, const id_t* ids) {
   const Transformed y = transformed(x);
   const std::lock_guard hold(index->lock());
@@ -174,17 +187,17 @@ bool IndexPreTransform::do_settle() {
 
 void IndexPreTransform::do_search(const Rows& x, size_t k, float* distances, id_t* labels,
                                   const SearchParameters* params) const {
-  index->search(transformed(x).rows, k, distances, labels, inward(params).get());
+  index->search(transformed(x, true).rows, k, distances, labels, inward(params).get());
 }
 
 void IndexPreTransform::do_search_exact(const Rows& x, size_t k, float* distances,
                                         id_t* labels) const {
-  index->search_exact(transformed(x).rows, k, distances, labels);
+  index->search_exact(transformed(x, true).rows, k, distances, labels);
 }
 
 RangeResult IndexPreTransform::do_range_search(const Rows& x, float radius,
                                                const SearchParameters* params) const {
-  return index->range_search(transformed(x).rows, radius, inward(params).get());
+  return index->range_search(transformed(x, true).rows, radius, inward(params).get());
 }
 
 size_t IndexPreTransform::do_remove(const Selector& sel) {

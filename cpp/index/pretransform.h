@@ -35,6 +35,8 @@ class IndexPreTransform final : public Index {
 
  protected:
   void do_train(const Rows& x) override;
+  void do_train_for(const Rows& x, const Rows& queries,
+                    std::optional<Objective> objective) override;
   void do_expect(const Rows& x, const id_t* ids) override;
   void do_add(const Rows& x, const AddOptions& options) override;
   void do_add_with_ids(const Rows& x, const id_t* ids, const AddOptions& options) override;
@@ -58,7 +60,7 @@ class IndexPreTransform final : public Index {
     std::vector<float> own;
     Rows rows;
   };
-  Transformed transformed(const Rows& x) const;
+  Transformed transformed(const Rows& x, bool queries = false) const;
 
   mutable RwLock chain_lock_;  // of the list; each transform has a lock of its own
   Chain chain_;

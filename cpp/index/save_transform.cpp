@@ -1,7 +1,12 @@
 #include "index/save_transform.h"
 
+#include <algorithm>
+#include <array>
 #include <shared_mutex>
+#include <utility>
 
+#include "codec/transform/opq.h"
+#include "codec/transform/query_aware.h"
 #include "index/record.h"
 
 namespace shortlist {
@@ -26,6 +31,14 @@ void load_matrix(ContainerReader& in, LinearTransform& linear, const Record& rec
   linear.have_bias = record.number<int>("have_bias", 0, 1) == 1;
   linear.A = read_array<float>(in, at + "/A");
   linear.b = read_array<float>(in, at + "/b");
+  if (auto* opq = dynamic_cast<OPQMatrix*>(&linear)) {
+    opq->niter = record.number<int>("niter");
+    opq->niter_pq = record.number<int>("niter_pq");
+    opq->niter_pq_0 = record.number<int>("niter_pq_0");
+    opq->max_train_points = record.number<size_t>("max_train_points");
+    if (const int nbits = record.number<int>("nbits", 0, 8))
+      opq->pq = std::make_shared<ProductQuantizer>(opq->d_out, opq->M, nbits);
+  }
   auto* pca = dynamic_cast<PCAMatrix*>(&linear);
   if (!pca) return;
   pca->epsilon = record.real("epsilon");
@@ -37,11 +50,49 @@ void load_matrix(ContainerReader& in, LinearTransform& linear, const Record& rec
   if (pca->eigen_power == 0) pca->say_orthonormal(true);
 }
 
+template <class Transform>
+auto arrays_of(Transform& aware) {
+  return std::array{std::pair{"/A", &aware.A}, std::pair{"/inverse", &aware.inverse},
+                    std::pair{"/B", &aware.B}};
+}
+
+void save_fields(const QueryAwareTransform& aware, io::Fields& fields) {
+  fields["objective"] = text(static_cast<int>(aware.objective));
+  fields["chosen"] = text(aware.chosen);
+  for (size_t i = 0; i < aware.sizes.size(); ++i) fields[text("size", i)] = text(aware.sizes[i]);
+  fields["trials"] = text(aware.trials.size());
+  for (size_t i = 0; i < aware.trials.size(); ++i) {
+    const auto& trial = aware.trials[i];
+    fields[text("trial", i, "/exponent")] = bits_of(trial.exponent);
+    fields[text("trial", i, "/fitted")] = text(trial.fitted);
+    fields[text("trial", i, "/recall")] = bits_of(trial.recall);
+    fields[text("trial", i, "/score_error")] = bits_of(trial.score_error);
+  }
+}
+
+void load_fields(QueryAwareTransform& aware, const Record& record) {
+  constexpr size_t kMostTrials = 1000;
+  aware.objective = static_cast<Objective>(record.number<int>("objective", 0, 1));
+  aware.trials.resize(record.number<size_t>("trials", 0, kMostTrials));
+  aware.chosen = record.number<size_t>("chosen", 0, std::max<size_t>(aware.trials.size(), 1) - 1);
+  for (size_t i = 0; i < aware.sizes.size(); ++i)
+    aware.sizes[i] = record.number<size_t>(text("size", i));
+  for (size_t i = 0; i < aware.trials.size(); ++i) {
+    auto& trial = aware.trials[i];
+    trial.exponent = record.real(text("trial", i, "/exponent"));
+    trial.fitted = record.number<int>(text("trial", i, "/fitted"), 0, 1) == 1;
+    trial.recall = record.real(text("trial", i, "/recall"));
+    trial.score_error = record.real(text("trial", i, "/score_error"));
+  }
+}
+
 std::shared_ptr<VectorTransform> of_class(const Record& record) {
   const auto& name = record.word("class");
   const auto d_in = record.number<size_t>("d_in"), d_out = record.number<size_t>("d_out");
   if (name == "LinearTransform") return std::make_shared<LinearTransform>(d_in, d_out);
   if (name == "RandomRotationMatrix") return std::make_shared<RandomRotationMatrix>(d_in, d_out);
+  if (name == "OPQMatrix")
+    return std::make_shared<OPQMatrix>(d_in, record.number<size_t>("M"), d_out);
   if (name == "PCAMatrix")
     return std::make_shared<PCAMatrix>(d_in, d_out, record.real("eigen_power"),
                                        record.number<int>("random_rotation", 0, 1) == 1);
@@ -49,6 +100,7 @@ std::shared_ptr<VectorTransform> of_class(const Record& record) {
     throw CorruptIndexError(text("a ", name, " from ", d_in, " to ", d_out, " dimensions"));
   if (name == "NormalizationTransform")
     return std::make_shared<NormalizationTransform>(d_in, record.real("norm"));
+  if (name == "QueryAwareTransform") return std::make_shared<QueryAwareTransform>(d_in);
   if (name == "CenteringTransform") return std::make_shared<CenteringTransform>(d_in);
   throw CorruptIndexError(
       text("it holds a '", name, "', which this release does not know; read it with a newer one"));
@@ -63,6 +115,8 @@ void save_transform(ContainerWriter& out, const VectorTransform& transform, cons
                     {"is_trained", text(transform.is_trained())}};
   const auto* linear = dynamic_cast<const LinearTransform*>(&transform);
   const auto* centering = dynamic_cast<const CenteringTransform*>(&transform);
+  const auto* aware = dynamic_cast<const QueryAwareTransform*>(&transform);
+  if (aware) save_fields(*aware, fields);
   if (linear) fields["have_bias"] = text(linear->have_bias);
   if (const auto* pca = dynamic_cast<const PCAMatrix*>(&transform)) {
     fields["eigen_power"] = bits_of(pca->eigen_power);
@@ -71,11 +125,22 @@ void save_transform(ContainerWriter& out, const VectorTransform& transform, cons
     fields["max_points_per_d"] = text(pca->max_points_per_d);
     fields["balanced_bins"] = text(pca->balanced_bins);
   }
+  if (const auto* opq = dynamic_cast<const OPQMatrix*>(&transform)) {
+    fields["M"] = text(opq->M);
+    fields["niter"] = text(opq->niter);
+    fields["niter_pq"] = text(opq->niter_pq);
+    fields["niter_pq_0"] = text(opq->niter_pq_0);
+    fields["max_train_points"] = text(opq->max_train_points);
+    fields["nbits"] = text(opq->pq ? opq->pq->nbits : 0);
+  }
   if (const auto* normalization = dynamic_cast<const NormalizationTransform*>(&transform))
     fields["norm"] = bits_of(normalization->norm);
   io::write_fields(out, at, fields);
   if (linear) save_matrix(out, *linear, at);
   if (centering) write_array(out, at + "/mean", centering->mean.data(), centering->mean.size());
+  if (aware)
+    for (const auto& [name, values] : arrays_of(*aware))
+      write_array(out, at + name, values->data(), values->size());
 }
 
 std::shared_ptr<VectorTransform> load_transform(ContainerReader& in, const std::string& at) {
@@ -85,6 +150,10 @@ std::shared_ptr<VectorTransform> load_transform(ContainerReader& in, const std::
     load_matrix(in, *linear, record, at);
   if (auto* centering = dynamic_cast<CenteringTransform*>(transform.get()))
     centering->mean = read_array<float>(in, at + "/mean");
+  if (auto* aware = dynamic_cast<QueryAwareTransform*>(transform.get())) {
+    load_fields(*aware, record);
+    for (const auto& [name, values] : arrays_of(*aware)) *values = read_array<float>(in, at + name);
+  }
   transform->set_trained(record.number<int>("is_trained", 0, 1) == 1);
   return transform;
 }

@@ -25,6 +25,11 @@ size_t IndexIDMap::memory() const { return index->memory() + id_map_.capacity() 
 
 void IndexIDMap::do_train(const Rows& x) { index->train(x); }
 
+void IndexIDMap::do_train_for(const Rows& x, const Rows& queries,
+                              std::optional<Objective> objective) {
+  index->train_for(x, queries, objective);
+}
+
 void IndexIDMap::do_expect(const Rows& x, const id_t*) {
   check_rows();
   if (const size_t want = id_map_.size() + x.n; want > id_map_.capacity())
@@ -209,6 +214,12 @@ IndexRefine::IndexRefine(std::shared_ptr<Index> base_index_,
 
 void IndexRefine::do_train(const Rows& x) {
   base_index->train(x);
+  refine_index->train(x);
+}
+
+void IndexRefine::do_train_for(const Rows& x, const Rows& queries,
+                               std::optional<Objective> objective) {
+  base_index->train_for(x, queries, objective);
   refine_index->train(x);
 }
 

@@ -33,6 +33,8 @@ class IndexIDMap : public Index {
 
  protected:
   void do_train(const Rows& x) override;
+  void do_train_for(const Rows& x, const Rows& queries,
+                    std::optional<Objective> objective) override;
   void do_expect(const Rows& x, const id_t* ids) override;
   void do_add(const Rows& x, const AddOptions& options) override;
   bool do_settle() override;
@@ -99,6 +101,8 @@ class IndexRefine : public Index {
 
  protected:
   void do_train(const Rows& x) override;
+  void do_train_for(const Rows& x, const Rows& queries,
+                    std::optional<Objective> objective) override;
   void do_expect(const Rows& x, const id_t* ids) override;
   void do_add(const Rows& x, const AddOptions& options) override;
   bool do_settle() override;

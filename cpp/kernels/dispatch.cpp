@@ -55,6 +55,7 @@ Table make(Isa isa) {
   hadamard::add_reference(t);
   filter::add_reference(t);
   hamming::add_reference(t);
+  softmax::add_reference(t);
 #if defined(SHORTLIST_ISA_AVX2)
   if (isa == Isa::avx2 || isa == Isa::avx512) {
     l2::add_avx2(t);
@@ -66,6 +67,7 @@ Table make(Isa isa) {
     hadamard::add_avx2(t);
     filter::add_avx2(t);
     hamming::add_avx2(t);
+    softmax::add_avx2(t);
   }
 #endif
 #if defined(SHORTLIST_ISA_AVX512)
@@ -77,6 +79,7 @@ Table make(Isa isa) {
     oddint::add_avx512(t);
     hadamard::add_avx512(t);
     filter::add_avx512(t);
+    softmax::add_avx512(t);
     if (counts_bits()) hamming::add_avx512(t);
   }
 #endif
@@ -90,6 +93,7 @@ Table make(Isa isa) {
     oddint::add_neon(t);
     hadamard::add_neon(t);
     hamming::add_neon(t);
+    softmax::add_neon(t);
   }
 #endif
   return t;

@@ -133,6 +133,15 @@ using FilterF32Fn = void (*)(const float* a, size_t lda, const float* limits, si
 using NearBitsFn = void (*)(const std::byte* query, const std::byte* base, size_t n, size_t bytes,
                             uint32_t limit, uint64_t* out);
 
+// x[i] = exp(x[i] - shift) for n values; returns their sum, in an order each ISA chooses. For
+// x[i] - shift of -87 to 80 the relative error of x[i] is at most 2^-21; below that the value is at
+// most 2^-125, and NaN stays.
+using ExpsFn = float (*)(float* x, size_t n, float shift);
+// out[t] += sum over n rows of weights[i] * row_i[t], in f32, in an order each ISA chooses. Rows as
+// in RowsFn, of f32 or of IEEE half.
+using WeightedSumFn = void (*)(const float* weights, const std::byte* base, size_t stride,
+                               const uint32_t* rows, size_t n, size_t d, float* out);
+
 struct Table {
   RowsFn rows[kRowsOps];
   DotF32Fn dot_f32;
@@ -150,6 +159,8 @@ struct Table {
   FilterFn filter;
   FilterF32Fn filter_f32;
   NearBitsFn near_bits;
+  ExpsFn exps;
+  WeightedSumFn weighted_sum_f32, weighted_sum_f16;
 };
 
 // What each ISA's files offer; an absent function is taken from the level below.
@@ -206,6 +217,12 @@ void add_avx2(Table&);
 void add_avx512(Table&);
 void add_neon(Table&);
 }  // namespace hamming
+namespace softmax {
+void add_reference(Table&);
+void add_avx2(Table&);
+void add_avx512(Table&);
+void add_neon(Table&);
+}  // namespace softmax
 
 // The table in use, chosen once: the best level this machine runs, or SHORTLIST_ISA.
 const Table& active();

@@ -18,6 +18,7 @@ from .factory import index_factory as index_factory
 if TYPE_CHECKING:
     from . import binary as binary
     from . import datasets as datasets
+    from . import kv as kv
     from . import rerank as rerank
     from ._doctor import doctor as doctor
     from ._evaluate import Evaluation as Evaluation
@@ -67,6 +68,7 @@ _LAZY = {
         ),
         "_kmeans",
     ),
+    "kv": "kv",
     "lid": "_lid",
     "plot": "_plot",
     "rerank": "rerank",

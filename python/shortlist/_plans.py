@@ -116,9 +116,11 @@ class PqFastScan:
     M: int
     bbs: int
     by_residual: bool = False  # in lists
+    nbits: int = 4
 
     def build(self, d: int, metric: int, dtype: str = "float32") -> Any:
-        return _core.IndexPQFastScan(d, Pq(self.M, 4).dividing(d), 4, metric, self.bbs)
+        M = Pq(self.M, self.nbits).dividing(d)
+        return _core.IndexPQFastScan(d, M, self.nbits, metric, self.bbs)
 
     def build_lists(self, quantizer: Any, d: int, nlist: int, metric: int, dtype: str) -> Any:
         M = Pq(self.M, 4).dividing(d)

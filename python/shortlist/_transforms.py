@@ -18,16 +18,30 @@ class Transform:
     """One step of the vectors on their way to an index."""
 
     text: str
-    kind: str  # PCA, RR or L2norm
+    kind: str  # PCA, RR, L2norm, OPQ or QA
     d_out: int | None  # None: d
     whitened: bool = False
     rotated: bool = False
+    M: int = 0  # of an OPQ
 
-    def build(self, d: int) -> Any:
+    def build(self, d: int, nbits: int | None = None) -> Any:
+        """The transform; `nbits` are those of the product quantiser right behind it."""
         if self.kind == "L2norm":
             return _core.NormalizationTransform(d)
+        if self.kind == "QA":
+            return _core.QueryAwareTransform(d)
         if self.kind == "RR":
             return _core.RandomRotationMatrix(d, self.d_after(d))
+        if self.kind == "OPQ":
+            if self.d_after(d) % self.M:
+                raise _core.FactoryError(
+                    f"{self.text!r} cannot cut vectors of {self.d_after(d)} dimensions into "
+                    f"{self.M} equal parts; choose a divisor, or OPQ{self.M}_<dimensions>"
+                )
+            opq = _core.OPQMatrix(d, self.M, self.d_after(d))
+            if nbits:
+                opq.pq = _core.ProductQuantizer(opq.d_out, self.M, nbits)
+            return opq
         if self.d_after(d) > d:
             raise _core.FactoryError(
                 f"{self.text!r} asks for {self.d_out} principal components, but the vectors "
@@ -48,7 +62,9 @@ class PreTransform:
     def build(self, d: int, metric: int, dtype: str = "float32") -> Any:
         transforms = []
         for plan in self.chain:
-            transforms.append(plan.build(d))
+            last = plan is self.chain[-1]
+            codec = getattr(self.inner, "codec", self.inner)  # a graph's, or the index itself
+            transforms.append(plan.build(d, getattr(codec, "nbits", None) if last else None))
             d = plan.d_after(d)
         index = _core.IndexPreTransform(self.inner.build(d, metric, dtype))
         for transform in reversed(transforms):

@@ -33,7 +33,9 @@ def index_factory(d: int, description: str, metric: int = _core.METRIC_L2) -> An
         "IVF1024,PQ16", "IVF4096_HNSW32,SQ8", "IVF4096,PQ64x4fs,RFlat"; beyond faiss "IVF4096,SDC1".
         Signs and RaBitQ codes are spelt as in faiss: "LSH",
         "LSH64rt", "RaBitQ", "RaBitQ4", "RaBitQfs4_64". Transforms stand before a structure:
-        "PCA64,HNSW32", "PCAR64,SQ8" (R: rotated, W: whitened), "RR64,Flat", "L2norm,Flat".
+        "PCA64,HNSW32", "PCAR64,SQ8" (R: rotated, W: whitened), "RR64,Flat", "L2norm,Flat",
+        "OPQ16,PQ16", "OPQ16_64,PQ16x4fs" (the rotation to 64 dimensions that suits 16 parts);
+        beyond faiss "QA,OPQ48,PQ48", for inner products, trained by train(x, queries=...).
     metric: METRIC_L2 (default) or METRIC_INNER_PRODUCT.
 
     Returns the class that faiss returns for the same string. Raises FactoryError (a ValueError
@@ -66,11 +68,13 @@ _CODECS = {
     "SQ8_direct_signed": Codec("8bit_direct_signed", 1),
 }
 _KNOWN_FORMS = (
-    "Flat, SQ8, SQ6, SQ4, SQfp16, SQbf16, SQ8_direct, SQ8_direct_signed, PQ<M>[x<bits>], SDC<bits>[x<dimensions>]; "
+    "Flat, SQ8, SQ6, SQ4, SQfp16, SQbf16, SQ8_direct, SQ8_direct_signed, PQ<M>[x<bits>], "
+    "SDC<bits>[x<dimensions>]; "
     "HNSW<M> and HNSW<M>,<any of these>, with ,QG for neighbour blocks unless SDC; "
     "IVF<lists>[_HNSW<M>],<any of these or PQ<M>x4fs[r]>; "
     "LSH<bits>[r][t], RaBitQ<bits>, RaBitQfs<bits>[_<block>], PQ<M>x4fs[_<block>]; "
-    "PCA[W][R]<d>,... or RR[<d>],... or L2norm,... before them; "
+    "PCA[W][R]<d>,... or RR[<d>],... or OPQ<M>[_<d>],... or L2norm,... before them, "
+    "QA,... before all of those; "
     "IDMap,... or IDMap2,... around them; ...,RFlat or ...,Refine(<codec>) behind them"
 )
 _KNOWN_BINARY_FORMS = "BFlat and BHNSW<M>; IDMap,... or IDMap2,... around them"
@@ -85,17 +89,18 @@ _RABITQ = r"RaBitQ(?P<nb_bits>[1-8]?)"
 _RABITQ_FAST = r"RaBitQfs(?P<fast_bits>[1-8]?)(_(?P<bbs>\d+))?"
 _PCA = r"PCA(?P<w>W?)(?P<r>R?)(?P<d>\d+)"
 _RR = r"RR(?P<d>\d*)"
+_OPQ = r"OPQ(?P<opq>\d+)(_(?P<d>\d+))?"
 _FORMS = (_HNSW, _IVF, _SDC, _PQ, _PQ_FAST, _LSH, _RABITQ, _RABITQ_FAST)
 
 # What faiss (or a later release of ours) understands and this release cannot build.
 _AQ = r"\d+x\d+\w*"
 _NOT_YET = re.compile(
     rf"""IVF\d*[kM]?(_NSG\d*|\(.*\))? | IMI2x\d+ | Residual\d+(x\d+)?
-    | (OPQ|ITQ|HR|Pad|SH)[\d._]*[gcm]? | MinMax(FP16)?
+    | (ITQ|HR|Pad|SH)[\d._]*[gcm]? | MinMax(FP16)?
     | PQ\d+(x\d+)?(np|fsr?)?(_\d+)?(\+\d+)? | (\d+|2x\d+)\+PQ\d*
     | (RQ|RCQ|LSQ|LSCQ|PRQ|PLSQ){_AQ} | RaBitQ(fs)?9(_\d+)? | SQtqmse\d
     | ZnLattice[\dx_]+ | NSG\d*([,_].*)? | Flat(Dedup|Panorama\d*|L2Panorama\d*)
-    | B(IVF\d+.*|Hash\d+(x\d+)?) | SPANN\d* | QA""",
+    | B(IVF\d+.*|Hash\d+(x\d+)?) | SPANN\d*""",
     re.VERBOSE | re.DOTALL,
 )
 
@@ -166,6 +171,12 @@ class _Parser:
         if match := re.fullmatch(_RR, part.text, re.ASCII):
             d_out = match["d"] and self.number(part, match["d"], "dimensions", 1, 1 << 20)
             return Transform(part.text, "RR", d_out or None)
+        if match := re.fullmatch(_OPQ, part.text, re.ASCII):
+            M = self.number(part, match["opq"], "M", 1, 1 << 20)
+            d_out = match["d"] and self.number(part, match["d"], "dimensions", 1, 1 << 20)
+            return Transform(part.text, "OPQ", d_out or None, M=M)
+        if part.text == "QA":
+            return Transform(part.text, "QA", None)
         return Transform(part.text, "L2norm", None) if part.text in ("L2norm", "L2Norm") else None
 
     def structure(self, parts: list[_Part]) -> Plan:

@@ -67,6 +67,7 @@ void codes(uint64_t seed);
 void threads(uint64_t seed);
 void rwlock(uint64_t seed);
 void clusters(uint64_t seed);
+void caches(uint64_t seed);
 void scans(uint64_t seed);
 void indexes(uint64_t seed);
 void edges(uint64_t seed);

@@ -9,16 +9,14 @@
 #include "base/random.h"
 #include "base/threads.h"
 #include "codec/transform/eigen.h"
+#include "codec/transform/products.h"
 #include "codec/transform/rotation.h"
 #include "codec/transform/transform.h"
 #include "kernels/floats.h"
-#include "kernels/kernels.h"
 
 namespace shortlist {
 namespace {
 
-constexpr size_t kTile = 64;       // dimensions at a time
-constexpr size_t kPiece = 1024;    // vectors whose products are summed in single precision
 constexpr float kNothing = 1e-7f;  // of the largest variance: what rounding leaves
 constexpr uint64_t kSeed = 5, kSampleSeed = 1234;
 
@@ -45,32 +43,6 @@ class Sample {
   const size_t n_;
 };
 
-// The inner products of all pairs of n rows of m values, added to `out`, n x n; one half of them.
-void add_products(const float* rows, size_t n, size_t m, std::vector<double>& out) {
-  parallel_for((n + kTile - 1) / kTile, {}, [&](size_t begin, size_t end, size_t) {
-    std::vector<float> dots(kTile * kTile);
-    for (size_t tile = begin; tile < end; ++tile)
-      for (size_t i = tile * kTile, j = 0; j <= i; j += kTile) {
-        poll_interrupt();
-        const size_t ni = std::min(kTile, n - i), nj = std::min(kTile, n - j);
-        kernels::active().dot_f32(rows + i * m, m, ni, rows + j * m, m, nj, m, dots.data(), kTile);
-        for (size_t a = 0; a < ni; ++a)
-          for (size_t c = 0; c < nj; ++c) out[(i + a) * n + j + c] += dots[a * kTile + c];
-      }
-  });
-}
-
-void mirror(std::vector<double>& a, size_t n) {
-  for (size_t i = 0; i < n; ++i)
-    for (size_t j = 0; j < i; ++j) a[j * n + i] = a[i * n + j];
-}
-
-void check_sums(const std::vector<double>& sums) {
-  if (!std::all_of(sums.begin(), sums.end(), [](double x) { return std::isfinite(x); }))
-    throw ArgumentError(
-        "the squares of the training vectors are too large for float32; scale the vectors down");
-}
-
 std::vector<float> not_negative(const std::vector<double>& values) {
   std::vector<float> out(values.begin(), values.end());
   for (float& x : out) x = std::max(x, 0.f);
@@ -85,20 +57,10 @@ struct Components {
 // From the sums over the vectors of the products of each two dimensions.
 Components by_dimensions(const Sample& x, const std::vector<float>& mean) {
   const size_t d = mean.size();
-  std::vector<double> scatter(d * d);
-  std::vector<float> columns(d * kPiece);
-  for (size_t at = 0; at < x.size(); at += kPiece) {
-    const size_t n = std::min(kPiece, x.size() - at);
-    parallel_for(d, {.grain = kTile}, [&](size_t begin, size_t end, size_t) {
-      for (size_t i = 0; i < n; ++i) {
-        const float* row = x.row(at + i);
-        for (size_t j = begin; j < end; ++j) columns[j * n + i] = row[j] - mean[j];
-      }
-    });
-    add_products(columns.data(), d, n, scatter);
-  }
-  check_sums(scatter);
-  mirror(scatter, d);
+  std::vector<double> scatter = second_moments(x.size(), d, [&](size_t i, float* out) {
+    const float* row = x.row(i);
+    for (size_t j = 0; j < d; ++j) out[j] = row[j] - mean[j];
+  });
   const std::vector<double> values = eigen_symmetric(scatter, d);
   return {not_negative(values), {scatter.begin(), scatter.end()}};
 }
@@ -109,10 +71,7 @@ Components by_vectors(const Sample& x, const std::vector<float>& mean) {
   std::vector<float> rows(n * d);
   for (size_t i = 0; i < n; ++i)
     for (size_t j = 0; j < d; ++j) rows[i * d + j] = x.row(i)[j] - mean[j];
-  std::vector<double> gram(n * n);
-  add_products(rows.data(), n, d, gram);
-  check_sums(gram);
-  mirror(gram, n);
+  std::vector<double> gram = inner_products(rows.data(), n, d);
   const std::vector<double> values = eigen_symmetric(gram, n);
   Components found{not_negative(values), std::vector<float>(n * d)};
   found.values.resize(d);

@@ -70,6 +70,14 @@ void VectorTransform::train(Matrix<const float> x) {
 }
 
 void VectorTransform::apply(Matrix<const float> x, float* out) const {
+  in_parts(x, out, &VectorTransform::do_apply);
+}
+
+void VectorTransform::apply_queries(Matrix<const float> q, float* out) const {
+  in_parts(q, out, &VectorTransform::do_apply_queries);
+}
+
+void VectorTransform::in_parts(Matrix<const float> x, float* out, Do what) const {
   check_width(*this, x.cols, d_in);
   const std::shared_lock hold(lock_);
   if (!trained_)
@@ -80,7 +88,7 @@ void VectorTransform::apply(Matrix<const float> x, float* out) const {
   parallel_for(x.rows, {.grain = kRows}, [&](size_t begin, size_t end, size_t) {
     for (size_t i = begin; i < end; i += kRows) {
       poll_interrupt();
-      do_apply(x.slice(i, std::min(end, i + kRows)), out + i * d_out);
+      (this->*what)(x.slice(i, std::min(end, i + kRows)), out + i * d_out);
     }
   });
 }
@@ -131,12 +139,17 @@ bool LinearTransform::same_values(const VectorTransform& other) const {
   return that.have_bias == have_bias && that.A == A && (!have_bias || that.b == b);
 }
 
-void LinearTransform::do_apply(Matrix<const float> x, float* out) const {
+void multiply(const std::vector<float>& A, Matrix<const float> x, float* out) {
   const auto dot = kernels::active().dot_f32;
+  const size_t d_in = x.cols, d_out = A.size() / d_in;
   const size_t step = std::max<size_t>(4, kBlock / d_in / 4 * 4);
   for (size_t j = 0; j < d_out; j += step)
     dot(x.data, d_in, x.rows, A.data() + j * d_in, d_in, std::min(step, d_out - j), d_in, out + j,
         d_out);
+}
+
+void LinearTransform::do_apply(Matrix<const float> x, float* out) const {
+  multiply(A, x, out);
   if (!have_bias) return;
   for (size_t i = 0; i < x.rows; ++i)
     for (size_t j = 0; j < d_out; ++j) out[i * d_out + j] += b[j];

@@ -29,6 +29,8 @@ class VectorTransform {
 
   void train(Matrix<const float> x);
   void apply(Matrix<const float> x, float* out) const;
+  // Of queries, which few transforms treat otherwise.
+  void apply_queries(Matrix<const float> q, float* out) const;
   // The vectors that become y; what was left out of them is zero.
   void reverse_transform(Matrix<const float> y, float* out) const;
   // Whether both are of one class and do the same to every vector.
@@ -41,6 +43,7 @@ class VectorTransform {
   virtual void do_train(Matrix<const float>) {}
   // Of some rows, from several threads at once.
   virtual void do_apply(Matrix<const float> x, float* out) const = 0;
+  virtual void do_apply_queries(Matrix<const float> q, float* out) const { do_apply(q, out); }
   virtual void do_reverse(Matrix<const float> y, float* out) const = 0;
   virtual bool same_values(const VectorTransform& other) const = 0;  // one of the same class
   // Throws NotTrainedError, ArgumentError or UnsupportedError.
@@ -50,6 +53,9 @@ class VectorTransform {
   std::atomic<bool> trained_{true};
 
  private:
+  using Do = void (VectorTransform::*)(Matrix<const float>, float*) const;
+  void in_parts(Matrix<const float> x, float* out, Do what) const;
+
   mutable RwLock lock_;
 };
 
@@ -153,6 +159,9 @@ class CenteringTransform final : public VectorTransform {
   bool same_values(const VectorTransform& other) const override;
   void check_values() const override;
 };
+
+// out = A x for each row of x; A has out's values by x's.
+void multiply(const std::vector<float>& A, Matrix<const float> x, float* out);
 
 // The mean of n rows of d values, summed in double precision.
 std::vector<float> mean_of(size_t n, size_t d, const std::function<const float*(size_t)>& row);

@@ -369,11 +369,17 @@ class Index:
 
         Distances are those of the stored codes; an IndexRefine's are its refining index's. Raises as search does.
         """
-    def train(self, x: numpy.typing.ArrayLike) -> None:
+    def train(
+        self,
+        x: numpy.typing.ArrayLike,
+        *,
+        queries: numpy.typing.ArrayLike | None = None,
+        objective: str | None = None,
+    ) -> None:
         """
         Learns what the codec needs (value ranges, for scalar quantizers) from x (n, d).
 
-        Raises DimensionError for another d, ArgumentError for NaN or Inf.
+        queries: a sample (m, d) of what will be searched for, where a QueryAwareTransform stands before the index (index_factory: "QA,..."); it says what comes of them, and its objective "recall" or "score" may be overruled here. Raises DimensionError for another d, ArgumentError for NaN or Inf, for queries that are too few, and for a QueryAwareTransform without any, UnsupportedError for queries where there is none.
         """
     @property
     def d(self) -> int:
@@ -570,6 +576,90 @@ class PCAMatrix(LinearTransform):
         """
     @random_rotation.setter
     def random_rotation(self, arg0: bool) -> None: ...
+
+class OPQMatrix(LinearTransform):
+    """
+    The rotation behind which a product quantiser of M parts loses least of the vectors.
+
+    d2: values behind it (fewer than d: the rest is left out), or -1 for d; M divides them. train(x) takes at most max_train_points of the vectors, at least 256 (2^nbits of pq), and repeats niter times: k-means in the M parts of the rotated vectors, then the rotation nearest to what that gave. Put it before an IndexPQ of as many parts. Raises ArgumentError for an M that does not divide d2, and in train for too few vectors. Source: Ge, He, Ke and Sun 2013, Optimized product quantization, the non-parametric solution.
+    """
+    def __init__(
+        self, d: typing.SupportsIndex, M: typing.SupportsIndex = 1, d2: typing.SupportsIndex = -1
+    ) -> None: ...
+    @property
+    def M(self) -> int:
+        """
+        Parts.
+        """
+    @property
+    def max_train_points(self) -> int:
+        """
+        Training takes a sample of at most so many vectors.
+        """
+    @max_train_points.setter
+    def max_train_points(self, arg0: typing.SupportsIndex) -> None: ...
+    @property
+    def niter(self) -> int:
+        """
+        Turns of k-means and rotation.
+        """
+    @niter.setter
+    def niter(self, arg0: typing.SupportsIndex) -> None: ...
+    @property
+    def niter_pq(self) -> int:
+        """
+        Iterations of k-means in a turn.
+        """
+    @niter_pq.setter
+    def niter_pq(self, arg0: typing.SupportsIndex) -> None: ...
+    @property
+    def niter_pq_0(self) -> int:
+        """
+        Iterations of k-means in the first turn.
+        """
+    @niter_pq_0.setter
+    def niter_pq_0(self, arg0: typing.SupportsIndex) -> None: ...
+    @property
+    def pq(self) -> ...:
+        """
+        A ProductQuantizer of d2 and M whose nbits training goes by, or None for 8 bits. Unlike in faiss it is not trained.
+        """
+    @pq.setter
+    def pq(self, arg1: ...) -> None: ...
+
+class QueryAwareTransform(VectorTransform):
+    """
+    Makes the codec behind it err where queries do not look: vectors become A x, queries B q.
+
+    With H = E[q q^T] of training queries, A = H^(a / 2) and B = A^-1, so that the products of A x and B q are those of x and q, and the squared error of the code of A x is, for a = 1, the expected squared error of the product. B is then fitted to what the codes have become, by least squares over the queries and their 100 nearest vectors. It stands first in an IndexPreTransform of METRIC_INNER_PRODUCT, with a learnt rotation behind it for product quantisers ("QA,OPQ48,PQ48"), and is trained by train(x, queries=...) of that index, which tries a of 0, 0.25, 0.5, 0.75 and 1, each with and without the fit, on queries held out. objective: "recall" of the 10 nearest, or "score", the squared error of the products with the 100 nearest. The codec alone is among what is tried, and is kept unless something is better by two standard errors; report tells the figures.
+
+    Raises ArgumentError for an unknown objective and in train for fewer than 32 queries. faiss's files have no form for it. Source: A2ATS (arXiv 2502.12665), equations 13 to 18; the exponent and the fit are ours.
+    """
+    def __init__(self, d: typing.SupportsIndex, objective: str = "recall") -> None: ...
+    def apply_queries(self, q: numpy.typing.ArrayLike) -> numpy.typing.NDArray[numpy.float32]:
+        """
+        The transformed queries (n, d) float32 of q (n, d); apply is for vectors. Raises DimensionError for another d, NotTrainedError before training.
+        """
+    @property
+    def A(self) -> numpy.typing.NDArray[numpy.float32]:
+        """
+        A copy of the vectors' matrix, float32 (d, d); without rows before training.
+        """
+    @property
+    def B(self) -> numpy.typing.NDArray[numpy.float32]:
+        """
+        A copy of the queries' matrix, float32 (d, d); without rows before training.
+        """
+    @property
+    def objective(self) -> str:
+        """
+        "recall" or "score".
+        """
+    @property
+    def report(self) -> dict:
+        """
+        What training found, or {}: objective; vectors, queries and held_out, the sizes of the trial; candidates, a list of {exponent, fitted, recall, score_error} over the held-out queries; and of those chosen, and plain, the codec without a transform.
+        """
 
 class NormalizationTransform(VectorTransform):
     """

@@ -43,6 +43,9 @@ def estimate(
     keep: bool = True,
     repeat: typing.SupportsIndex = 1,
 ) -> tuple[numpy.typing.NDArray[numpy.float32], numpy.typing.NDArray[numpy.uint32]]: ...
+def exps(
+    isa: str, x: typing.Annotated[numpy.typing.ArrayLike, numpy.float32], shift: float
+) -> tuple[numpy.typing.NDArray[numpy.float32], float]: ...
 def filter(
     isa: str,
     a: numpy.typing.NDArray[numpy.int8],
@@ -116,6 +119,13 @@ def signs(
     c: numpy.typing.NDArray[numpy.float32] | None,
     repeat: typing.SupportsIndex = 1,
 ) -> tuple[numpy.typing.NDArray[numpy.uint8], float, float, float, float]: ...
+def weighted_sum(
+    isa: str,
+    weights: typing.Annotated[numpy.typing.ArrayLike, numpy.float32],
+    base: numpy.typing.NDArray[typing.Any],
+    rows: typing.Annotated[numpy.typing.ArrayLike, numpy.uint32] | None,
+    out: numpy.typing.NDArray[numpy.float32],
+) -> None: ...
 def widen_f16(
     isa: str, x: typing.Annotated[numpy.typing.ArrayLike, numpy.uint16]
 ) -> numpy.typing.NDArray[numpy.float32]: ...
