@@ -138,6 +138,21 @@ def _lists(description: str, metric: int = shortlist.METRIC_L2) -> shortlist.Ind
     return index
 
 
+def _opq() -> shortlist.Index:
+    """Distances do not depend on the rotation, which each ISA may learn otherwise."""
+    opq = shortlist.OPQMatrix(8, 2)
+    opq.niter, opq.niter_pq, opq.niter_pq_0, opq.max_train_points = 3, 2, 5, 39
+    opq.pq = shortlist.ProductQuantizer(8, 2, 3)
+    return _trained(shortlist.IndexPreTransform(opq, shortlist.IndexFlatL2(8)))
+
+
+def _query_aware() -> shortlist.Index:
+    index = shortlist.index_factory(8, "QA,Flat", shortlist.METRIC_INNER_PRODUCT)
+    index.train(vectors(40), queries=vectors(60), objective="score")
+    index.add(vectors(40))
+    return index
+
+
 INDEXES: dict[str, Callable[[], shortlist.Index | shortlist.IndexBinary]] = {
     "flat-uint8": _flat,
     "hnsw-sq8": _sq,
@@ -152,6 +167,8 @@ INDEXES: dict[str, Callable[[], shortlist.Index | shortlist.IndexBinary]] = {
     "rabitqfs4": lambda: _trained(shortlist.IndexRaBitQFastScan(8, bbs=64, nb_bits=4)),
     "hnsw-sdc2": _sdc_graph,
     "pretransform": _pre_transform,
+    "opq": _opq,
+    "query-aware": _query_aware,
     "sdc-versions": _sdc_versions,
     "ivf-flat": lambda: _lists("IVF4,Flat"),
     "ivf-hnsw-sq8": lambda: _lists("IVF4_HNSW4,SQ8", shortlist.METRIC_INNER_PRODUCT),

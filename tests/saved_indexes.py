@@ -48,6 +48,16 @@ def moved(index: sl.Index) -> sl.Index:
     return index
 
 
+def with_few_turns(index: sl.Index) -> sl.Index:
+    index.chain.at(0).niter = 2
+    return index
+
+
+def aware(index: sl.Index) -> sl.Index:
+    index.train(X, queries=rows(50, seed=2))
+    return filled(index)
+
+
 def hnsw(**kwargs: object) -> sl.Index:
     return sl.IndexHNSWFlat(D, 4, **kwargs)
 
@@ -97,6 +107,9 @@ INDEXES: dict[str, Callable[[], sl.Index]] = {
     "PCA Flat": lambda: filled(sl.index_factory(D, "PCA5,Flat")),
     "PCAWR L2norm HNSW": lambda: filled(sl.index_factory(D, "PCAWR5,L2norm,HNSW4")),
     "RR SQ8 IP untrained": lambda: sl.index_factory(D, "RR12,SQ8", IP),
+    "OPQ PQ": lambda: filled(with_few_turns(sl.index_factory(D, "OPQ2_4,PQ2x4"))),
+    "OPQ untrained": lambda: sl.index_factory(D, "OPQ4,PQ4x2", IP),
+    "QA PQ": lambda: aware(sl.index_factory(D, "QA,PQ4x3", IP)),
     "centred": lambda: filled(sl.IndexPreTransform(sl.CenteringTransform(D), sl.IndexFlatIP(D))),
     "no transform": lambda: filled(sl.IndexPreTransform(sl.IndexFlatL2(D))),
     "IDMap2 PCA RefineFlat": lambda: named(sl.index_factory(D, "IDMap2,PCAR5,SQ8,RFlat")),
@@ -163,7 +176,8 @@ SMALL = {
 
 
 def known_to_faiss(indexes: dict[str, Callable[[], sl.Index]]) -> dict[str, Callable[[], sl.Index]]:
-    return {name: make for name, make in indexes.items() if not name.startswith(("SDC", "IVFSDC"))}
+    own = ("SDC", "IVFSDC", "QA")
+    return {name: make for name, make in indexes.items() if not name.startswith(own)}
 
 
 def to_bytes(index: sl.Index) -> bytes:

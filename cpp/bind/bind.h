@@ -16,6 +16,7 @@ void bind_ivf(pybind11::module_& m);
 void bind_binary(pybind11::module_& m);
 void bind_sdc(pybind11::module_& m);
 void bind_product(pybind11::module_& m);
+void bind_opq(pybind11::module_& m);
 void bind_rabitq(pybind11::module_& m);
 void bind_pretransform(pybind11::module_& m);
 void bind_cluster(pybind11::module_& m);

@@ -17,6 +17,7 @@ PYBIND11_MODULE(_core, m) {
   shortlist::bind_binary(m);
   shortlist::bind_sdc(m);
   shortlist::bind_product(m);
+  shortlist::bind_opq(m);
   shortlist::bind_rabitq(m);
   shortlist::bind_cluster(m);
   shortlist::bind_kv(m);

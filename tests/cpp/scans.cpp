@@ -60,7 +60,7 @@ std::vector<Told> by_definition(const IndexSDC& index, const std::vector<float>&
   codec.encode({x.data(), n, codec.d}, codes.data());
   OddIntCodec::Query query;
   codec.set_query(q, query);
-  if (index.symmetric) codec.code_query(query);
+  if (index.sdc->symmetric) codec.code_query(query);
   double sizes = 0;
   for (const float t : query.turned) sizes += std::abs(static_cast<double>(t));
   std::vector<Told> out;
@@ -148,7 +148,7 @@ void history(Random& random, size_t d, int bits, Metric metric) {
   auto index = empty(random, d, bits, metric);
   const auto training = normals(random, 60 * d);
   index->train(as_rows({training.data(), 60, d}));
-  index->symmetric = random.chance(0.4);
+  index->sdc->symmetric = random.chance(0.4);
   std::vector<float> x;
   for (int step = 0; step < 4; ++step) {
     const size_t n = random.between(1, 90);

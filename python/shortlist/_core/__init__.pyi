@@ -577,56 +577,6 @@ class PCAMatrix(LinearTransform):
     @random_rotation.setter
     def random_rotation(self, arg0: bool) -> None: ...
 
-class OPQMatrix(LinearTransform):
-    """
-    The rotation behind which a product quantiser of M parts loses least of the vectors.
-
-    d2: values behind it (fewer than d: the rest is left out), or -1 for d; M divides them. train(x) takes at most max_train_points of the vectors, at least 256 (2^nbits of pq), and repeats niter times: k-means in the M parts of the rotated vectors, then the rotation nearest to what that gave. Put it before an IndexPQ of as many parts. Raises ArgumentError for an M that does not divide d2, and in train for too few vectors. Source: Ge, He, Ke and Sun 2013, Optimized product quantization, the non-parametric solution.
-    """
-    def __init__(
-        self, d: typing.SupportsIndex, M: typing.SupportsIndex = 1, d2: typing.SupportsIndex = -1
-    ) -> None: ...
-    @property
-    def M(self) -> int:
-        """
-        Parts.
-        """
-    @property
-    def max_train_points(self) -> int:
-        """
-        Training takes a sample of at most so many vectors.
-        """
-    @max_train_points.setter
-    def max_train_points(self, arg0: typing.SupportsIndex) -> None: ...
-    @property
-    def niter(self) -> int:
-        """
-        Turns of k-means and rotation.
-        """
-    @niter.setter
-    def niter(self, arg0: typing.SupportsIndex) -> None: ...
-    @property
-    def niter_pq(self) -> int:
-        """
-        Iterations of k-means in a turn.
-        """
-    @niter_pq.setter
-    def niter_pq(self, arg0: typing.SupportsIndex) -> None: ...
-    @property
-    def niter_pq_0(self) -> int:
-        """
-        Iterations of k-means in the first turn.
-        """
-    @niter_pq_0.setter
-    def niter_pq_0(self, arg0: typing.SupportsIndex) -> None: ...
-    @property
-    def pq(self) -> ...:
-        """
-        A ProductQuantizer of d2 and M whose nbits training goes by, or None for 8 bits. Unlike in faiss it is not trained.
-        """
-    @pq.setter
-    def pq(self, arg1: ...) -> None: ...
-
 class QueryAwareTransform(VectorTransform):
     """
     Makes the codec behind it err where queries do not look: vectors become A x, queries B q.
@@ -656,7 +606,7 @@ class QueryAwareTransform(VectorTransform):
         "recall" or "score".
         """
     @property
-    def report(self) -> dict:
+    def report(self) -> dict[str, typing.Any]:
         """
         What training found, or {}: objective; vectors, queries and held_out, the sizes of the trial; candidates, a list of {exponent, fitted, recall, score_error} over the held-out queries; and of those chosen, and plain, the codec without a transform.
         """
@@ -1890,6 +1840,56 @@ class IndexHNSWPQ(IndexHNSW):
         pq_nbits: typing.SupportsIndex = 8,
         metric: typing.SupportsIndex = 1,
     ) -> None: ...
+
+class OPQMatrix(LinearTransform):
+    """
+    The rotation behind which a product quantiser of M parts loses least of the vectors.
+
+    d2: values behind it (fewer than d: the rest is left out), or -1 for d; M divides them. train(x) takes at most max_train_points of the vectors, at least 256 (2^nbits of pq), and repeats niter times: k-means in the M parts of the rotated vectors, then the rotation nearest to what that gave. Put it before an IndexPQ of as many parts. Raises ArgumentError for an M that does not divide d2, and in train for too few vectors. Source: Ge, He, Ke and Sun 2013, Optimized product quantization, the non-parametric solution.
+    """
+    def __init__(
+        self, d: typing.SupportsIndex, M: typing.SupportsIndex = 1, d2: typing.SupportsIndex = -1
+    ) -> None: ...
+    @property
+    def M(self) -> int:
+        """
+        Parts.
+        """
+    @property
+    def max_train_points(self) -> int:
+        """
+        Training takes a sample of at most so many vectors.
+        """
+    @max_train_points.setter
+    def max_train_points(self, arg0: typing.SupportsIndex) -> None: ...
+    @property
+    def niter(self) -> int:
+        """
+        Turns of k-means and rotation.
+        """
+    @niter.setter
+    def niter(self, arg0: typing.SupportsIndex) -> None: ...
+    @property
+    def niter_pq(self) -> int:
+        """
+        Iterations of k-means in a turn.
+        """
+    @niter_pq.setter
+    def niter_pq(self, arg0: typing.SupportsIndex) -> None: ...
+    @property
+    def niter_pq_0(self) -> int:
+        """
+        Iterations of k-means in the first turn.
+        """
+    @niter_pq_0.setter
+    def niter_pq_0(self, arg0: typing.SupportsIndex) -> None: ...
+    @property
+    def pq(self) -> ProductQuantizer:
+        """
+        A ProductQuantizer of d2 and M whose nbits training goes by, or None for 8 bits. Unlike in faiss it is not trained.
+        """
+    @pq.setter
+    def pq(self, arg1: ProductQuantizer) -> None: ...
 
 class RaBitQSearchParameters(SearchParameters):
     """
