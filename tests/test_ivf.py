@@ -324,8 +324,12 @@ def test_residuals_are_a_choice_before_training(rng):
         index.nprobe = NLIST
         recall[by_residual] = shared(index.search(q, 10)[1], best(distances(q, x, L2), 10, L2))
     assert recall[True] > recall[False]
-    with pytest.raises(ValueError, match="by_residual cannot change while there are 1500"):
+    with pytest.raises(ValueError, match="by_residual cannot change once the codes are trained"):
         index.by_residual = False
+    for form in ("Flat", "SDC2"):
+        index = shortlist.index_factory(D, f"IVF{NLIST},{form}")
+        with pytest.raises(ValueError, match="have the choice"):
+            index.by_residual = not index.by_residual
 
 
 @settings(max_examples=25, deadline=None)

@@ -156,7 +156,9 @@ def test_indexes_behind_it(x, faiss, form, tmp_path):
 
 def test_descriptions():
     assert sl.index_factory(64, "OPQ16,PQ16").chain.at(0).pq.nbits == 8
-    assert sl.index_factory(64, "OPQ4_8,SQ8").chain.at(0).pq is None
+    assert sl.index_factory(64, "OPQ4,IVF9,PQ4x5").chain.at(0).pq.nbits == 5
+    for other in ("SQ8", "LSH"):
+        assert sl.index_factory(64, f"OPQ4_8,{other}").chain.at(0).pq is None
     for form, words in (
         ("OPQ5,PQ4", "OPQ5'.*64 dimensions into 5"),
         ("OPQ4_6,PQ2", "6 dimensions"),

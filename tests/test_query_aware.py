@@ -101,7 +101,18 @@ def test_products_of_the_two_sides_are_those_of_vectors_and_queries(data):
 
 
 @pytest.mark.parametrize(
-    "rest", ["SQ8", "SDC2", "RaBitQ", "RaBitQ4", "HNSW8", "HNSW8,PQ4x4", "PCA12,SQ8", "L2norm,Flat"]
+    "rest",
+    [
+        "SQ8",
+        "SDC2",
+        "RaBitQ",
+        "RaBitQ4",
+        "HNSW8",
+        "HNSW8,PQ4x4",
+        "IVF8,PQ4x4",
+        "PCA12,SQ8",
+        "L2norm,Flat",
+    ],
 )
 def test_whatever_stands_behind_is_no_worse(data, rest):
     x, _, q = data

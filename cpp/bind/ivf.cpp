@@ -89,7 +89,7 @@ void bind_ivf(py::module_& m) {
        "The index of the centroids; a live alias.")
       .def_property("by_residual", &IndexIVF::by_residual, &IndexIVF::set_by_residual,
                     "Whether codes are of what the centroid leaves of a vector; set it before "
-                    "train. Raises ArgumentError once there are vectors.")
+                    "train. Raises ArgumentError afterwards, and where it is no choice.")
       .def_property_readonly(
           "code_size", [](const IndexIVF& self) { return self.ivf().form->faiss_size(); },
           "Bytes of one vector's code.")

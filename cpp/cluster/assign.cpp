@@ -74,6 +74,12 @@ Nearest::Nearest(Matrix<const float> centroids, Metric metric)
   });
 }
 
+size_t Nearest::memory() const {
+  size_t floats = centre_.capacity();
+  for (const auto* values : {&bias_, &scale_, &size_, &rest_}) floats += values->capacity();
+  return values_.capacity_bytes() + codes_.capacity_bytes() + floats * sizeof(float);
+}
+
 void Nearest::pack(size_t block) {
   const size_t d = centroids_.cols, first = block * kBlock;
   const size_t n = std::min(kBlock, centroids_.rows - first);

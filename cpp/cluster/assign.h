@@ -21,6 +21,7 @@ class Nearest {
   // Borrows the centroids, which are finite. Throws DimensionError for more than 2^18 dimensions.
   Nearest(Matrix<const float> centroids, Metric metric);
 
+  size_t memory() const;  // besides the centroids
   // `nearest` holds guesses, or kNoSlot. Distances are "smaller is nearer": squared L2, or the
   // negated inner product; ties go to the smaller slot. Throws ArgumentError for a row whose
   // distances are too large for a float.

@@ -1,9 +1,7 @@
 #include "index/ivf.h"
 
 #include <algorithm>
-#include <cfloat>
-#include <limits>
-#include <shared_mutex>
+#include <mutex>
 
 #include "base/error.h"
 #include "base/random.h"
@@ -48,10 +46,15 @@ IndexIVF::IndexIVF(std::shared_ptr<Index> quantizer_, size_t d, size_t nlist, Me
 }
 
 void IndexIVF::set_by_residual(bool wanted) {
+  const std::lock_guard hold(lock());
   if (wanted == by_residual()) return;
-  if (ntotal())
-    throw ArgumentError(text("by_residual cannot change while there are ", ntotal(),
-                             " vectors; set it before train"));
+  if (!chooses_residual())
+    throw ArgumentError(text("by_residual of an ", class_name(), " is ",
+                             by_residual() ? "True" : "False",
+                             "; IndexIVFPQ and IndexIVFScalarQuantizer have the choice"));
+  if (ntotal() || (trained_ && ivf_.form->needs_training()))
+    throw ArgumentError(
+        "by_residual cannot change once the codes are trained; set it before train");
   ivf_.form->by_residual = wanted;
 }
 

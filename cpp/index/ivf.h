@@ -43,7 +43,8 @@ class IndexIVF : public Index {
   const Ivf& ivf() const { return ivf_; }
   size_t nlist() const { return ivf_.nlist; }
   bool by_residual() const { return ivf_.form->by_residual; }
-  void set_by_residual(bool wanted);  // throws ArgumentError once there are vectors
+  // Throws ArgumentError once codes are trained or there are vectors, and where it is no choice.
+  void set_by_residual(bool wanted);
   // The nearest lists of each row and the distances to their centroids, "smaller is nearer".
   void nearest_lists(const Rows& x, size_t n, const SearchParameters* quantizer_params, float* near,
                      slot_t* lists) const;
@@ -59,7 +60,9 @@ class IndexIVF : public Index {
   std::string summary() const override;
   size_t ntotal() const override { return ivf_.size(); }
   bool is_trained() const override { return trained_; }
-  size_t memory() const override { return ivf_.memory() + quantizer->memory(); }
+  size_t memory() const override {
+    return ivf_.memory() + quantizer->memory() + (nearest_ ? nearest_->memory() : 0);
+  }
   bool keeps_ids_on_remove() const override { return true; }
   id_t next_id() const override { return next_; }
   void check_compatible_for_merge(const Index& other) const override;
@@ -89,6 +92,7 @@ class IndexIVF : public Index {
   void check_empty() const;  // before training anew; throws ArgumentError
 
  private:
+  virtual bool chooses_residual() const { return true; }
   struct Probing {
     size_t nprobe, max_codes;
     const SearchParameters* quantizer_params = nullptr;
@@ -114,6 +118,9 @@ class IndexIVFFlat final : public IndexIVF {
                DType dtype = DType::f32);
   std::string class_name() const override { return "IndexIVFFlat"; }
   const DType dtype;  // of the stored vectors
+
+ private:
+  bool chooses_residual() const override { return false; }
 };
 
 class IndexIVFScalarQuantizer final : public IndexIVF {
@@ -152,6 +159,9 @@ class IndexIVFSDC final : public IndexIVF {
   IndexIVFSDC(std::shared_ptr<Index> quantizer, size_t nlist, std::shared_ptr<OddIntCodec> codec);
   std::string class_name() const override { return "IndexIVFSDC"; }
   const std::shared_ptr<OddIntCodec> sdc;
+
+ private:
+  bool chooses_residual() const override { return false; }  // its encoder does
 };
 
 }  // namespace shortlist

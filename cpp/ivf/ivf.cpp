@@ -17,7 +17,8 @@ Ivf::Ivf(size_t d, size_t nlist, std::shared_ptr<lists::Form> form_)
 }
 
 size_t Ivf::memory() const {
-  size_t sum = centroids_.capacity() * sizeof(float) + first_.capacity() * sizeof(size_t);
+  size_t sum = centroids_.capacity() * sizeof(float) + first_.capacity() * sizeof(size_t) +
+               list_of_.capacity() * sizeof(slot_t);
   for (const Bucket& b : buckets_) sum += b.codes->memory() + b.ids.capacity() * sizeof(id_t);
   return sum;
 }
@@ -94,15 +95,23 @@ void Ivf::add(Matrix<const float> x, const slot_t* list, const id_t* ids,
                    form->encode({rows.data(), n, d}, centroid(l), codes_of(l));
                  }
                });
-  // Nothing above this line has changed the lists.
   std::vector<id_t> names;
-  for (const size_t l : used) {
-    const size_t n = begin[l + 1] - begin[l];
-    names.resize(n);
-    for (size_t i = 0; i < n; ++i) names[i] = ids[order[begin[l] + i]];
-    Bucket& bucket = buckets_[l];
-    bucket.ids.insert(bucket.ids.end(), names.begin(), names.end());
-    bucket.codes->append(codes_of(l), n);
+  std::vector<size_t> sizes(nlist);
+  for (const size_t l : used) sizes[l] = list_size(l);
+  try {
+    for (const size_t l : used) {
+      const size_t n = begin[l + 1] - begin[l];
+      names.resize(n);
+      for (size_t i = 0; i < n; ++i) names[i] = ids[order[begin[l] + i]];
+      append(l, codes_of(l), names.data(), n);
+    }
+  } catch (...) {  // memory is out: all stays as it was
+    for (const size_t l : used) {
+      const size_t before = sizes[l];
+      buckets_[l].ids.resize(std::min(before, list_size(l)));
+      buckets_[l].codes->truncate(std::min(before, buckets_[l].codes->size()));
+    }
+    throw;
   }
   changed();
 }

@@ -8,7 +8,6 @@
 #include "codec/transform/transform.h"
 #include "flat/oddint_scan.h"
 #include "flat/product_scan.h"
-#include "lists/rows.h"
 
 namespace shortlist::lists {
 namespace {
@@ -41,33 +40,21 @@ void run(Scan& scan, const List& list, size_t first, const SelectedSlots* allowe
   });
 }
 
-class ProductScanner final : public Scanner {
+class ProductScanner final : public CodecScanner {
  public:
   ProductScanner(const ProductQuantizer& pq, Metric metric, bool by_residual)
-      : metric_(metric), by_residual_(by_residual), scan_(pq), residual_(pq.d) {}
+      : CodecScanner(pq.d, metric, by_residual), metric_(metric), scan_(pq) {}
 
-  void set_query(const float* q) override {
-    q_ = q;
-    if (!moves()) scan_.set_query(q, metric_);
-  }
-  void set_list(const float* centroid, float near) override {
-    if (by_residual_ && !moves()) scan_.add(near);
-    if (!moves()) return;
-    for (size_t i = 0; i < residual_.size(); ++i) residual_[i] = q_[i] - centroid[i];
-    scan_.set_query(residual_.data(), metric_);
-  }
   void scan(const List& list, size_t first, const SelectedSlots* allowed, Found& found) override {
+    scan_.add(near());
     run<ProductBlocks>(scan_, list, first, allowed, found);
   }
 
  private:
-  bool moves() const { return by_residual_ && metric_ == Metric::l2; }  // from list to list
+  void ask(const float* q) override { scan_.set_query(q, metric_); }
 
   const Metric metric_;
-  const bool by_residual_;
   ProductScan scan_;
-  const float* q_ = nullptr;
-  std::vector<float> residual_;
 };
 
 class OddIntScanner final : public Scanner {
@@ -107,23 +94,6 @@ std::unique_ptr<List> ProductForm::list() const {
 
 std::unique_ptr<Scanner> ProductForm::scanner() const {
   return std::make_unique<ProductScanner>(*pq_, metric_, by_residual);
-}
-
-void ProductForm::encode(Matrix<const float> x, const float* centroid, std::byte* codes) const {
-  RowsForm(pq_, metric_, by_residual).encode(x, centroid, codes);
-}
-
-void ProductForm::decode(const std::byte* codes, size_t n, const float* centroid, float* x) const {
-  RowsForm(pq_, metric_, by_residual).decode(codes, n, centroid, x);
-}
-
-void ProductForm::train(Matrix<const float> x, const float* const* centroids) {
-  RowsForm(pq_, metric_, by_residual).train(x, centroids);
-}
-
-bool ProductForm::same_as(const Form& other) const {
-  const auto* that = dynamic_cast<const ProductForm*>(&other);
-  return that && that->by_residual == by_residual && that->pq_->same_as(*pq_);
 }
 
 std::unique_ptr<List> OddIntForm::list() const {

@@ -3,28 +3,20 @@
 
 #include "codec/oddint/rabitq_codec.h"
 #include "codec/product.h"
-#include "lists/lists.h"
+#include "lists/rows.h"
 
 namespace shortlist::lists {
 
 // Product-quantised codes of 4 bits.
-class ProductForm final : public Form {
+class ProductForm final : public CodecForm {
  public:
   ProductForm(std::shared_ptr<ProductQuantizer> pq, Metric metric, bool residual)
-      : Form(residual), pq_(std::move(pq)), metric_(metric) {}
-
-  size_t code_size() const override { return pq_->code_size(); }
+      : CodecForm(pq, metric, residual), pq_(std::move(pq)) {}
   std::unique_ptr<List> list() const override;
   std::unique_ptr<Scanner> scanner() const override;
-  void encode(Matrix<const float> x, const float* centroid, std::byte* codes) const override;
-  void decode(const std::byte* codes, size_t n, const float* centroid, float* x) const override;
-  bool is_trained() const override { return pq_->is_trained(); }
-  void train(Matrix<const float> x, const float* const* centroids) override;
-  bool same_as(const Form& other) const override;
 
  private:
   const std::shared_ptr<ProductQuantizer> pq_;
-  const Metric metric_;
 };
 
 // Odd-integer codes: of what the centroid leaves of a vector, or, where an encoder was trained for
@@ -39,6 +31,7 @@ class OddIntForm : public Form {
   std::unique_ptr<Scanner> scanner() const override;
   void encode(Matrix<const float> x, const float* centroid, std::byte* codes) const override;
   void decode(const std::byte* codes, size_t n, const float* centroid, float* x) const override;
+  bool needs_training() const override { return true; }
   bool is_trained() const override { return codec_->is_trained(); }
   void train(Matrix<const float> x, const float* const* centroids) override;
   bool same_as(const Form& other) const override;

@@ -21,8 +21,7 @@ inline void fetch(const void* data, size_t bytes) {
   prefetch(data, std::min(bytes, kFirst));
 }
 
-// Codes of one list. Slots count on from list to list, see first_slots(); here they are told from
-// 0.
+// Codes of one list.
 class List {
  public:
   virtual ~List() = default;
@@ -63,7 +62,7 @@ class Found {
   std::vector<hit_t> all_;
 };
 
-// One query against lists; one per thread, reused from query to query.
+// One query against lists; one for each of the queries of a thread, and then for others.
 class Scanner {
  public:
   virtual ~Scanner() = default;
@@ -91,6 +90,7 @@ class Form {
   virtual void to_faiss(const std::byte* codes, size_t n, std::byte* out) const;
   virtual void from_faiss(const std::byte* in, size_t n, const float* centroid,
                           std::byte* codes) const;
+  virtual bool needs_training() const = 0;
   virtual bool is_trained() const = 0;
   // On vectors and the centroid of each. Throws what the codec throws.
   virtual void train(Matrix<const float> x, const float* const* centroids) = 0;

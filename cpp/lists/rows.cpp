@@ -5,26 +5,13 @@
 namespace shortlist::lists {
 namespace {
 
-class RowsScanner final : public Scanner {
+class RowsScanner final : public CodecScanner {
  public:
   RowsScanner(const Codec& codec, Metric metric, bool by_residual)
-      : d_(codec.d),
-        metric_(metric),
-        by_residual_(by_residual),
+      : CodecScanner(codec.d, metric, by_residual),
         none_(codec.code_size()),
-        computer_(codec.distance_computer(metric, none_)),
-        residual_(codec.d) {}
+        computer_(codec.distance_computer(metric, none_)) {}
 
-  void set_query(const float* q) override {
-    q_ = q;
-    if (!moves()) computer_->set_query(q);
-  }
-  void set_list(const float* centroid, float near) override {
-    near_ = by_residual_ && metric_ == Metric::inner_product ? near : 0;
-    if (!moves()) return;
-    for (size_t i = 0; i < d_; ++i) residual_[i] = q_[i] - centroid[i];
-    computer_->set_query(residual_.data());
-  }
   void scan(const List& list, size_t first, const SelectedSlots* allowed, Found& found) override {
     constexpr size_t kRows = 1024;  // scored at a time
     float distances[kRows];
@@ -34,7 +21,7 @@ class RowsScanner final : public Scanner {
         const size_t n = std::min(kRows, list.size() - at);
         computer_->score_range(at, n, distances);
         for (size_t i = 0; i < n; ++i) {
-          const float distance = near_ + distances[i];
+          const float distance = near() + distances[i];
           const size_t slot = first + at + i;
           if (distance <= limit() && (!allowed || (*allowed)[slot]))
             push(distance, static_cast<slot_t>(slot));
@@ -44,16 +31,10 @@ class RowsScanner final : public Scanner {
   }
 
  private:
-  bool moves() const { return by_residual_ && metric_ == Metric::l2; }  // from list to list
+  void ask(const float* q) override { computer_->set_query(q); }
 
-  const size_t d_;
-  const Metric metric_;
-  const bool by_residual_;
   const CodeStore none_;
   const std::unique_ptr<DistanceComputer> computer_;
-  const float* q_ = nullptr;
-  float near_ = 0;
-  std::vector<float> residual_;
 };
 
 }  // namespace
@@ -65,8 +46,16 @@ std::vector<float> residuals(Matrix<const float> x, const float* const* centroid
   return out;
 }
 
-std::vector<float> residuals(Matrix<const float> x, const float* centroid) {
-  return residuals(x, std::vector<const float*>(x.rows, centroid).data());
+void CodecScanner::set_query(const float* q) {
+  q_ = q;
+  if (!moves_) ask(q);
+}
+
+void CodecScanner::set_list(const float* centroid, float near) {
+  near_ = adds_ ? near : 0;
+  if (!moves_) return;
+  for (size_t i = 0; i < residual_.size(); ++i) residual_[i] = q_[i] - centroid[i];
+  ask(residual_.data());
 }
 
 std::unique_ptr<List> RowsForm::list() const { return std::make_unique<RowsList>(code_size()); }
@@ -75,36 +64,37 @@ std::unique_ptr<Scanner> RowsForm::scanner() const {
   return std::make_unique<RowsScanner>(*codec_, metric_, by_residual);
 }
 
-void RowsForm::encode(Matrix<const float> x, const float* centroid, std::byte* codes) const {
+void CodecForm::encode(Matrix<const float> x, const float* centroid, std::byte* codes) const {
   if (!by_residual) return codec_->encode(x, codes);
-  codec_->encode({residuals(x, centroid).data(), x.rows, x.cols}, codes);
+  const std::vector<const float*> same(x.rows, centroid);
+  codec_->encode({residuals(x, same.data()).data(), x.rows, x.cols}, codes);
 }
 
-void RowsForm::decode(const std::byte* codes, size_t n, const float* centroid, float* x) const {
+void CodecForm::decode(const std::byte* codes, size_t n, const float* centroid, float* x) const {
   codec_->decode(codes, n, x);
   for (size_t i = 0; by_residual && i < n; ++i)
     for (size_t j = 0; j < codec_->d; ++j) x[i * codec_->d + j] += centroid[j];
 }
 
-void RowsForm::to_faiss(const std::byte* codes, size_t n, std::byte* out) const {
+void CodecForm::to_faiss(const std::byte* codes, size_t n, std::byte* out) const {
   Form::to_faiss(codes, n, out);
   codec_->swap_faiss_form(out, n);
 }
 
-void RowsForm::from_faiss(const std::byte* in, size_t n, const float* centroid,
-                          std::byte* codes) const {
+void CodecForm::from_faiss(const std::byte* in, size_t n, const float* centroid,
+                           std::byte* codes) const {
   Form::from_faiss(in, n, centroid, codes);
   codec_->swap_faiss_form(codes, n);
 }
 
-void RowsForm::train(Matrix<const float> x, const float* const* centroids) {
+void CodecForm::train(Matrix<const float> x, const float* const* centroids) {
   if (!codec_->needs_training()) return;
   if (!by_residual) return codec_->train(x);
   codec_->train({residuals(x, centroids).data(), x.rows, x.cols});
 }
 
-bool RowsForm::same_as(const Form& other) const {
-  const auto* that = dynamic_cast<const RowsForm*>(&other);
+bool CodecForm::same_as(const Form& other) const {
+  const auto* that = dynamic_cast<const CodecForm*>(&other);
   return that && that->by_residual == by_residual && that->codec_->same_as(*codec_);
 }
 

@@ -1,4 +1,4 @@
-// Lists of codes back to back, compared by the codec's own computer: any codec.
+// Lists of codes of vectors, or of what the centroid leaves of them.
 #pragma once
 
 #include <cstring>
@@ -7,6 +7,28 @@
 #include "lists/lists.h"
 
 namespace shortlist::lists {
+
+// What does not depend on how the codes lie.
+class CodecForm : public Form {
+ public:
+  CodecForm(std::shared_ptr<Codec> codec, Metric metric, bool residual)
+      : Form(residual), codec_(std::move(codec)), metric_(metric) {}
+
+  size_t code_size() const override { return codec_->code_size(); }
+  void encode(Matrix<const float> x, const float* centroid, std::byte* codes) const override;
+  void decode(const std::byte* codes, size_t n, const float* centroid, float* x) const override;
+  void to_faiss(const std::byte* codes, size_t n, std::byte* out) const override;
+  void from_faiss(const std::byte* in, size_t n, const float* centroid,
+                  std::byte* codes) const override;
+  bool needs_training() const override { return codec_->needs_training(); }
+  bool is_trained() const override { return codec_->is_trained(); }
+  void train(Matrix<const float> x, const float* const* centroids) override;
+  bool same_as(const Form& other) const override;
+
+ protected:
+  const std::shared_ptr<Codec> codec_;
+  const Metric metric_;
+};
 
 class RowsList final : public List {
  public:
@@ -25,30 +47,37 @@ class RowsList final : public List {
   CodeStore store;
 };
 
-class RowsForm : public Form {
+// Back to back, compared by the codec's own computer: any codec.
+class RowsForm : public CodecForm {
  public:
-  RowsForm(std::shared_ptr<Codec> codec, Metric metric, bool residual)
-      : Form(residual), codec_(std::move(codec)), metric_(metric) {}
-
-  size_t code_size() const override { return codec_->code_size(); }
+  using CodecForm::CodecForm;
   std::unique_ptr<List> list() const override;
   std::unique_ptr<Scanner> scanner() const override;
-  void encode(Matrix<const float> x, const float* centroid, std::byte* codes) const override;
-  void decode(const std::byte* codes, size_t n, const float* centroid, float* x) const override;
-  void to_faiss(const std::byte* codes, size_t n, std::byte* out) const override;
-  void from_faiss(const std::byte* in, size_t n, const float* centroid,
-                  std::byte* codes) const override;
-  bool is_trained() const override { return codec_->is_trained(); }
-  void train(Matrix<const float> x, const float* const* centroids) override;
-  bool same_as(const Form& other) const override;
+};
+
+// Asks a list by the query less its centroid, where distances need that, and tells distances to
+// residuals from the centroid's otherwise.
+class CodecScanner : public Scanner {
+ public:
+  CodecScanner(size_t d, Metric metric, bool by_residual)
+      : moves_(by_residual && metric == Metric::l2),
+        adds_(by_residual && metric == Metric::inner_product),
+        residual_(d) {}
+  void set_query(const float* q) final;
+  void set_list(const float* centroid, float near) final;
+
+ protected:
+  virtual void ask(const float* q) = 0;
+  float near() const { return near_; }  // to be added to distances
 
  private:
-  const std::shared_ptr<Codec> codec_;
-  const Metric metric_;
+  const bool moves_, adds_;
+  const float* q_ = nullptr;
+  float near_ = 0;
+  std::vector<float> residual_;
 };
 
 // Vectors less the centroid of each.
 std::vector<float> residuals(Matrix<const float> x, const float* const* centroids);
-std::vector<float> residuals(Matrix<const float> x, const float* centroid);
 
 }  // namespace shortlist::lists

@@ -82,6 +82,10 @@ class Pq:
     M: int
     nbits: int
 
+    @property
+    def part_bits(self) -> int:
+        return self.nbits
+
     def build(self, d: int, metric: int, dtype: str = "float32") -> Any:
         return _core.IndexPQ(d, self.dividing(d), self.nbits, metric)
 
@@ -116,15 +120,18 @@ class PqFastScan:
     M: int
     bbs: int
     by_residual: bool = False  # in lists
-    nbits: int = 4
+
+    @property
+    def part_bits(self) -> int:
+        return 4
 
     def build(self, d: int, metric: int, dtype: str = "float32") -> Any:
-        M = Pq(self.M, self.nbits).dividing(d)
-        return _core.IndexPQFastScan(d, M, self.nbits, metric, self.bbs)
+        M = Pq(self.M, self.part_bits).dividing(d)
+        return _core.IndexPQFastScan(d, M, self.part_bits, metric, self.bbs)
 
     def build_lists(self, quantizer: Any, d: int, nlist: int, metric: int, dtype: str) -> Any:
-        M = Pq(self.M, 4).dividing(d)
-        index = _core.IndexIVFPQFastScan(quantizer, d, nlist, M, 4, metric, self.bbs)
+        M = Pq(self.M, self.part_bits).dividing(d)
+        index = _core.IndexIVFPQFastScan(quantizer, d, nlist, M, self.part_bits, metric, self.bbs)
         index.by_residual = self.by_residual
         return index
 

@@ -63,8 +63,8 @@ class PreTransform:
         transforms = []
         for plan in self.chain:
             last = plan is self.chain[-1]
-            codec = getattr(self.inner, "codec", self.inner)  # a graph's, or the index itself
-            transforms.append(plan.build(d, getattr(codec, "nbits", None) if last else None))
+            codec = getattr(self.inner, "codec", self.inner)  # a graph's or a list's, or itself
+            transforms.append(plan.build(d, getattr(codec, "part_bits", None) if last else None))
             d = plan.d_after(d)
         index = _core.IndexPreTransform(self.inner.build(d, metric, dtype))
         for transform in reversed(transforms):

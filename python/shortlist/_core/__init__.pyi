@@ -1124,7 +1124,7 @@ class IndexIVF(Index):
     @property
     def by_residual(self) -> bool:
         """
-        Whether codes are of what the centroid leaves of a vector; set it before train. Raises ArgumentError once there are vectors.
+        Whether codes are of what the centroid leaves of a vector; set it before train. Raises ArgumentError afterwards, and where it is no choice.
         """
     @by_residual.setter
     def by_residual(self, arg1: bool) -> None: ...
