@@ -14,8 +14,9 @@ from hypothesis import strategies as st
 L2, IP = shortlist.METRIC_L2, shortlist.METRIC_INNER_PRODUCT
 D, NLIST = 24, 12
 # Codes of several bits are ruled out by their first, which is wrong of one in a hundred.
-ROUGH = ["SDC2", "SDC5"]
-FORMS = ["Flat", "SQ8", "SQfp16", "PQ6x6", "PQ12x4fs", "PQ12x4fsr", "SDC1", "SDC2", "SDC5"]
+ROUGH = ["SDC2", "SDC5", "RaBitQ3", "RaBitQfs4"]
+EXACT = ["Flat", "SQ8", "SQfp16", "PQ6x6", "PQ12x4fs", "PQ12x4fsr"]  # as told of decoded vectors
+FORMS = [*EXACT, "SDC1", "RaBitQ", "RaBitQfs_64", *ROUGH]
 
 
 def clustered(rng: np.random.Generator, n: int, d: int = D) -> np.ndarray:
@@ -51,7 +52,7 @@ def shared(found: np.ndarray, wanted: np.ndarray) -> float:
 
 
 @pytest.mark.parametrize("metric", [L2, IP])
-@pytest.mark.parametrize("form", [f for f in FORMS if not f.startswith("SDC")])
+@pytest.mark.parametrize("form", EXACT)
 def test_all_lists_give_what_a_scan_of_the_codes_gives(rng, threads, form, metric):
     x, q = clustered(rng, 1500), clustered(rng, 40)
     index = filled(x, form, metric)
@@ -326,7 +327,7 @@ def test_residuals_are_a_choice_before_training(rng):
     assert recall[True] > recall[False]
     with pytest.raises(ValueError, match="by_residual cannot change once the codes are trained"):
         index.by_residual = False
-    for form in ("Flat", "SDC2"):
+    for form in ("Flat", "SDC2", "RaBitQ", "RaBitQfs4"):
         index = shortlist.index_factory(D, f"IVF{NLIST},{form}")
         with pytest.raises(ValueError, match="have the choice"):
             index.by_residual = not index.by_residual

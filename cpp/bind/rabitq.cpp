@@ -73,7 +73,7 @@ void bind_inverted(py::module_& m) {
       "IndexIVF over IndexRaBitQ's codes, each relative to the centroid of its list: the signs of "
       "what the centroid leaves of a vector, or nb_bits bits a dimension, and factors that make "
       "distances unbiased estimates.\n\n"
-      "Codes and files are faiss's; they are of residuals whatever by_residual says. Vectors are "
+      "Codes and files are faiss's; they are always of residuals. Vectors are "
       "not rotated: put a RandomRotationMatrix in front, or take IndexIVFSDC, which has its own. "
       "Queries are compared as they are, whatever qb says, as faiss does with qb = 0; of several "
       "bits reconstruct uses all, where faiss uses the signs.\n\n"

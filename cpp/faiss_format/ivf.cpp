@@ -252,14 +252,14 @@ class Reading {
         std::make_shared<IndexIVFRaBitQ>(head_.quantizer, head_.nlist, of_codes.codec);
     check_code_size(*index, of_codes.code_size);
     check_code_size(*index, size);
-    index->set_by_residual(in_.get_bool("by_residual"));
+    in_.get_bool("by_residual");  // codes are of residuals whatever it says
     take_query_bits(*index, 0);
     return with_centres(index, [&] { return of_lists(index); });
   }
 
   std::shared_ptr<Index> rabitq_blocks() {
     const RaBitQ of_codes = read_rabitq(in_, h_.d, h_.metric, false, true);
-    const bool by_residual = in_.get_bool("by_residual");
+    in_.get_bool("by_residual");  // as above
     const auto size = in_.get<uint64_t>();
     const auto bbs = in_.get<int32_t>();
     const auto qbs = in_.get<uint64_t>(), parts = in_.get<uint64_t>();
@@ -269,7 +269,6 @@ class Reading {
     check_code_size(*index, of_codes.code_size);
     check_code_size(*index, size);
     check_parts(parts, (h_.d + 7) / 8);
-    index->set_by_residual(by_residual);
     index->qbs2 = qbs;
     index->implem = implem;
     take_query_bits(*index, 1);

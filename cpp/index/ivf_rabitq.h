@@ -41,6 +41,7 @@ class IndexIVFRaBitQ : public IndexIVF {
  private:
   IndexIVFRaBitQ(std::shared_ptr<Index> quantizer, size_t nlist, std::shared_ptr<RaBitQCodec> codec,
                  std::shared_ptr<lists::RaBitQForm> form);
+  bool chooses_residual() const override { return false; }
   const std::shared_ptr<lists::RaBitQForm> form_;
 };
 
