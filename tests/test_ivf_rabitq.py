@@ -9,7 +9,7 @@ import pytest
 import shortlist as sl
 from hypothesis import given
 from hypothesis import strategies as st
-from test_rabitq import read_codes
+from test_rabitq import on_grid, read_codes
 
 L2, IP = sl.METRIC_L2, sl.METRIC_INNER_PRODUCT
 NLIST = 9
@@ -30,8 +30,9 @@ def built(x, bits=1, metric=L2, nlist=NLIST, make=sl.IndexIVFRaBitQ, nprobe=None
     return index
 
 
-def estimates(index, codes, lists, q):
-    """What faiss's formulas make of its bytes, each relative to its list, in the user's signs."""
+def estimates(index, codes, lists, q, exact=False):
+    """What faiss's formulas make of its bytes, each relative to its list, in the user's signs;
+    exact: of queries as they are."""
     d, bits, metric = index.d, index.rabitq.nb_bits, index.metric_type
     signs, u, square, multiplier, _, add, rescale = read_codes(codes, d, bits)
     c = index.quantizer.reconstruct_n()[lists].astype(np.float64)
@@ -43,6 +44,8 @@ def estimates(index, codes, lists, q):
         if metric == L2:
             return np.maximum(near + add + rescale * product, 0)
         return q @ c.T + add + rescale * product
+    if not exact:
+        r = on_grid(r, index.qb, getattr(index, "centered", False))
     before = near + square - 4 * multiplier / np.sqrt(d) * (r * signs).sum(2)
     return np.maximum(before, 0) if metric == L2 else -0.5 * (before - (q**2).sum(1)[:, None])
 
@@ -85,6 +88,33 @@ def test_searches_find_the_least_estimates(rng, threads, bits, metric, make):
         assert abs(len(I) - inside.sum()) <= 0.02 * inside.sum() + 2
         assert (sign * D < sign * radius).all()
         assert metric == IP or (D >= 0).all()
+        want = np.sort(sign * estimates(index, codes, lists, q, True), axis=1)[:, :k]
+        D = sign * index.search_exact(q, k)[0]
+        assert (abs(D - want) > 2e-4 * size).mean() <= (0.001 if bits == 1 else 0.03)
+
+
+@pytest.mark.parametrize("metric", [L2, IP])
+def test_queries_are_rounded_as_faiss_rounds_them(rng, faiss, metric):
+    x, q = clustered(rng, 800, 40), clustered(rng, 30, 40)
+    theirs = theirs_of(faiss, x, 1, metric)
+    ours = sl.deserialize_index(faiss.serialize_index(theirs))
+    for nprobe in (1, 5):
+        theirs.nprobe = ours.nprobe = nprobe
+        for qb in range(9):
+            theirs.qb = ours.qb = qb
+            (D, I), (D2, I2) = ours.search(q, 10), theirs.search(q, 10)
+            np.testing.assert_allclose(D, D2, atol=1e-4 * abs(D2).max())
+            assert (I == I2)[D2 != 0].mean() > 0.98  # which of many at no distance, is open
+            ours.qb = 0
+            params = sl.IVFRaBitQSearchParameters(qb=qb, nprobe=nprobe)
+            for a, b in zip(ours.search(q, 10, params=params), (D, I), strict=True):
+                np.testing.assert_array_equal(a, b)
+    theirs = theirs_of(faiss, x, 1, metric, 32)
+    theirs.nprobe = 5
+    ours = sl.deserialize_index(faiss.serialize_index(theirs))
+    (D, I), (D2, I2) = ours.search(q, 10), theirs.search(q, 10)
+    assert np.mean([len(set(a) & set(b)) / 10 for a, b in zip(I, I2, strict=True)]) > 0.9
+    np.testing.assert_allclose(D, D2, atol=0.02 * abs(D2).max())  # faiss's tables are of bytes
 
 
 def test_probing_fewer_lists_looks_at_those_alone(rng):

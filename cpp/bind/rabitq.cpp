@@ -41,14 +41,18 @@ std::shared_ptr<RaBitQCodec> codec_of(py::ssize_t d, int metric, int nb_bits,
 }
 
 constexpr const char* kQbDoc =
-    "Bits to which faiss rounds a query's values. Kept for faiss programs and files: queries are "
-    "compared as they are here, whatever it says.";
+    "Bits to which a query's values are rounded before they are compared with one-bit codes, as "
+    "faiss has it; 0: not at all, which finds most. Codes of several bits are compared with "
+    "queries "
+    "as they are.";
+constexpr const char* kCenteredDoc =
+    "How values are rounded to qb bits: evenly about zero, clipping the largest, or, as at first, "
+    "from the least to the greatest.";
 
 void bind_inverted(py::module_& m) {
   py::class_<IVFRaBitQSearchParameters, SearchParametersIVF, py::smart_holder>(
       m, "IVFRaBitQSearchParameters",
-      "SearchParametersIVF of IndexIVFRaBitQ. qb and centered, faiss's ways of rounding a query, "
-      "change nothing here.")
+      "SearchParametersIVF of IndexIVFRaBitQ; qb and centered replace the index's for one call.")
       .def(py::init([](std::shared_ptr<Selector> sel, py::ssize_t nprobe, py::ssize_t max_codes,
                        std::shared_ptr<SearchParameters> quantizer_params, int qb, bool centered) {
              auto p = std::make_shared<IVFRaBitQSearchParameters>();
@@ -56,18 +60,18 @@ void bind_inverted(py::module_& m) {
              p->nprobe = probes(nprobe);
              p->max_codes = at_least_0(max_codes, "max_codes");
              p->quantizer_params = std::move(quantizer_params);
-             p->qb = checked_qb(qb, 0);
-             p->centered = centered;
+             p->grid.bits = checked_qb(qb, 0);
+             p->grid.centered = centered;
              return p;
            }),
            py::kw_only(), py::arg("sel") = nullptr, py::arg("nprobe") = 1, py::arg("max_codes") = 0,
            py::arg("quantizer_params") = nullptr, py::arg("qb") = 4, py::arg("centered") = false)
       .def_property(
-          "qb", [](const IVFRaBitQSearchParameters& p) { return p.qb; },
-          [](IVFRaBitQSearchParameters& p, int qb) { p.qb = checked_qb(qb, 0); },
-          "Kept for faiss programs; queries are compared as they are.")
-      .def_readwrite("centered", &IVFRaBitQSearchParameters::centered,
-                     "Kept for faiss programs; queries are compared as they are.");
+          "qb", [](const IVFRaBitQSearchParameters& p) { return p.grid.bits; },
+          [](IVFRaBitQSearchParameters& p, int qb) { p.grid.bits = checked_qb(qb, 0); }, kQbDoc)
+      .def_property(
+          "centered", [](const IVFRaBitQSearchParameters& p) { return p.grid.centered; },
+          [](IVFRaBitQSearchParameters& p, bool value) { p.grid.centered = value; }, kCenteredDoc);
   py::class_<IndexIVFRaBitQ, IndexIVF, py::smart_holder>(
       m, "IndexIVFRaBitQ",
       "IndexIVF over IndexRaBitQ's codes, each relative to the centroid of its list: the signs of "
@@ -75,8 +79,9 @@ void bind_inverted(py::module_& m) {
       "distances unbiased estimates.\n\n"
       "Codes and files are faiss's; they are always of residuals. Vectors are "
       "not rotated: put a RandomRotationMatrix in front, or take IndexIVFSDC, which has its own. "
-      "Queries are compared as they are, whatever qb says, as faiss does with qb = 0; of several "
-      "bits reconstruct uses all, where faiss uses the signs.\n\n"
+      "One-bit codes are compared with queries rounded to qb bits, 4 at first, and exactly with qb "
+      "= "
+      "0; of several bits reconstruct uses all, where faiss uses the signs.\n\n"
       "nb_bits: 1 to 8. Raises ArgumentError for others, DimensionError for a quantizer of other "
       "dimensions, UnsupportedError for own_invlists = False. Source: RaBitQ (arXiv 2405.12497 and "
       "2409.09913).")
@@ -125,8 +130,7 @@ void bind_inverted(py::module_& m) {
           "Vectors in a block of faiss's files.")
       .def_property(
           "centered", [](const IndexIVFRaBitQFastScan& self) { return self.centered.load(); },
-          [](IndexIVFRaBitQFastScan& self, bool value) { self.centered = value; },
-          "How faiss rounds a query's values. Kept for faiss programs and files.");
+          [](IndexIVFRaBitQFastScan& self, bool value) { self.centered = value; }, kCenteredDoc);
 }
 
 // The attributes that both classes have.
@@ -155,7 +159,8 @@ void bind_fields(py::class_<T, Index, py::smart_holder>& c, int least_qb) {
       .def_property(
           "centered", [](const T& self) { return self.centered.load(); },
           [](T& self, bool value) { self.centered = value; },
-          "How faiss rounds a query's values. Kept for faiss programs; files do not hold it.");
+          "How values are rounded to qb bits: evenly about zero, clipping the largest, or, as at "
+          "first, from the least to the greatest. faiss's files do not hold it.");
 }
 
 }  // namespace
@@ -163,22 +168,21 @@ void bind_fields(py::class_<T, Index, py::smart_holder>& c, int least_qb) {
 void bind_rabitq(py::module_& m) {
   py::class_<RaBitQSearchParameters, SearchParameters, py::smart_holder>(
       m, "RaBitQSearchParameters",
-      "SearchParameters of the RaBitQ indexes. Its sel is followed; qb and centered, faiss's ways "
-      "of rounding a query, change nothing here.")
+      "SearchParameters of the RaBitQ indexes; qb and centered replace the index's for one call.")
       .def(py::init([](std::shared_ptr<Selector> sel, int qb, bool centered) {
              auto p = std::make_shared<RaBitQSearchParameters>();
              p->sel = std::move(sel);
-             p->qb = checked_qb(qb, 0);
-             p->centered = centered;
+             p->grid.bits = checked_qb(qb, 0);
+             p->grid.centered = centered;
              return p;
            }),
            py::kw_only(), py::arg("sel") = nullptr, py::arg("qb") = 4, py::arg("centered") = false)
       .def_property(
-          "qb", [](const RaBitQSearchParameters& p) { return p.qb; },
-          [](RaBitQSearchParameters& p, int qb) { p.qb = checked_qb(qb, 0); },
-          "Kept for faiss programs; queries are compared as they are.")
-      .def_readwrite("centered", &RaBitQSearchParameters::centered,
-                     "Kept for faiss programs; queries are compared as they are.");
+          "qb", [](const RaBitQSearchParameters& p) { return p.grid.bits; },
+          [](RaBitQSearchParameters& p, int qb) { p.grid.bits = checked_qb(qb, 0); }, kQbDoc)
+      .def_property(
+          "centered", [](const RaBitQSearchParameters& p) { return p.grid.centered; },
+          [](RaBitQSearchParameters& p, bool value) { p.grid.centered = value; }, kCenteredDoc);
   py::class_<RaBitQuantizer>(m, "RaBitQuantizer",
                              "What the codes of a RaBitQ index are, to look at: index.rabitq.")
       .def_readonly("d", &RaBitQuantizer::d, "Dimensions of a vector.")
@@ -194,8 +198,10 @@ void bind_rabitq(py::module_& m) {
       "factors that make distances unbiased estimates.\n\n"
       "Vectors are not rotated, as in faiss, and the estimates count on one: turn the vectors by a "
       "random rotation first, or take IndexSDC, which has its own. Codes and files are faiss's. "
-      "Queries are compared as they are, whatever qb says, as faiss does with qb = 0; of several "
-      "bits reconstruct uses all, where faiss uses the signs. Put IndexRefineFlat behind it for "
+      "One-bit codes are compared with queries rounded to qb bits, 4 at first, and exactly with qb "
+      "= "
+      "0; of several bits reconstruct uses all, where faiss uses the signs. Put IndexRefineFlat "
+      "behind it for "
       "exact distances.\n\n"
       "nb_bits: 1 to 8. Raises ArgumentError for others. Source: RaBitQ (arXiv 2405.12497 and "
       "2409.09913).");

@@ -183,7 +183,7 @@ void IndexIVF::do_add_with_ids(const Rows& rows, const id_t* ids, const AddOptio
 }
 
 IndexIVF::Probing IndexIVF::probing(const SearchParameters* params) const {
-  Probing out{.nprobe = nprobe, .max_codes = max_codes};
+  Probing out{.nprobe = nprobe, .max_codes = max_codes, .params = params};
   if (const auto* own = dynamic_cast<const SearchParametersIVF*>(params)) {
     out.nprobe = own->nprobe;
     out.max_codes = own->max_codes;
@@ -200,7 +200,7 @@ void IndexIVF::scan_all(const Rows& x, const Probing& how, const SelectedSlots* 
   constexpr size_t kMost = 1024;  // queries whose tables and lists are kept at a time
   const size_t parts = std::max((x.n + kMost - 1) / kMost, std::min(x.n, num_threads()));
   parallel_for(parts, {}, [&](size_t first, size_t last, size_t) {
-    Ivf::Scanners scanners;
+    Ivf::Scanners scanners{[&] { return scanner(how.params); }};
     for (size_t part = first; part < last; ++part) {
       const size_t at = x.n * part / parts;
       const Rows some = x.slice(at, x.n * (part + 1) / parts);

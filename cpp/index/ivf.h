@@ -93,8 +93,12 @@ class IndexIVF : public Index {
 
  private:
   virtual bool chooses_residual() const { return true; }
+  virtual std::unique_ptr<lists::Scanner> scanner(const SearchParameters* /*params*/) const {
+    return ivf_.form->scanner();
+  }
   struct Probing {
     size_t nprobe, max_codes;
+    const SearchParameters* params = nullptr;
     const SearchParameters* quantizer_params = nullptr;
   };
   Probing probing(const SearchParameters* params) const;

@@ -1,6 +1,5 @@
 #include "index/ivf_rabitq.h"
 
-#include <algorithm>
 #include <shared_mutex>
 
 #include "base/error.h"
@@ -56,22 +55,17 @@ void IndexIVFRaBitQ::learn_from_codes() {
   form_->learn({residuals.data(), residuals.size() / d, d});
 }
 
-// Estimates of squares may be below zero; nothing is nearer than that.
-void IndexIVFRaBitQ::do_search(const Rows& x, size_t k, float* distances, id_t* labels,
-                               const SearchParameters* params) const {
-  IndexIVF::do_search(x, k, distances, labels, params);
-  if (metric_type == Metric::l2)
-    std::transform(distances, distances + x.n * k, distances,
-                   [](float distance) { return std::max(distance, 0.f); });
+std::unique_ptr<lists::Scanner> IndexIVFRaBitQ::scanner(const SearchParameters* params) const {
+  const auto* own = dynamic_cast<const IVFRaBitQSearchParameters*>(params);
+  return form_->scanner(own ? own->grid : grid());
 }
 
-RangeResult IndexIVFRaBitQ::do_range_search(const Rows& x, float radius,
-                                            const SearchParameters* params) const {
-  if (metric_type != Metric::l2) return IndexIVF::do_range_search(x, radius, params);
-  if (!(radius > 0)) return {std::vector<uint64_t>(x.n + 1), {}, {}};
-  RangeResult out = IndexIVF::do_range_search(x, radius, params);
-  for (float& distance : out.distances) distance = std::max(distance, 0.f);
-  return out;
+void IndexIVFRaBitQ::do_search_exact(const Rows& x, size_t k, float* distances,
+                                     id_t* labels) const {
+  IVFRaBitQSearchParameters all;
+  all.nprobe = nlist();
+  all.grid = {};
+  do_search(x, k, distances, labels, &all);
 }
 
 IndexIVFRaBitQFastScan::IndexIVFRaBitQFastScan(std::shared_ptr<Index> quantizer, size_t nlist,

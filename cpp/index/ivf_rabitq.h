@@ -11,8 +11,7 @@ struct IVFRaBitQSearchParameters final : SearchParametersIVF {
   std::shared_ptr<SearchParameters> copy(const SelectorMap& map) const override {
     return copy_as(*this, map);
   }
-  int qb = 4;  // faiss's fields; queries are always compared as they are
-  bool centered = false;
+  QueryGrid grid{.bits = 4};
 };
 
 class IndexIVFRaBitQ : public IndexIVF {
@@ -21,7 +20,7 @@ class IndexIVFRaBitQ : public IndexIVF {
   IndexIVFRaBitQ(std::shared_ptr<Index> quantizer, size_t nlist,
                  std::shared_ptr<RaBitQCodec> codec);
 
-  std::atomic<int> qb = 4;  // faiss's field, for its files
+  std::atomic<int> qb = 4;  // how queries are rounded: QueryGrid
 
   const std::shared_ptr<RaBitQCodec> rabitq;
   std::string class_name() const override { return "IndexIVFRaBitQ"; }
@@ -33,15 +32,14 @@ class IndexIVFRaBitQ : public IndexIVF {
 
  protected:
   void do_train(const Rows& x) override;
-  void do_search(const Rows& x, size_t k, float* distances, id_t* labels,
-                 const SearchParameters* params) const override;
-  RangeResult do_range_search(const Rows& x, float radius,
-                              const SearchParameters* params) const override;
+  void do_search_exact(const Rows& x, size_t k, float* distances, id_t* labels) const override;
+  virtual QueryGrid grid() const { return {.bits = qb}; }
 
  private:
   IndexIVFRaBitQ(std::shared_ptr<Index> quantizer, size_t nlist, std::shared_ptr<RaBitQCodec> codec,
                  std::shared_ptr<lists::RaBitQForm> form);
   bool chooses_residual() const override { return false; }
+  std::unique_ptr<lists::Scanner> scanner(const SearchParameters* params) const override;
   const std::shared_ptr<lists::RaBitQForm> form_;
 };
 
@@ -55,10 +53,13 @@ class IndexIVFRaBitQFastScan final : public IndexIVFRaBitQ {
 
   const int bbs;  // vectors in a block of faiss's files; ours are of 32
   std::string class_name() const override { return "IndexIVFRaBitQFastScan"; }
-  // faiss's fields of how it searches, for its files.
   std::atomic<bool> centered = false;
+  // faiss's fields of how it searches, for its files.
   int implem = 0;
   size_t qbs2 = 0;
+
+ protected:
+  QueryGrid grid() const override { return {.bits = qb, .centered = centered}; }
 };
 
 }  // namespace shortlist

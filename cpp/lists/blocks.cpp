@@ -59,13 +59,12 @@ class ProductScanner final : public CodecScanner {
 
 class OddIntScanner final : public Scanner {
  public:
-  // rounded: queries are, by little beside the codes.
-  OddIntScanner(const OddIntCodec& codec, bool by_residual, bool rounded)
-      : codec_(codec), by_residual_(by_residual), rounded_(rounded) {}
+  OddIntScanner(const OddIntCodec& codec, bool by_residual, OddIntBlocks::How how)
+      : codec_(codec), by_residual_(by_residual), how_(how) {}
 
   void set_query(const float* q) override {
     q_ = q;
-    scan_.emplace(codec_, q, OddIntBlocks::How{.coded = codec_.symmetric, .rounded = rounded_});
+    scan_.emplace(codec_, q, how_);
   }
   void set_list(const float* centroid, float near) override {
     if (!by_residual_) return;
@@ -73,7 +72,7 @@ class OddIntScanner final : public Scanner {
     if (codec_.metric == Metric::inner_product)
       kernels::active().rows[kernels::l2_f32](q_, reinterpret_cast<const std::byte*>(centroid), 0,
                                               nullptr, 1, codec_.d, &square);
-    scan_->in_list(near, std::sqrt(std::max(square, 0.f)));
+    scan_->in_list(centroid, near, std::sqrt(std::max(square, 0.f)));
   }
   void scan(const List& list, size_t first, const SelectedSlots* allowed, Found& found) override {
     run<OddIntBlocks>(*scan_, list, first, allowed, found);
@@ -81,7 +80,8 @@ class OddIntScanner final : public Scanner {
 
  private:
   const OddIntCodec& codec_;
-  const bool by_residual_, rounded_;
+  const bool by_residual_;
+  const OddIntBlocks::How how_;
   const float* q_ = nullptr;
   std::optional<OddIntScan> scan_;
 };
@@ -101,7 +101,8 @@ std::unique_ptr<List> OddIntForm::list() const {
 }
 
 std::unique_ptr<Scanner> OddIntForm::scanner() const {
-  return std::make_unique<OddIntScanner>(*codec_, by_residual, true);
+  return std::make_unique<OddIntScanner>(
+      *codec_, by_residual, OddIntBlocks::How{.coded = codec_->symmetric, .rounded = true});
 }
 
 void OddIntForm::encode(Matrix<const float> x, const float* centroid, std::byte* codes) const {
@@ -135,8 +136,8 @@ RaBitQForm::RaBitQForm(std::shared_ptr<RaBitQCodec> codec) : OddIntForm(codec), 
   if (!codec->in_lists) throw ArgumentError("the RaBitQCodec is not made for lists");
 }
 
-std::unique_ptr<Scanner> RaBitQForm::scanner() const {
-  return std::make_unique<OddIntScanner>(*codec_, true, false);
+std::unique_ptr<Scanner> RaBitQForm::scanner(QueryGrid grid) const {
+  return std::make_unique<OddIntScanner>(*codec_, true, OddIntBlocks::How{.grid = grid});
 }
 
 void RaBitQForm::encode(Matrix<const float> x, const float* centroid, std::byte* codes) const {

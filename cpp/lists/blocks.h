@@ -1,6 +1,7 @@
 // Lists of codes in blocks of 32, scanned by tables.
 #pragma once
 
+#include "codec/oddint/query_grid.h"
 #include "codec/oddint/rabitq_codec.h"
 #include "codec/product.h"
 #include "lists/rows.h"
@@ -46,7 +47,8 @@ class RaBitQForm final : public OddIntForm {
   // Throws ArgumentError unless the codec is made for lists.
   explicit RaBitQForm(std::shared_ptr<RaBitQCodec> codec);
 
-  std::unique_ptr<Scanner> scanner() const override;
+  std::unique_ptr<Scanner> scanner() const override { return scanner({}); }
+  std::unique_ptr<Scanner> scanner(QueryGrid grid) const;
   void encode(Matrix<const float> x, const float* centroid, std::byte* codes) const override;
   void decode(const std::byte* codes, size_t n, const float* centroid, float* x) const override;
   size_t faiss_size() const override { return codec_->faiss_size(); }

@@ -40,6 +40,7 @@ void UnturnedEncoder::turn_back(const float* u, float* out) const { std::copy_n(
 RaBitQCodec::RaBitQCodec(size_t d, int bits, Metric metric, bool in_lists)
     : OddIntCodec(std::make_shared<UnturnedEncoder>(d), checked_bits(bits), metric),
       in_lists(in_lists) {
+  if (metric == Metric::l2) least = 0;
   if (bits == 1) slack = std::sqrt(static_cast<float>(d)) * 0x1.1p-9f;
 }
 

@@ -1893,7 +1893,7 @@ class OPQMatrix(LinearTransform):
 
 class RaBitQSearchParameters(SearchParameters):
     """
-    SearchParameters of the RaBitQ indexes. Its sel is followed; qb and centered, faiss's ways of rounding a query, change nothing here.
+    SearchParameters of the RaBitQ indexes; qb and centered replace the index's for one call.
     """
     def __init__(
         self, *, sel: IDSelector | None = None, qb: typing.SupportsIndex = 4, centered: bool = False
@@ -1901,14 +1901,14 @@ class RaBitQSearchParameters(SearchParameters):
     @property
     def centered(self) -> bool:
         """
-        Kept for faiss programs; queries are compared as they are.
+        How values are rounded to qb bits: evenly about zero, clipping the largest, or, as at first, from the least to the greatest.
         """
     @centered.setter
-    def centered(self, arg0: bool) -> None: ...
+    def centered(self, arg1: bool) -> None: ...
     @property
     def qb(self) -> int:
         """
-        Kept for faiss programs; queries are compared as they are.
+        Bits to which a query's values are rounded before they are compared with one-bit codes, as faiss has it; 0: not at all, which finds most. Codes of several bits are compared with queries as they are.
         """
     @qb.setter
     def qb(self, arg1: typing.SupportsIndex) -> None: ...
@@ -1942,7 +1942,7 @@ class IndexRaBitQ(Index):
     """
     Exhaustive search over codes of nb_bits bits a dimension: the signs of a vector relative to the mean that train(x) finds, or the point of a finer grid nearest to it in angle, and factors that make distances unbiased estimates.
 
-    Vectors are not rotated, as in faiss, and the estimates count on one: turn the vectors by a random rotation first, or take IndexSDC, which has its own. Codes and files are faiss's. Queries are compared as they are, whatever qb says, as faiss does with qb = 0; of several bits reconstruct uses all, where faiss uses the signs. Put IndexRefineFlat behind it for exact distances.
+    Vectors are not rotated, as in faiss, and the estimates count on one: turn the vectors by a random rotation first, or take IndexSDC, which has its own. Codes and files are faiss's. One-bit codes are compared with queries rounded to qb bits, 4 at first, and exactly with qb = 0; of several bits reconstruct uses all, where faiss uses the signs. Put IndexRefineFlat behind it for exact distances.
 
     nb_bits: 1 to 8. Raises ArgumentError for others. Source: RaBitQ (arXiv 2405.12497 and 2409.09913).
     """
@@ -1960,7 +1960,7 @@ class IndexRaBitQ(Index):
     @property
     def centered(self) -> bool:
         """
-        How faiss rounds a query's values. Kept for faiss programs; files do not hold it.
+        How values are rounded to qb bits: evenly about zero, clipping the largest, or, as at first, from the least to the greatest. faiss's files do not hold it.
         """
     @centered.setter
     def centered(self, arg1: bool) -> None: ...
@@ -1972,7 +1972,7 @@ class IndexRaBitQ(Index):
     @property
     def qb(self) -> int:
         """
-        Bits to which faiss rounds a query's values. Kept for faiss programs and files: queries are compared as they are here, whatever it says.
+        Bits to which a query's values are rounded before they are compared with one-bit codes, as faiss has it; 0: not at all, which finds most. Codes of several bits are compared with queries as they are.
         """
     @qb.setter
     def qb(self, arg1: typing.SupportsIndex) -> None: ...
@@ -2011,7 +2011,7 @@ class IndexRaBitQFastScan(Index):
     @property
     def centered(self) -> bool:
         """
-        How faiss rounds a query's values. Kept for faiss programs; files do not hold it.
+        How values are rounded to qb bits: evenly about zero, clipping the largest, or, as at first, from the least to the greatest. faiss's files do not hold it.
         """
     @centered.setter
     def centered(self, arg1: bool) -> None: ...
@@ -2023,7 +2023,7 @@ class IndexRaBitQFastScan(Index):
     @property
     def qb(self) -> int:
         """
-        Bits to which faiss rounds a query's values. Kept for faiss programs and files: queries are compared as they are here, whatever it says.
+        Bits to which a query's values are rounded before they are compared with one-bit codes, as faiss has it; 0: not at all, which finds most. Codes of several bits are compared with queries as they are.
         """
     @qb.setter
     def qb(self, arg1: typing.SupportsIndex) -> None: ...
@@ -2035,7 +2035,7 @@ class IndexRaBitQFastScan(Index):
 
 class IVFRaBitQSearchParameters(SearchParametersIVF):
     """
-    SearchParametersIVF of IndexIVFRaBitQ. qb and centered, faiss's ways of rounding a query, change nothing here.
+    SearchParametersIVF of IndexIVFRaBitQ; qb and centered replace the index's for one call.
     """
     def __init__(
         self,
@@ -2050,14 +2050,14 @@ class IVFRaBitQSearchParameters(SearchParametersIVF):
     @property
     def centered(self) -> bool:
         """
-        Kept for faiss programs; queries are compared as they are.
+        How values are rounded to qb bits: evenly about zero, clipping the largest, or, as at first, from the least to the greatest.
         """
     @centered.setter
-    def centered(self, arg0: bool) -> None: ...
+    def centered(self, arg1: bool) -> None: ...
     @property
     def qb(self) -> int:
         """
-        Kept for faiss programs; queries are compared as they are.
+        Bits to which a query's values are rounded before they are compared with one-bit codes, as faiss has it; 0: not at all, which finds most. Codes of several bits are compared with queries as they are.
         """
     @qb.setter
     def qb(self, arg1: typing.SupportsIndex) -> None: ...
@@ -2066,7 +2066,7 @@ class IndexIVFRaBitQ(IndexIVF):
     """
     IndexIVF over IndexRaBitQ's codes, each relative to the centroid of its list: the signs of what the centroid leaves of a vector, or nb_bits bits a dimension, and factors that make distances unbiased estimates.
 
-    Codes and files are faiss's; they are of residuals whatever by_residual says. Vectors are not rotated: put a RandomRotationMatrix in front, or take IndexIVFSDC, which has its own. Queries are compared as they are, whatever qb says, as faiss does with qb = 0; of several bits reconstruct uses all, where faiss uses the signs.
+    Codes and files are faiss's; they are always of residuals. Vectors are not rotated: put a RandomRotationMatrix in front, or take IndexIVFSDC, which has its own. One-bit codes are compared with queries rounded to qb bits, 4 at first, and exactly with qb = 0; of several bits reconstruct uses all, where faiss uses the signs.
 
     nb_bits: 1 to 8. Raises ArgumentError for others, DimensionError for a quantizer of other dimensions, UnsupportedError for own_invlists = False. Source: RaBitQ (arXiv 2405.12497 and 2409.09913).
     """
@@ -2082,7 +2082,7 @@ class IndexIVFRaBitQ(IndexIVF):
     @property
     def qb(self) -> int:
         """
-        Bits to which faiss rounds a query's values. Kept for faiss programs and files: queries are compared as they are here, whatever it says.
+        Bits to which a query's values are rounded before they are compared with one-bit codes, as faiss has it; 0: not at all, which finds most. Codes of several bits are compared with queries as they are.
         """
     @qb.setter
     def qb(self, arg1: typing.SupportsIndex) -> None: ...
@@ -2119,7 +2119,7 @@ class IndexIVFRaBitQFastScan(IndexIVFRaBitQ):
     @property
     def centered(self) -> bool:
         """
-        How faiss rounds a query's values. Kept for faiss programs and files.
+        How values are rounded to qb bits: evenly about zero, clipping the largest, or, as at first, from the least to the greatest.
         """
     @centered.setter
     def centered(self, arg1: bool) -> None: ...
