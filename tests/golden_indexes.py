@@ -138,6 +138,15 @@ def _lists(description: str, metric: int = shortlist.METRIC_L2) -> shortlist.Ind
     return index
 
 
+def _bit_lists() -> shortlist.IndexBinary:
+    index = shortlist.index_binary_factory(64, "BIVF4_HNSW4")
+    index.train(vectors(60).astype(np.uint8))
+    index.add_with_ids(vectors(60).astype(np.uint8), np.arange(60) * 3 + 5)
+    index.nprobe = 2
+    index.remove_ids([8, 11])
+    return index
+
+
 def _opq() -> shortlist.Index:
     """Distances do not depend on the rotation, which each ISA may learn otherwise."""
     opq = shortlist.OPQMatrix(8, 2)
@@ -175,6 +184,9 @@ INDEXES: dict[str, Callable[[], shortlist.Index | shortlist.IndexBinary]] = {
     "ivf-pq4x4": lambda: _lists("IVF4,PQ4x4"),
     "ivf-pq4x4fs": lambda: _lists("IVF4,PQ4x4fsr_64"),
     "ivf-sdc3": lambda: _lists("IVF4,SDC3"),
+    "ivf-rabitq": lambda: _lists("IVF4,RaBitQ", shortlist.METRIC_INNER_PRODUCT),
+    "ivf-rabitqfs4": lambda: _lists("IVF4_HNSW4,RaBitQfs4_64"),
+    "binary-ivf": _bit_lists,
 }
 
 if __name__ == "__main__":

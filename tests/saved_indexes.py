@@ -122,6 +122,11 @@ INDEXES: dict[str, Callable[[], sl.Index]] = {
     "IVFPQ": lambda: filled(sl.index_factory(D, "IVF4,PQ4x4")),
     "IVFPQ untrained": lambda: sl.index_factory(D, "IVF4,PQ4x4"),
     "IVFPQFastScan": lambda: filled(sl.index_factory(D, "IVF4,PQ4x4fs_64")),
+    "IVFRaBitQ": lambda: filled(sl.index_factory(D, "IVF4,RaBitQ")),
+    "IVFRaBitQ4 IP": lambda: filled(sl.index_factory(D, "IVF4,RaBitQ4", IP)),
+    "IVFRaBitQ untrained": lambda: sl.index_factory(D, "IVF4,RaBitQ2"),
+    "IVFRaBitQfs named": lambda: named(sl.index_factory(D, "IVF3_HNSW4,RaBitQfs")),
+    "IVFRaBitQfs3_64 IP": lambda: filled(sl.index_factory(D, "IVF4,RaBitQfs3_64", IP)),
     "IVFSDC RefineFlat": lambda: filled(sl.index_factory(D, "IVF4,SDC2,RFlat")),
     "SDC graph": lambda: without(filled(sl.IndexHNSWSDC(D, 2, 4, IP)), range(3, 7)),
     "SDC versions": GOLDEN["sdc-versions"],
@@ -163,6 +168,8 @@ SMALL = {
     "IVFSQ": lambda: filled(sl.index_factory(D, "IVF2,SQ4"), 5),
     "IVFPQfs": lambda: filled(sl.index_factory(D, "IVF2,PQ2x4fs"), 5),
     "IVFSDC": lambda: filled(sl.index_factory(D, "IVF2,SDC2"), 5),
+    "IVFRaBitQ": lambda: filled(sl.index_factory(D, "IVF2,RaBitQ"), 5),
+    "IVFRaBitQfs2": lambda: filled(sl.index_factory(D, "IVF2,RaBitQfs2"), 5),
     "RaBitQfs2": lambda: filled(sl.IndexRaBitQFastScan(D, nb_bits=2), 5),
     "PCA RR centred": lambda: filled(
         sl.IndexPreTransform(sl.CenteringTransform(D), sl.index_factory(D, "PCAW3,RR2,Flat")), 5

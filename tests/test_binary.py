@@ -378,6 +378,9 @@ def test_factory_builds_what_faiss_builds():
     for description in (
         "BFlat",
         "BHNSW16",
+        "BIVF8",
+        "BIVF8_HNSW16",
+        "IDMap2,BIVF8_HNSW32",
         "IDMap,BFlat",
         "IDMap2,BFlat",
         "BFlat,IDMap2",
@@ -388,6 +391,11 @@ def test_factory_builds_what_faiss_builds():
         assert type(ours).__name__ == type(theirs).__name__
         assert (ours.d, ours.metric_type) == (theirs.d, theirs.metric_type)
     assert shortlist.index_binary_factory(64, "BHNSW7").hnsw.M == 7
+    lists = shortlist.index_binary_factory(64, "BIVF9_HNSW7")
+    assert (lists.nlist, lists.quantizer.hnsw.M, lists.is_trained) == (9, 7, False)
+    assert type(shortlist.index_binary_factory(64, "BIVF9").quantizer).__name__ == (
+        "IndexBinaryFlat"
+    )
     assert type(shortlist.index_binary_factory(64, "IDMap2,BHNSW").index).__name__ == (
         "IndexBinaryHNSW"
     )
@@ -396,8 +404,12 @@ def test_factory_builds_what_faiss_builds():
 @pytest.mark.parametrize(
     ("description", "words"),
     [
-        ("Flat", "is of no binary index. Known forms: BFlat and BHNSW<M>"),
-        ("BIVF16", "is of no binary index"),
+        ("Flat", "is of no binary index. Known forms: BFlat, BHNSW<M>"),
+        ("BIVF", "is of no binary index"),
+        ("BIVF8k", "is of no binary index"),
+        ("BIVF8_HNSW", "is of no binary index"),
+        ("BIVF0", "lists = 0"),
+        ("BIVF8_HNSW1", "M = 1"),
         ("BFlat,BFlat", "is of no binary index"),
         ("", "is of no binary index"),
         ("IDMap", "is of no binary index"),

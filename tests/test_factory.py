@@ -43,6 +43,11 @@ BUILDS = {
     "IVF10,PQ4x4": "IndexIVFPQ",
     "IVF10,PQ6x4fs": "IndexIVFPQFastScan",
     "IVF10,PQ6x4fsr_64": "IndexIVFPQFastScan",
+    "IVF10,RaBitQ": "IndexIVFRaBitQ",
+    "IVF10,RaBitQ4": "IndexIVFRaBitQ",
+    "IVF10,RaBitQfs": "IndexIVFRaBitQFastScan",
+    "IVF10,RaBitQfs4_64": "IndexIVFRaBitQFastScan",
+    "IVF10_HNSW8,RaBitQ8,RFlat": "IndexRefineFlat(IndexIVFRaBitQ, IndexFlat)",
     "IVF2k_HNSW16,SQfp16": "IndexIVFScalarQuantizer",
     "IVF10_HNSW,Flat": "IndexIVFFlat",
     "IDMap,IVF10,Flat": "IndexIDMap(IndexIVFFlat)",
@@ -129,12 +134,13 @@ def test_parameters_reach_the_index():
     )
 
 
-@pytest.mark.parametrize("description", [d for d in BUILDS if re.match("LSH|RaBitQ", d)])
+@pytest.mark.parametrize("description", [d for d in BUILDS if re.search("LSH|RaBitQ", d)])
 def test_parameters_are_those_of_faiss(description):
     faiss = pytest.importorskip("faiss")
     ours, theirs = index_factory(12, description), faiss.index_factory(12, description)
-    if "," in description:
-        ours, theirs = ours.base_index, faiss.downcast_index(theirs.base_index)
+    for inner in ("index", "base_index"):
+        if hasattr(ours, inner):
+            ours, theirs = getattr(ours, inner), faiss.downcast_index(getattr(theirs, inner))
     names = ("nbits", "rotate_data", "train_thresholds", "qb", "bbs", "code_size", "centered")
     for name in names:
         got, want = getattr(ours, name, None), getattr(theirs, name, None)
@@ -183,6 +189,10 @@ def test_needs_training_is_what_the_index_says():
         ("RaBitQfs_16", ["vectors in a block = 16", "from 32"]),
         ("RaBitQ4fs", ["did you mean 'RaBitQfs'?"]),
         ("HNSW8,RaBitQ", ["'RaBitQ'", "position 6", "does not fit"]),
+        ("IVF8,RaBitQfs_33", ["blocks of 33", "multiple of 32"]),
+        ("IVF8,RaBitQ9", ["'RaBitQ9'", "position 5", "not available yet"]),
+        ("BIVF8", ["index_binary_factory builds it"]),
+        ("BIVF8_HNSW16", ["index_binary_factory builds it"]),
         ("RFlat", ["behind an index"]),
         ("IDMap", ["beside an index"]),
         ("IDMap,", ["empty part at position 6"]),
@@ -216,7 +226,7 @@ def test_wrong_descriptions_are_explained(description, words):
         "Pad128,Flat",
         "MinMax,SQ8",
         "ZnLattice4x10_4",
-        "BIVF16",
+        "BHash16",
         "IDMap,IVF10_NSG32,Flat",
         "IVF10(HNSW32),Flat",
         "SPANN,SDC2",
@@ -280,3 +290,4 @@ def test_memory_estimate_grows_with_what_is_stored():
     assert parse("LSHr").bytes_per_vector(d) == d / 8
     assert parse("RaBitQ").bytes_per_vector(d) == d / 8 + 12
     assert parse("RaBitQfs4").bytes_per_vector(d) == d / 2 + 24
+    assert parse("IVF9,RaBitQfs4").bytes_per_vector(d) == d / 2 + 24 + 4 + 8

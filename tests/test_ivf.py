@@ -15,8 +15,10 @@ from hypothesis import strategies as st
 L2, IP = shortlist.METRIC_L2, shortlist.METRIC_INNER_PRODUCT
 D, NLIST = 24, 12
 # Codes of several bits are ruled out by their first, which is wrong of one in a hundred.
-ROUGH = ["SDC2", "SDC5"]
-FORMS = ["Flat", "SQ8", "SQfp16", "PQ6x6", "PQ12x4fs", "PQ12x4fsr", "SDC1", "SDC2", "SDC5"]
+ROUGH = ["SDC2", "SDC5", "RaBitQ3", "RaBitQfs4"]
+EXACT = ["Flat", "SQ8", "SQfp16", "PQ6x6"]  # as told of decoded vectors
+FAST = ["PQ12x4fs", "PQ12x4fsr"]  # as told by rounded tables
+FORMS = [*EXACT, *FAST, "SDC1", "RaBitQ", "RaBitQfs_64", *ROUGH]
 
 
 def clustered(rng: np.random.Generator, n: int, d: int = D) -> np.ndarray:
@@ -52,7 +54,7 @@ def shared(found: np.ndarray, wanted: np.ndarray) -> float:
 
 
 @pytest.mark.parametrize("metric", [L2, IP])
-@pytest.mark.parametrize("form", [f for f in FORMS if not re.match("SDC|.*fs", f)])
+@pytest.mark.parametrize("form", EXACT)
 def test_all_lists_give_what_a_scan_of_the_codes_gives(rng, threads, form, metric):
     x, q = clustered(rng, 1500), clustered(rng, 40)
     index = filled(x, form, metric)
@@ -65,7 +67,7 @@ def test_all_lists_give_what_a_scan_of_the_codes_gives(rng, threads, form, metri
 
 
 @pytest.mark.parametrize("metric", [L2, IP])
-@pytest.mark.parametrize("form", ["PQ12x4fs", "PQ12x4fsr"])
+@pytest.mark.parametrize("form", FAST)
 def test_fast_scans_tell_what_rounded_tables_tell(rng, threads, form, metric):
     x, q = clustered(rng, 1500), clustered(rng, 40)
     index = filled(x, form, metric)
@@ -350,7 +352,7 @@ def test_residuals_are_a_choice_before_training(rng):
     assert recall[True] > recall[False]
     with pytest.raises(ValueError, match="by_residual cannot change once the codes are trained"):
         index.by_residual = False
-    for form in ("Flat", "SDC2"):
+    for form in ("Flat", "SDC2", "RaBitQ", "RaBitQfs4"):
         index = shortlist.index_factory(D, f"IVF{NLIST},{form}")
         with pytest.raises(ValueError, match="have the choice"):
             index.by_residual = not index.by_residual

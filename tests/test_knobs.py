@@ -33,6 +33,16 @@ def test_knobs_are_found_inside_wrappers():
             graph.hnsw.efSearch = 16
 
 
+def test_lists_have_how_many_are_looked_at():
+    for description in ("IVF9,Flat", "IVF9,RaBitQ", "IVF9,RaBitQfs4", "IDMap2,IVF9,PQ2x4fs"):
+        (knob,) = knobs(shortlist.index_factory(4, description))
+        assert (knob.name, knob.main, knob.value) == ("nprobe", True, 1)
+    index = shortlist.index_binary_factory(64, "IDMap2,BIVF9")
+    with setting(index, {"nprobe": 5}):
+        assert index.index.nprobe == 5
+    assert index.index.nprobe == 1
+
+
 def test_graphs_are_found_inside_wrappers():
     inner = shortlist.IndexHNSWFlat(4, 8)
     for outer in (inner, shortlist.IndexIDMap(inner), shortlist.IndexRefineFlat(inner)):

@@ -1,5 +1,5 @@
 // The binary indexes under faiss's names.
-#include "index/binary.h"
+#include "index/binary_ivf.h"
 
 #include <pybind11/stl.h>
 
@@ -8,6 +8,7 @@
 
 #include "bind/bind.h"
 #include "bind/calls.h"
+#include "bind/ivf.h"
 
 namespace shortlist {
 namespace {
@@ -39,8 +40,15 @@ std::string describe(const IndexBinary& index) {
 
 void bind_changes(BinaryClass& c) {
   c.def(
-       "train", [](IndexBinary& self, const ArrayLike& x) { rows_for(self, x); }, py::arg("x"),
-       "Checks x; there is nothing to learn.")
+       "train",
+       [](IndexBinary& self, const ArrayLike& x) {
+         const Vectors2D v = rows_for(self, x);
+         const Unlocked unlocked;
+         self.of_bytes().train(v.rows);
+       },
+       py::arg("x"),
+       "Finds the centroids of an IndexBinaryIVF from the rows of x (n, d / 8) uint8; of others it "
+       "checks x.")
       .def(
           "add",
           [](IndexBinary& self, const ArrayLike& x, const py::object& progress) {
@@ -66,8 +74,8 @@ void bind_changes(BinaryClass& c) {
           },
           py::arg("x"), py::arg("ids"), py::kw_only(), py::arg("progress") = py::none(),
           "Stores the rows of x (n, d / 8) uint8 under ids (n,), any integers.\n\n"
-          "IndexBinaryIDMap, IndexBinaryIDMap2 and IndexBinaryHNSW offer it; IndexBinaryFlat "
-          "raises UnsupportedError. Otherwise as add.")
+          "IndexBinaryIDMap, IndexBinaryIDMap2, IndexBinaryHNSW and IndexBinaryIVF offer it; "
+          "IndexBinaryFlat raises UnsupportedError. Otherwise as add.")
       .def(
           "remove_ids",
           [](IndexBinary& self, const py::object& x) { return remove_ids(self.of_bytes(), x); },
@@ -120,7 +128,8 @@ void bind_reads(BinaryClass& c) {
        "The k nearest vectors of each row of x (n, d / 8) uint8: Hamming distances (n, k) int32 "
        "and "
        "ids (n, k) int64, nearest first.\n\n"
-       "Of equally near vectors the one with the smaller id comes first. Missing results are id -1 "
+       "Of equally near vectors the one with the smaller id comes first, or in IndexBinaryIVF the "
+       "one in the smaller list. Missing results are id -1 "
        "with distance 2147483647. D and I may be given to be filled. params may name the ids to "
        "search among (sel). Other threads may search at the same time.\n\n"
        "Raises TypeError for another dtype, DimensionError for another d, ArgumentError for k < 1.")
@@ -157,7 +166,8 @@ void bind_reads(BinaryClass& c) {
           py::arg("x"), py::arg("thresh"), py::kw_only(), py::arg("params") = nullptr,
           "All vectors that differ in fewer than thresh bits.\n\n"
           "Returns lims (n + 1,) uint64, D float32 (as faiss does) and I: the results of query i "
-          "are D[lims[i]:lims[i + 1]]. IndexBinaryHNSW finds most of them, not surely all.")
+          "are D[lims[i]:lims[i + 1]]. IndexBinaryHNSW finds most of them, not surely all, and "
+          "IndexBinaryIVF those in the lists it looks at.")
       .def(
           "reconstruct",
           [](const IndexBinary& self, id_t key, const py::object& x) {
@@ -198,7 +208,7 @@ void bind_base(py::module_& m) {
           "How many vectors a search can return.")
       .def_property_readonly(
           "is_trained", [](const IndexBinary& self) { return self.of_bytes().is_trained(); },
-          "True: there is nothing to train.")
+          "Whether vectors can be added; IndexBinaryIVF is trained first, others need not be.")
       .def_property_readonly(
           "metric_type",
           [](const IndexBinary& self) { return static_cast<int>(self.of_bytes().metric_type); },
@@ -253,6 +263,40 @@ void bind_maps(py::module_& m) {
            py::arg("index").none(false));
 }
 
+void bind_inverted(py::module_& m) {
+  py::class_<IndexBinaryIVF, IndexBinary, py::smart_holder> c(
+      m, "IndexBinaryIVF",
+      "An inverted file of binary vectors: each is kept in the list of that of nlist centroids "
+      "from "
+      "which it differs least, and a search looks at the nprobe nearest lists, exactly.\n\n"
+      "quantizer, an IndexBinaryFlat or IndexBinaryHNSW of d bits, holds the centroids. train(x) "
+      "finds them by k-means of the bits as -1 and 1, whose signs are then taken, unless the "
+      "quantizer holds nlist vectors already. add numbers vectors; add_with_ids takes ids of your "
+      "own, and remove_ids leaves the other ids as they are.\n\n"
+      "Raises DimensionError for a quantizer of another d, ArgumentError for nlist < 1, "
+      "UnsupportedError for own_invlists = False.",
+      py::multiple_inheritance());
+  c.def(py::init([](const std::shared_ptr<IndexBinary>& quantizer, py::ssize_t d, py::ssize_t nlist,
+                    bool own_invlists) {
+          check_owned(own_invlists);
+          return std::make_shared<IndexBinaryIVF>(inner(quantizer), size_arg(d, "d"),
+                                                  size_arg(nlist, "nlist"));
+        }),
+        py::arg("quantizer").none(false), py::arg("d"), py::arg("nlist"),
+        py::arg("own_invlists").noconvert() = true)
+      .def_property_readonly(
+          "quantizer",
+          [](const IndexBinaryIVF& self) {
+            return std::dynamic_pointer_cast<IndexBinary>(self.quantizer);
+          },
+          "The index of the centroids; a live alias.")
+      .def_readwrite("use_heap", &IndexBinaryIVF::use_heap,
+                     "Kept for faiss programs; results are the same either way.")
+      .def_readwrite("per_invlist_search", &IndexBinaryIVF::per_invlist_search,
+                     "Kept for faiss programs; many queries are answered list by list here.");
+  bind_lists(c);
+}
+
 }  // namespace
 
 void bind_binary(py::module_& m) {
@@ -304,6 +348,7 @@ void bind_binary(py::module_& m) {
           py::arg("keys"), py::arg("x"),
           "Replaces the vectors of ids `keys` (n,) by x (n, d / 8) uint8. Raises IdError if one is "
           "not there or given twice.");
+  bind_inverted(m);
   bind_maps(m);
   m.def(
       "popcount64", [](uint64_t x) { return std::popcount(x); }, py::arg("x"),

@@ -1,60 +1,15 @@
 // Inverted files under faiss's names; those of product-quantised and odd-integer codes stand with
 // these.
-#include "index/ivf.h"
+#include "bind/ivf.h"
 
 #include <pybind11/stl.h>
 
-#include <cstring>
-#include <shared_mutex>
-
-#include "base/error.h"
-#include "bind/arrays.h"
 #include "bind/bind.h"
-#include "bind/calls.h"
 
 namespace shortlist {
 namespace {
 
 using IndexPtr = std::shared_ptr<Index>;
-
-// faiss's view of the lists of an index.
-struct InvertedLists {
-  std::shared_ptr<IndexIVF> index;
-
-  size_t checked(py::ssize_t list) const {
-    if (list < 0 || static_cast<size_t>(list) >= index->nlist())
-      throw IdError(
-          text("list ", list, " is not there; lists are 0 to nlist - 1 = ", index->nlist() - 1));
-    return static_cast<size_t>(list);
-  }
-  size_t size(py::ssize_t list) const {
-    const std::shared_lock hold(index->lock());
-    return index->ivf().list_size(checked(list));
-  }
-  py::array_t<id_t> ids(py::ssize_t list) const {
-    const std::shared_lock hold(index->lock());
-    const auto all = index->ivf().ids(checked(list));
-    return py::array_t<id_t>(signed_size(all.size()), all.data());
-  }
-  py::array_t<uint8_t> codes(py::ssize_t list) const {
-    const std::shared_lock hold(index->lock());
-    const auto all = index->ivf().codes(checked(list));
-    py::array_t<uint8_t> out(
-        {signed_size(index->ivf().list_size(checked(list))), signed_size(index->code_size())});
-    if (!all.empty()) std::memcpy(out.mutable_data(), all.data(), all.size());
-    return out;
-  }
-  double imbalance() const {
-    const std::shared_lock hold(index->lock());
-    return index->ivf().imbalance();
-  }
-};
-
-size_t probes(py::ssize_t value) { return size_arg(value, "nprobe"); }
-size_t at_least_0(py::ssize_t value, const char* name) {
-  if (value < 0) throw ArgumentError(text(name, " = ", value, "; it cannot be negative"));
-  return static_cast<size_t>(value);
-}
 
 void bind_parameters(py::module_& m) {
   py::class_<SearchParametersIVF, SearchParameters, py::smart_holder>(
@@ -95,9 +50,7 @@ void bind_parts(py::module_& m) {
       .def_property_readonly(
           "nlist", [](const InvertedLists& self) { return self.index->nlist(); },
           "How many lists there are.")
-      .def_property_readonly(
-          "code_size", [](const InvertedLists& self) { return self.index->code_size(); },
-          "Bytes of one vector's code.")
+      .def_property_readonly("code_size", &InvertedLists::code_size, "Bytes of one vector's code.")
       .def("list_size", &InvertedLists::size, py::arg("list_no"), "How many vectors a list holds.")
       .def("get_ids", &InvertedLists::ids, py::arg("list_no"), "A copy of a list's ids, int64.")
       .def("get_codes", &InvertedLists::codes, py::arg("list_no"),
@@ -123,54 +76,27 @@ void bind_parts(py::module_& m) {
 void bind_ivf(py::module_& m) {
   bind_parameters(m);
   bind_parts(m);
-  py::class_<IndexIVF, Index, py::smart_holder>(
+  py::class_<IndexIVF, Index, py::smart_holder> c(
       m, "IndexIVF",
       "An inverted file: a vector is kept in the list of the nearest of nlist centroids, and a "
       "search looks at the nprobe nearest lists.\n\n"
       "quantizer holds the centroids and finds the nearest: an IndexFlat, or an IndexHNSWFlat for "
       "many lists. train(x) finds them by k-means (faiss advises 39 to 256 vectors a list), unless "
       "the quantizer holds nlist vectors already. add numbers vectors; add_with_ids takes ids of "
-      "your own, and remove_ids leaves the other ids as they are.")
-      .def_property_readonly(
-          "quantizer", [](const IndexIVF& self) { return self.quantizer; },
-          "The index of the centroids; a live alias.")
-      .def_property_readonly("nlist", &IndexIVF::nlist, "How many lists there are.")
-      .def_property(
-          "nprobe", [](const IndexIVF& self) { return self.nprobe.load(); },
-          [](IndexIVF& self, py::ssize_t v) { self.nprobe = probes(v); },
-          "Lists that a search looks at, 1 at first: more is slower and finds more.")
-      .def_property(
-          "max_codes", [](const IndexIVF& self) { return self.max_codes.load(); },
-          [](IndexIVF& self, py::ssize_t v) { self.max_codes = at_least_0(v, "max_codes"); },
-          "No further list is begun once so many vectors were looked at; 0, as at first, for no "
-          "bound.")
+      "your own, and remove_ids leaves the other ids as they are.");
+  c.def_property_readonly(
+       "quantizer", [](const IndexIVF& self) { return self.quantizer; },
+       "The index of the centroids; a live alias.")
       .def_property("by_residual", &IndexIVF::by_residual, &IndexIVF::set_by_residual,
                     "Whether codes are of what the centroid leaves of a vector; set it before "
                     "train. Raises ArgumentError afterwards, and where it is no choice.")
-      .def_property_readonly("code_size", &IndexIVF::code_size, "Bytes of one vector's code.")
       .def_property_readonly(
-          "invlists", [](const std::shared_ptr<IndexIVF>& self) { return InvertedLists{self}; },
-          "The lists, to look at.")
-      .def(
-          "get_list_size",
-          [](const std::shared_ptr<IndexIVF>& self, py::ssize_t list) {
-            return InvertedLists{self}.size(list);
-          },
-          py::arg("list_no"), "How many vectors a list holds.")
-      .def_property_readonly(
-          "cp", [](IndexIVF& self) { return &self.cp; },
-          py::return_value_policy::reference_internal, "How train finds centroids; set its fields.")
+          "code_size", [](const IndexIVF& self) { return self.ivf().form->faiss_size(); },
+          "Bytes of one vector's code.")
       .def_readwrite("quantizer_trains_alone", &IndexIVF::quantizer_trains_alone,
                      "1: train(x) trains the quantizer, which must then hold nlist vectors; else "
-                     "k-means finds centroids, and the quantizer is given them.")
-      .def(
-          "make_direct_map",
-          [](const IndexIVF& self, bool wanted) {
-            const std::shared_lock hold(self.lock());
-            if (wanted) self.make_direct_map();
-          },
-          py::arg("new_maintain_direct_map") = true,
-          "Makes now the table of where ids are, which reconstruct makes at its first call.");
+                     "k-means finds centroids, and the quantizer is given them.");
+  bind_lists(c);
   py::class_<IndexIVFFlat, IndexIVF, py::smart_holder>(
       m, "IndexIVFFlat",
       "IndexIVF of whole vectors: exact among those in the lists looked at.\n\n"

@@ -7,6 +7,8 @@
 #include "base/error.h"
 #include "bind/arrays.h"
 #include "bind/bind.h"
+#include "bind/ivf.h"
+#include "index/ivf_rabitq.h"
 #include "index/rabitq.h"
 
 namespace shortlist {
@@ -18,6 +20,12 @@ constexpr int kL2 = static_cast<int>(Metric::l2);
 struct RaBitQuantizer {
   size_t d, nb_bits, code_size;
   int metric_type;
+
+  explicit RaBitQuantizer(const RaBitQCodec& codec)
+      : d(codec.d),
+        nb_bits(static_cast<size_t>(codec.bits)),
+        code_size(codec.faiss_size()),
+        metric_type(static_cast<int>(codec.metric)) {}
 };
 
 int checked_qb(int qb, int least) {
@@ -27,19 +35,109 @@ int checked_qb(int qb, int least) {
   return qb;
 }
 
-std::shared_ptr<RaBitQCodec> codec_of(py::ssize_t d, int metric, int nb_bits) {
-  return std::make_shared<RaBitQCodec>(size_arg(d, "d"), nb_bits, metric_of(metric));
+std::shared_ptr<RaBitQCodec> codec_of(py::ssize_t d, int metric, int nb_bits,
+                                      bool in_lists = false) {
+  return std::make_shared<RaBitQCodec>(size_arg(d, "d"), nb_bits, metric_of(metric), in_lists);
+}
+
+constexpr const char* kQbDoc =
+    "Bits to which a query's values are rounded before they are compared with one-bit codes, as "
+    "faiss has it; 0: not at all, which finds most. Codes of several bits are compared with "
+    "queries "
+    "as they are.";
+constexpr const char* kCenteredDoc =
+    "How values are rounded to qb bits: evenly about zero, clipping the largest, or, as at first, "
+    "from the least to the greatest.";
+
+void bind_inverted(py::module_& m) {
+  py::class_<IVFRaBitQSearchParameters, SearchParametersIVF, py::smart_holder>(
+      m, "IVFRaBitQSearchParameters",
+      "SearchParametersIVF of IndexIVFRaBitQ; qb and centered replace the index's for one call.")
+      .def(py::init([](std::shared_ptr<Selector> sel, py::ssize_t nprobe, py::ssize_t max_codes,
+                       std::shared_ptr<SearchParameters> quantizer_params, int qb, bool centered) {
+             auto p = std::make_shared<IVFRaBitQSearchParameters>();
+             p->sel = std::move(sel);
+             p->nprobe = probes(nprobe);
+             p->max_codes = at_least_0(max_codes, "max_codes");
+             p->quantizer_params = std::move(quantizer_params);
+             p->grid.bits = checked_qb(qb, 0);
+             p->grid.centered = centered;
+             return p;
+           }),
+           py::kw_only(), py::arg("sel") = nullptr, py::arg("nprobe") = 1, py::arg("max_codes") = 0,
+           py::arg("quantizer_params") = nullptr, py::arg("qb") = 4, py::arg("centered") = false)
+      .def_property(
+          "qb", [](const IVFRaBitQSearchParameters& p) { return p.grid.bits; },
+          [](IVFRaBitQSearchParameters& p, int qb) { p.grid.bits = checked_qb(qb, 0); }, kQbDoc)
+      .def_property(
+          "centered", [](const IVFRaBitQSearchParameters& p) { return p.grid.centered; },
+          [](IVFRaBitQSearchParameters& p, bool value) { p.grid.centered = value; }, kCenteredDoc);
+  py::class_<IndexIVFRaBitQ, IndexIVF, py::smart_holder>(
+      m, "IndexIVFRaBitQ",
+      "IndexIVF over IndexRaBitQ's codes, each relative to the centroid of its list: the signs of "
+      "what the centroid leaves of a vector, or nb_bits bits a dimension, and factors that make "
+      "distances unbiased estimates.\n\n"
+      "Codes and files are faiss's; they are always of residuals. Vectors are "
+      "not rotated: put a RandomRotationMatrix in front, or take IndexIVFSDC, which has its own. "
+      "One-bit codes are compared with queries rounded to qb bits, 4 at first, and exactly with qb "
+      "= "
+      "0; of several bits reconstruct uses all, where faiss uses the signs.\n\n"
+      "nb_bits: 1 to 8. Raises ArgumentError for others, DimensionError for a quantizer of other "
+      "dimensions, UnsupportedError for own_invlists = False. Source: RaBitQ (arXiv 2405.12497 and "
+      "2409.09913).")
+      .def(py::init([](std::shared_ptr<Index> quantizer, py::ssize_t d, py::ssize_t nlist,
+                       int metric, bool own_invlists, int nb_bits) {
+             check_owned(own_invlists);
+             return std::make_shared<IndexIVFRaBitQ>(std::move(quantizer), size_arg(nlist, "nlist"),
+                                                     codec_of(d, metric, nb_bits, true));
+           }),
+           py::arg("quantizer").none(false), py::arg("d"), py::arg("nlist"),
+           py::arg("metric") = kL2, py::arg("own_invlists").noconvert() = true,
+           py::arg("nb_bits") = 1)
+      .def_property_readonly(
+          "rabitq", [](const IndexIVFRaBitQ& self) { return RaBitQuantizer(*self.rabitq); },
+          "The RaBitQuantizer: what the codes are.")
+      .def_property(
+          "qb", [](const IndexIVFRaBitQ& self) { return self.qb.load(); },
+          [](IndexIVFRaBitQ& self, int qb) {
+            self.qb = checked_qb(qb, dynamic_cast<IndexIVFRaBitQFastScan*>(&self) ? 1 : 0);
+          },
+          kQbDoc);
+  py::class_<IndexIVFRaBitQFastScan, IndexIVFRaBitQ, py::smart_holder>(
+      m, "IndexIVFRaBitQFastScan",
+      "IndexIVFRaBitQ under the name and in the files of faiss's faster form, which here is the "
+      "only one: both search alike.\n\n"
+      "bbs: vectors in a block of faiss's files, a multiple of 32. Given an IndexIVFRaBitQ, it "
+      "begins as a copy of that one, vectors included, over the same quantizer. Raises "
+      "ArgumentError for others; otherwise as IndexIVFRaBitQ.")
+      .def(py::init([](const IndexIVFRaBitQ& orig, int bbs) {
+             const Unlocked unlocked;
+             return std::make_shared<IndexIVFRaBitQFastScan>(orig, bbs);
+           }),
+           py::arg("orig"), py::arg("bbs") = 32)
+      .def(py::init([](std::shared_ptr<Index> quantizer, py::ssize_t d, py::ssize_t nlist,
+                       int metric, int bbs, bool own_invlists, int nb_bits) {
+             check_owned(own_invlists);
+             return std::make_shared<IndexIVFRaBitQFastScan>(
+                 std::move(quantizer), size_arg(nlist, "nlist"), codec_of(d, metric, nb_bits, true),
+                 bbs);
+           }),
+           py::arg("quantizer").none(false), py::arg("d"), py::arg("nlist"),
+           py::arg("metric") = kL2, py::arg("bbs") = 32, py::arg("own_invlists").noconvert() = true,
+           py::arg("nb_bits") = 1)
+      .def_property_readonly(
+          "bbs", [](const IndexIVFRaBitQFastScan& self) { return self.bbs; },
+          "Vectors in a block of faiss's files.")
+      .def_property(
+          "centered", [](const IndexIVFRaBitQFastScan& self) { return self.centered.load(); },
+          [](IndexIVFRaBitQFastScan& self, bool value) { self.centered = value; }, kCenteredDoc);
 }
 
 // The attributes that both classes have.
 template <class T>
 void bind_fields(py::class_<T, Index, py::smart_holder>& c, int least_qb) {
   c.def_property_readonly(
-       "rabitq",
-       [](const T& self) {
-         return RaBitQuantizer{self.d, static_cast<size_t>(self.codec().bits), self.sa_code_size(),
-                               static_cast<int>(self.metric_type)};
-       },
+       "rabitq", [](const T& self) { return RaBitQuantizer(*self.rabitq); },
        "The RaBitQuantizer: what the codes are.")
       .def_property_readonly("code_size", &T::sa_code_size,
                              "Bytes of one code, factors included, as sa_encode gives it.")
@@ -57,13 +155,12 @@ void bind_fields(py::class_<T, Index, py::smart_holder>& c, int least_qb) {
           "A copy of the mean that train found, float32 (d,); empty before.")
       .def_property(
           "qb", [](const T& self) { return self.qb.load(); },
-          [least_qb](T& self, int qb) { self.qb = checked_qb(qb, least_qb); },
-          "Bits to which faiss rounds a query's values. Kept for faiss programs and files: "
-          "queries are compared as they are here, whatever it says.")
+          [least_qb](T& self, int qb) { self.qb = checked_qb(qb, least_qb); }, kQbDoc)
       .def_property(
           "centered", [](const T& self) { return self.centered.load(); },
           [](T& self, bool value) { self.centered = value; },
-          "How faiss rounds a query's values. Kept for faiss programs; files do not hold it.");
+          "How values are rounded to qb bits: evenly about zero, clipping the largest, or, as at "
+          "first, from the least to the greatest. faiss's files do not hold it.");
 }
 
 }  // namespace
@@ -71,22 +168,21 @@ void bind_fields(py::class_<T, Index, py::smart_holder>& c, int least_qb) {
 void bind_rabitq(py::module_& m) {
   py::class_<RaBitQSearchParameters, SearchParameters, py::smart_holder>(
       m, "RaBitQSearchParameters",
-      "SearchParameters of the RaBitQ indexes. Its sel is followed; qb and centered, faiss's ways "
-      "of rounding a query, change nothing here.")
+      "SearchParameters of the RaBitQ indexes; qb and centered replace the index's for one call.")
       .def(py::init([](std::shared_ptr<Selector> sel, int qb, bool centered) {
              auto p = std::make_shared<RaBitQSearchParameters>();
              p->sel = std::move(sel);
-             p->qb = checked_qb(qb, 0);
-             p->centered = centered;
+             p->grid.bits = checked_qb(qb, 0);
+             p->grid.centered = centered;
              return p;
            }),
            py::kw_only(), py::arg("sel") = nullptr, py::arg("qb") = 4, py::arg("centered") = false)
       .def_property(
-          "qb", [](const RaBitQSearchParameters& p) { return p.qb; },
-          [](RaBitQSearchParameters& p, int qb) { p.qb = checked_qb(qb, 0); },
-          "Kept for faiss programs; queries are compared as they are.")
-      .def_readwrite("centered", &RaBitQSearchParameters::centered,
-                     "Kept for faiss programs; queries are compared as they are.");
+          "qb", [](const RaBitQSearchParameters& p) { return p.grid.bits; },
+          [](RaBitQSearchParameters& p, int qb) { p.grid.bits = checked_qb(qb, 0); }, kQbDoc)
+      .def_property(
+          "centered", [](const RaBitQSearchParameters& p) { return p.grid.centered; },
+          [](RaBitQSearchParameters& p, bool value) { p.grid.centered = value; }, kCenteredDoc);
   py::class_<RaBitQuantizer>(m, "RaBitQuantizer",
                              "What the codes of a RaBitQ index are, to look at: index.rabitq.")
       .def_readonly("d", &RaBitQuantizer::d, "Dimensions of a vector.")
@@ -102,8 +198,10 @@ void bind_rabitq(py::module_& m) {
       "factors that make distances unbiased estimates.\n\n"
       "Vectors are not rotated, as in faiss, and the estimates count on one: turn the vectors by a "
       "random rotation first, or take IndexSDC, which has its own. Codes and files are faiss's. "
-      "Queries are compared as they are, whatever qb says, as faiss does with qb = 0; of several "
-      "bits reconstruct uses all, where faiss uses the signs. Put IndexRefineFlat behind it for "
+      "One-bit codes are compared with queries rounded to qb bits, 4 at first, and exactly with qb "
+      "= "
+      "0; of several bits reconstruct uses all, where faiss uses the signs. Put IndexRefineFlat "
+      "behind it for "
       "exact distances.\n\n"
       "nb_bits: 1 to 8. Raises ArgumentError for others. Source: RaBitQ (arXiv 2405.12497 and "
       "2409.09913).");
@@ -133,6 +231,7 @@ void bind_rabitq(py::module_& m) {
           "bbs", [](const IndexRaBitQFastScan& self) { return self.bbs; },
           "Vectors in a block of faiss's files.");
   bind_fields(fast, 1);
+  bind_inverted(m);
 }
 
 }  // namespace shortlist

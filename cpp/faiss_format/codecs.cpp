@@ -1,5 +1,7 @@
 #include "faiss_format/codecs.h"
 
+#include <cstring>
+
 #include "kernels/floats.h"
 
 namespace shortlist::faiss_format {
@@ -45,6 +47,32 @@ std::shared_ptr<ScalarQuantizer> read_scalar(Input& in, size_t d, bool is_traine
   return sq;
 }
 
+RaBitQ read_rabitq(Input& in, size_t d, Metric metric, bool one_bit, bool in_lists) {
+  const auto own_d = in.get<uint64_t>(), code_size = in.get<uint64_t>();
+  const auto own_metric = in.get<int32_t>();
+  const auto bits = one_bit ? uint64_t{1} : in.get<uint64_t>();
+  if (own_d != d || own_metric != static_cast<int>(metric))
+    corrupt(text("the quantizer has d = ", own_d, " and metric ", own_metric,
+                 " but the index d = ", d, " and ", name_of(metric)));
+  if (bits == 9) throw UnsupportedError("it has codes of 9 bits; only 1 to 8 are supported");
+  if (bits < 1 || bits > 9) corrupt(text("nb_bits = ", bits, " is not between 1 and 9"));
+  return {std::make_shared<RaBitQCodec>(d, static_cast<int>(bits), metric, in_lists), code_size};
+}
+
+// faiss 1.13 gave these factors other meanings under the same name, which later releases do not
+// notice; its sign was another.
+void check_factors(const RaBitQCodec& codec, const std::byte* codes, size_t n) {
+  if (codec.metric != Metric::inner_product || codec.bits == 1) return;
+  for (size_t i = 1; i <= n; ++i) {
+    float rescale;
+    std::memcpy(&rescale, codes + i * codec.faiss_size() - sizeof rescale, sizeof rescale);
+    if (rescale < 0)
+      throw UnsupportedError(
+          "it holds inner-product codes of several bits by faiss 1.13, which later releases "
+          "misread; build the index again");
+  }
+}
+
 void write(const ProductQuantizer& pq, Output& out) {
   out.put(uint64_t{pq.d});
   out.put(uint64_t{pq.M});
@@ -61,6 +89,13 @@ void write(const ScalarQuantizer& sq, Output& out) {
   out.put(uint64_t{sq.d});
   out.put(uint64_t{sq.code_size()});
   out.array(sq.trained.data(), sq.trained.size());
+}
+
+void write(const RaBitQCodec& codec, Output& out, bool one_bit) {
+  out.put(uint64_t{codec.d});
+  out.put(uint64_t{codec.faiss_size()});
+  out.put(static_cast<int32_t>(codec.metric));
+  if (!one_bit) out.put(static_cast<uint64_t>(codec.bits));
 }
 
 }  // namespace shortlist::faiss_format

@@ -6,12 +6,16 @@
 #include "faiss_format/codecs.h"
 #include "faiss_format/faiss_format.h"
 #include "faiss_format/fast_scan.h"
+#include "index/binary_ivf.h"
 #include "index/flat.h"
+#include "index/ivf_rabitq.h"
+#include "index/rabitq.h"
 
 namespace shortlist::faiss_format {
 namespace {
 
-constexpr uint64_t kNoCodeSize = ~uint64_t{0};  // codes of blocks lie across them
+constexpr uint64_t kMostUntrained = uint64_t{1} << 22;  // lists that no quantizer vouches for
+constexpr uint64_t kNoCodeSize = ~uint64_t{0};          // codes of blocks lie across them
 
 struct Lists {
   size_t nlist, nprobe;
@@ -23,8 +27,11 @@ Lists read_head(Input& in, const IvfHeader& h,
   const auto nlist = in.get<uint64_t>(), nprobe = in.get<uint64_t>();
   if (nlist < 1 || nlist >= kNoSlot / lists::kSlotStep || nprobe < 1)
     corrupt(text(nlist, " lists, of which ", nprobe, " are searched, cannot be"));
+  if (!h.is_trained && nlist > kMostUntrained)
+    corrupt(text(nlist, " lists before training; at most ", kMostUntrained, " are believed"));
   Lists out{static_cast<size_t>(nlist), static_cast<size_t>(nprobe), nested()};
-  if (out.quantizer->d != h.d || (h.is_trained && out.quantizer->ntotal() != nlist))
+  const bool holds_all = out.quantizer->is_trained() && out.quantizer->ntotal() == nlist;
+  if (out.quantizer->d != h.d || (h.is_trained && !holds_all))
     corrupt(text("the quantizer holds ", out.quantizer->ntotal(),
                  " vectors of d = ", out.quantizer->d, " for ", nlist, " lists of d = ", h.d));
   const auto map = in.get<uint8_t>();  // where ids are, which we find out when asked
@@ -37,36 +44,49 @@ Lists read_head(Input& in, const IvfHeader& h,
   return out;
 }
 
-size_t checked_size(Input& in, const IndexIVF& index, const char* what) {
-  const auto size = in.get<uint64_t>();
-  if (size != index.code_size())
-    corrupt(text(what, " of ", size, " bytes where ", index.code_size(), " are right"));
-  return static_cast<size_t>(size);
+void check_code_size(const IndexIVF& index, uint64_t told) {
+  const size_t size = index.ivf().form->faiss_size();
+  if (told != size) corrupt(text("codes of ", told, " bytes where ", size, " are right"));
 }
 
-void restore_ids(IndexIVF& index, size_t list, const std::vector<std::byte>& codes,
-                 const std::vector<id_t>& ids, id_t& next) {
+// Codes in faiss's bytes. Numbering goes on behind the ids, unless these are no numbers of
+// vectors but of something else.
+void restore_list(IndexIVF& index, size_t list, const std::vector<std::byte>& codes,
+                  const std::vector<id_t>& ids, id_t& next) {
+  constexpr id_t kLastNumber = id_t{1} << 62;
+  if (ids.empty()) return;
   for (const id_t id : ids) {
     if (id == kNoId) corrupt("a vector has the id -1");
-    next = std::max(next, id < std::numeric_limits<id_t>::max() ? id + 1 : id);
+    if (id < kLastNumber) next = std::max(next, id + 1);
   }
-  index.restore_list(list, codes.data(), ids.data(), ids.size());
+  const Ivf& ivf = index.ivf();
+  if (const auto* rabitq = dynamic_cast<const IndexIVFRaBitQ*>(&index))
+    check_factors(*rabitq->rabitq, codes.data(), ids.size());
+  std::vector<std::byte> own(ids.size() * ivf.form->code_size());
+  ivf.form->from_faiss(codes.data(), ids.size(), ivf.centroid(list), own.data());
+  index.restore_list(list, own.data(), ids.data(), ids.size());
 }
 
-// Lists of codes back to back; `sq` tells how faiss's bytes differ from ours.
-id_t read_lists(Input& in, IndexIVF& index, size_t n, const ScalarQuantizer* sq) {
+// faiss counts vectors with NaN too, which are in no list.
+void check_sum(size_t in_lists, size_t claimed) {
+  if (in_lists > claimed)
+    corrupt(text("its lists hold ", in_lists, " vectors or more, but it claims ", claimed));
+}
+
+// Lists of codes back to back.
+id_t read_lists(Input& in, IndexIVF& index, size_t n) {
   if (in.get<uint32_t>() != fourcc("ilar"))
     throw UnsupportedError(
         "its inverted lists are in no file form we know, as of lists on disk; read it with faiss");
   const auto nlist = in.get<uint64_t>();
-  const size_t size = checked_size(in, index, "codes");
+  const auto size = in.get<uint64_t>();
+  check_code_size(index, size);
   const auto kind = in.get<uint32_t>();
   const auto told = in.get_vector<uint64_t>("the sizes of the lists");
-  std::vector<uint64_t> sizes;
+  std::vector<uint64_t> sizes(index.nlist());
   if (kind == fourcc("full")) {
     sizes = told;
   } else if (kind == fourcc("sprs") && told.size() % 2 == 0) {
-    sizes.resize(index.nlist());
     for (size_t i = 0; i < told.size(); i += 2) {
       if (told[i] >= index.nlist()) corrupt(text("it has vectors in list ", told[i]));
       sizes[told[i]] = told[i + 1];
@@ -74,55 +94,66 @@ id_t read_lists(Input& in, IndexIVF& index, size_t n, const ScalarQuantizer* sq)
   } else {
     corrupt(text("the lists are of the kind '", letters(kind), "'"));
   }
+  if (nlist != index.nlist() || sizes.size() != index.nlist())
+    corrupt(
+        text("there are sizes of ", sizes.size(), " lists, but ", index.nlist(), " are claimed"));
   size_t sum = 0;
   for (const uint64_t of_list : sizes) {
-    if (of_list > n - sum) corrupt("its lists hold more vectors than it has");
-    sum += of_list;
+    check_sum(of_list, n);
+    check_sum(sum += of_list, n);
   }
-  if (nlist != index.nlist() || sizes.size() != index.nlist() || sum != n)
-    corrupt(text(sum, " vectors in ", sizes.size(), " lists, but ", n, " in ", index.nlist(),
-                 " are claimed"));
-  id_t next = static_cast<id_t>(n);
+  auto next = static_cast<id_t>(n);
   for (size_t l = 0; l < sizes.size(); ++l) {
-    if (!sizes[l]) continue;
-    auto codes = io::read_vector<std::byte>(in.source(), sizes[l] * size);
-    if (sq) sq->swap_faiss_form(codes.data(), sizes[l]);
-    restore_ids(index, l, codes, io::read_vector<id_t>(in.source(), sizes[l]), next);
+    const auto codes = io::read_vector<std::byte>(in.source(), sizes[l] * size);
+    restore_list(index, l, codes, io::read_vector<id_t>(in.source(), sizes[l]), next);
   }
   return next;
 }
 
+// Of product-quantised codes all is scanned, of RaBitQ's the signs.
+FastScanBlocks layout_of(const IndexIVF& index, size_t width) {
+  const size_t size = index.ivf().form->faiss_size();
+  const bool signs = dynamic_cast<const IndexIVFRaBitQ*>(&index) != nullptr;
+  return {signs ? index.d : 8 * size, size, width};
+}
+
 // Lists of blocks for fast scans.
-id_t read_block_lists(Input& in, IndexIVFPQFastScan& index, size_t n) {
+id_t read_block_lists(Input& in, IndexIVF& index, size_t n, int bbs) {
   if (in.get<uint32_t>() != fourcc("ilbl")) corrupt("its inverted lists are not of blocks");
   const auto nlist = in.get<uint64_t>();
   if (in.get<uint64_t>() != kNoCodeSize) corrupt("its blocks are of codes apart");
-  const size_t size = index.code_size();
+  const auto wanted = static_cast<size_t>(bbs), size = index.ivf().form->faiss_size();
   const auto width = in.get<uint64_t>(), block_bytes = in.get<uint64_t>();
-  const FastScanBlocks layout(8 * size, size, static_cast<size_t>(index.bbs));
-  if (nlist != index.nlist() || width != static_cast<uint64_t>(index.bbs) ||
-      block_bytes != layout.size())
+  const FastScanBlocks layout = layout_of(index, wanted);
+  if (nlist != index.nlist() || width != wanted || block_bytes != layout.size())
     corrupt(text(nlist, " lists of blocks of ", width, " vectors and ", block_bytes,
                  " bytes do not fit it"));
-  id_t next = static_cast<id_t>(n);
+  auto next = static_cast<id_t>(n);
   size_t sum = 0;
   for (size_t l = 0; l < index.nlist(); ++l) {
     const auto ids = in.get_vector<id_t>("the ids of a list");
     const auto blocks = in.get_vector<uint8_t>("the blocks of a list");
-    sum += ids.size();
-    if (sum > n || blocks.size() != (ids.size() + width - 1) / width * layout.size())
+    check_sum(sum += ids.size(), n);
+    if (blocks.size() != (ids.size() + width - 1) / width * layout.size())
       corrupt(text("list ", l, " has ", blocks.size(), " bytes for ", ids.size(), " vectors"));
     std::vector<std::byte> codes(ids.size() * size);
     for (size_t at = 0; at < ids.size(); at += width)
       layout.unpack(blocks.data() + at / width * layout.size(),
                     std::min<size_t>(width, ids.size() - at), codes.data() + at * size);
-    restore_ids(index, l, codes, ids, next);
+    restore_list(index, l, codes, ids, next);
   }
-  if (sum != n) corrupt(text("its lists hold ", sum, " vectors, but it claims ", n));
   return next;
 }
 
-void write_lists(const IndexIVF& index, Output& out, const ScalarQuantizer* sq) {
+std::vector<std::byte> faiss_codes(const IndexIVF& index, size_t list) {
+  const lists::Form& form = *index.ivf().form;
+  const size_t n = index.ivf().list_size(list);
+  std::vector<std::byte> out(n * form.faiss_size());
+  form.to_faiss(index.ivf().codes(list).data(), n, out.data());
+  return out;
+}
+
+void write_lists(const IndexIVF& index, Output& out) {
   const Ivf& ivf = index.ivf();
   std::vector<uint64_t> sizes(ivf.nlist), pairs;
   for (size_t l = 0; l < ivf.nlist; ++l) {
@@ -132,22 +163,21 @@ void write_lists(const IndexIVF& index, Output& out, const ScalarQuantizer* sq) 
   const bool full = pairs.size() / 2 > ivf.nlist / 2;
   out.put(fourcc("ilar"));
   out.put(uint64_t{ivf.nlist});
-  out.put(uint64_t{index.code_size()});
+  out.put(uint64_t{ivf.form->faiss_size()});
   out.put(full ? fourcc("full") : fourcc("sprs"));
   const auto& told = full ? sizes : pairs;
   out.array(told.data(), told.size());
   for (size_t l = 0; l < ivf.nlist; ++l) {
-    auto codes = ivf.codes(l);
-    if (sq) sq->swap_faiss_form(codes.data(), sizes[l]);
+    const auto codes = faiss_codes(index, l);
     out.sink().write(codes.data(), codes.size());
     out.sink().write(ivf.ids(l).data(), ivf.ids(l).size_bytes());
   }
 }
 
-void write_block_lists(const IndexIVFPQFastScan& index, Output& out) {
+void write_block_lists(const IndexIVF& index, Output& out, int bbs) {
   const Ivf& ivf = index.ivf();
-  const size_t size = index.code_size(), width = static_cast<size_t>(index.bbs);
-  const FastScanBlocks layout(8 * size, size, width);
+  const auto width = static_cast<size_t>(bbs), size = ivf.form->faiss_size();
+  const FastScanBlocks layout = layout_of(index, width);
   out.put(fourcc("ilbl"));
   out.put(uint64_t{ivf.nlist});
   out.put(kNoCodeSize);
@@ -155,7 +185,7 @@ void write_block_lists(const IndexIVFPQFastScan& index, Output& out) {
   out.put(uint64_t{layout.size()});
   for (size_t l = 0; l < ivf.nlist; ++l) {
     const auto ids = ivf.ids(l);
-    const auto codes = ivf.codes(l);
+    const auto codes = faiss_codes(index, l);
     std::vector<uint8_t> blocks((ids.size() + width - 1) / width * layout.size());
     for (size_t at = 0; at < ids.size(); at += width)
       layout.pack(codes.data() + at * size, std::min(width, ids.size() - at),
@@ -165,71 +195,159 @@ void write_block_lists(const IndexIVFPQFastScan& index, Output& out) {
   }
 }
 
-const ScalarQuantizer* scalar_of(const IndexIVF& index) {
-  if (const auto* own = dynamic_cast<const IndexIVFScalarQuantizer*>(&index)) return own->sq.get();
-  return nullptr;
-}
+// Reads what stands behind the direct map.
+class Reading {
+ public:
+  Reading(Input& in, const IvfHeader& header, Lists head)
+      : in_(in), h_(header), head_(std::move(head)) {}
+
+  std::shared_ptr<Index> flat() {
+    return of_lists(std::make_shared<IndexIVFFlat>(head_.quantizer, h_.d, head_.nlist, h_.metric));
+  }
+
+  std::shared_ptr<Index> binary() {
+    return of_lists(std::make_shared<IndexBinaryIVF>(head_.quantizer, 8 * h_.d, head_.nlist));
+  }
+
+  std::shared_ptr<Index> scalar() {
+    auto sq = read_scalar(in_, h_.d, h_.is_trained);
+    const auto size = in_.get<uint64_t>();
+    const auto index = std::make_shared<IndexIVFScalarQuantizer>(
+        head_.quantizer, head_.nlist, std::move(sq), h_.metric, in_.get_bool("by_residual"));
+    check_code_size(*index, size);
+    return of_lists(index);
+  }
+
+  std::shared_ptr<Index> product() {
+    const bool by_residual = in_.get_bool("by_residual");
+    const auto size = in_.get<uint64_t>();
+    const auto index = std::make_shared<IndexIVFPQ>(head_.quantizer, head_.nlist,
+                                                    read_product(in_, h_.d, h_.is_trained),
+                                                    h_.metric, by_residual);
+    check_code_size(*index, size);
+    return of_lists(index);
+  }
+
+  std::shared_ptr<Index> product_blocks() {
+    const bool by_residual = in_.get_bool("by_residual");
+    const auto size = in_.get<uint64_t>();
+    const auto bbs = in_.get<int32_t>();
+    const auto parts = in_.get<uint64_t>();
+    const auto implem = in_.get<int32_t>();
+    const auto qbs = in_.get<uint64_t>();
+    const auto index = std::make_shared<IndexIVFPQFastScan>(head_.quantizer, head_.nlist,
+                                                            read_product(in_, h_.d, h_.is_trained),
+                                                            h_.metric, bbs, by_residual);
+    check_code_size(*index, size);
+    check_parts(parts, size);
+    index->implem = implem;
+    index->qbs2 = qbs;
+    return of_blocks(index);
+  }
+
+  std::shared_ptr<Index> rabitq(bool one_bit) {
+    const RaBitQ of_codes = read_rabitq(in_, h_.d, h_.metric, one_bit, true);
+    const auto size = in_.get<uint64_t>();
+    const auto index =
+        std::make_shared<IndexIVFRaBitQ>(head_.quantizer, head_.nlist, of_codes.codec);
+    check_code_size(*index, of_codes.code_size);
+    check_code_size(*index, size);
+    in_.get_bool("by_residual");  // codes are of residuals whatever it says
+    take_query_bits(*index, 0);
+    return with_centres(index, [&] { return of_lists(index); });
+  }
+
+  std::shared_ptr<Index> rabitq_blocks() {
+    const RaBitQ of_codes = read_rabitq(in_, h_.d, h_.metric, false, true);
+    in_.get_bool("by_residual");  // as above
+    const auto size = in_.get<uint64_t>();
+    const auto bbs = in_.get<int32_t>();
+    const auto qbs = in_.get<uint64_t>(), parts = in_.get<uint64_t>();
+    const auto implem = in_.get<int32_t>();
+    const auto index =
+        std::make_shared<IndexIVFRaBitQFastScan>(head_.quantizer, head_.nlist, of_codes.codec, bbs);
+    check_code_size(*index, of_codes.code_size);
+    check_code_size(*index, size);
+    check_parts(parts, (h_.d + 7) / 8);
+    index->qbs2 = qbs;
+    index->implem = implem;
+    take_query_bits(*index, 1);
+    index->centered = in_.get_bool("centered");
+    return with_centres(index, [&] { return of_blocks(index); });
+  }
+
+ private:
+  static void check_parts(uint64_t parts, size_t scanned) {
+    if (parts != 2 * scanned) corrupt(text(parts, " half bytes where ", 2 * scanned, " are right"));
+  }
+
+  void take_query_bits(IndexIVFRaBitQ& index, int least) {
+    const int qb = in_.get<uint8_t>();
+    if (qb < least || qb > IndexRaBitQ::kMostQueryBits)
+      corrupt(text("qb = ", qb, " is not between ", least, " and 8"));
+    index.qb = qb;
+  }
+
+  template <class Read>
+  std::shared_ptr<Index> with_centres(const std::shared_ptr<IndexIVFRaBitQ>& index,
+                                      const Read& read) {
+    if (h_.is_trained) index->set_centres();
+    auto out = read();
+    if (h_.is_trained) index->learn_from_codes();
+    return out;
+  }
+
+  std::shared_ptr<Index> of_lists(const std::shared_ptr<IndexIVF>& index) {
+    return done(index, read_lists(in_, *index, h_.n));
+  }
+  template <class FastScan>
+  std::shared_ptr<Index> of_blocks(const std::shared_ptr<FastScan>& index) {
+    return done(index, read_block_lists(in_, *index, h_.n, index->bbs));
+  }
+  std::shared_ptr<Index> done(const std::shared_ptr<IndexIVF>& index, id_t next) {
+    index->nprobe = head_.nprobe;
+    index->restore(h_.is_trained, next);
+    index->restored();
+    return index;
+  }
+
+  Input& in_;
+  const IvfHeader h_;
+  const Lists head_;
+};
 
 }  // namespace
 
 bool is_ivf(uint32_t name) {
-  return name == fourcc("IwFl") || name == fourcc("IwSq") || name == fourcc("IwPQ") ||
-         name == fourcc("IwPf");
+  constexpr std::string_view kNames[] = {"IwFl", "IwSq", "IwPQ", "IwPf",
+                                         "Iwrq", "Iwrr", "Iwrn", "IBwF"};
+  return std::any_of(std::begin(kNames), std::end(kNames),
+                     [&](std::string_view known) { return name == fourcc(known); });
 }
 
 std::shared_ptr<Index> read_ivf(Input& in, uint32_t name, const IvfHeader& h,
                                 const std::function<std::shared_ptr<Index>()>& nested) {
   if (h.n && !h.is_trained) corrupt("an index that is not trained holds vectors");
-  Lists head = read_head(in, h, nested);
-  const auto done = [&](auto index, id_t next) -> std::shared_ptr<Index> {
-    index->nprobe = head.nprobe;
-    index->restore(h.is_trained, next);
-    index->restored();
-    return index;
-  };
-  if (name == fourcc("IwFl")) {
-    auto index = std::make_shared<IndexIVFFlat>(head.quantizer, h.d, head.nlist, h.metric);
-    const id_t next = read_lists(in, *index, h.n, nullptr);
-    return done(index, next);
-  }
-  if (name == fourcc("IwSq")) {
-    auto sq = read_scalar(in, h.d, h.is_trained);
-    const auto size = in.get<uint64_t>();
-    auto index = std::make_shared<IndexIVFScalarQuantizer>(head.quantizer, head.nlist, sq, h.metric,
-                                                           in.get_bool("by_residual"));
-    if (size != index->code_size()) corrupt(text("its codes have ", size, " bytes"));
-    const id_t next = read_lists(in, *index, h.n, sq.get());
-    return done(index, next);
-  }
-  const bool by_residual = in.get_bool("by_residual");
-  const auto size = in.get<uint64_t>();
-  if (name == fourcc("IwPQ")) {
-    auto index = std::make_shared<IndexIVFPQ>(
-        head.quantizer, head.nlist, read_product(in, h.d, h.is_trained), h.metric, by_residual);
-    if (size != index->code_size()) corrupt(text("its codes have ", size, " bytes"));
-    const id_t next = read_lists(in, *index, h.n, nullptr);
-    return done(index, next);
-  }
-  const auto bbs = in.get<int32_t>();
-  const auto parts = in.get<uint64_t>();
-  const auto implem = in.get<int32_t>();
-  const auto qbs = in.get<uint64_t>();
-  auto index = std::make_shared<IndexIVFPQFastScan>(
-      head.quantizer, head.nlist, read_product(in, h.d, h.is_trained), h.metric, bbs, by_residual);
-  index->implem = implem;
-  index->qbs2 = qbs;
-  if (size != index->code_size() || parts != 2 * index->code_size())
-    corrupt(text("its codes have ", size, " bytes and ", parts, " half bytes"));
-  const id_t next = read_block_lists(in, *index, h.n);
-  return done(index, next);
+  Reading reading(in, h, read_head(in, h, nested));
+  if (name == fourcc("IwFl")) return reading.flat();
+  if (name == fourcc("IwSq")) return reading.scalar();
+  if (name == fourcc("IwPQ")) return reading.product();
+  if (name == fourcc("IwPf")) return reading.product_blocks();
+  if (name == fourcc("IBwF")) return reading.binary();
+  if (name == fourcc("Iwrn")) return reading.rabitq_blocks();
+  return reading.rabitq(name == fourcc("Iwrq"));
 }
 
 std::string_view fourcc_of(const IndexIVF& index) {
   if (const auto* flat = dynamic_cast<const IndexIVFFlat*>(&index))
     return flat->dtype == DType::f32 ? "IwFl" : "IwSq";
+  if (dynamic_cast<const IndexBinaryIVF*>(&index)) return "IBwF";
   if (dynamic_cast<const IndexIVFScalarQuantizer*>(&index)) return "IwSq";
   if (dynamic_cast<const IndexIVFPQ*>(&index)) return "IwPQ";
   if (dynamic_cast<const IndexIVFPQFastScan*>(&index)) return "IwPf";
+  if (dynamic_cast<const IndexIVFRaBitQFastScan*>(&index)) return "Iwrn";
+  if (const auto* rabitq = dynamic_cast<const IndexIVFRaBitQ*>(&index))
+    return rabitq->rabitq->bits == 1 ? "Iwrq" : "Iwrr";
   throw UnsupportedError(text(index.class_name(), " has no form in faiss's files; use save"));
 }
 
@@ -240,34 +358,54 @@ void write_ivf(const IndexIVF& index, Output& out,
   nested(*index.quantizer);
   out.put(uint8_t{0});  // no direct map
   out.array<int64_t>(nullptr, 0);
+  if (dynamic_cast<const IndexBinaryIVF*>(&index)) return write_lists(index, out);
   const auto by_residual = static_cast<uint8_t>(index.by_residual());
-  if (const auto* flat = dynamic_cast<const IndexIVFFlat*>(&index)) {
-    if (flat->dtype == DType::f32) return write_lists(index, out, nullptr);
-    const ScalarQuantizer sq(index.d, quantizer_for(flat->dtype));
+  const uint64_t size = index.ivf().form->faiss_size();
+  const auto scalar = [&](const ScalarQuantizer& sq) {
     write(sq, out);
-    out.put(uint64_t{index.code_size()});
+    out.put(size);
     out.put(by_residual);
-    return write_lists(index, out, &sq);
+    write_lists(index, out);
+  };
+  if (const auto* flat = dynamic_cast<const IndexIVFFlat*>(&index)) {
+    if (flat->dtype == DType::f32) return write_lists(index, out);
+    return scalar({index.d, quantizer_for(flat->dtype)});
   }
-  if (const ScalarQuantizer* sq = scalar_of(index)) {
-    write(*sq, out);
-    out.put(uint64_t{index.code_size()});
+  if (const auto* own = dynamic_cast<const IndexIVFScalarQuantizer*>(&index))
+    return scalar(*own->sq);
+  if (const auto* rabitq = dynamic_cast<const IndexIVFRaBitQ*>(&index)) {
+    const auto* fast = dynamic_cast<const IndexIVFRaBitQFastScan*>(&index);
+    write(*rabitq->rabitq, out, !fast && rabitq->rabitq->bits == 1);
+    const auto qb = static_cast<uint8_t>(rabitq->qb);
+    if (!fast) {
+      out.put(size);
+      out.put(by_residual);
+      out.put(qb);
+      return write_lists(index, out);
+    }
     out.put(by_residual);
-    return write_lists(index, out, sq);
+    out.put(size);
+    out.put(int32_t{fast->bbs});
+    out.put(uint64_t{fast->qbs2});
+    out.put(uint64_t{(index.d + 7) / 8 * 2});
+    out.put(int32_t{fast->implem});
+    out.put(qb);
+    out.put(static_cast<uint8_t>(fast->centered));
+    return write_block_lists(index, out, fast->bbs);
   }
   out.put(by_residual);
-  out.put(uint64_t{index.code_size()});
+  out.put(size);
   if (const auto* product = dynamic_cast<const IndexIVFPQ*>(&index)) {
     write(*product->pq, out);
-    return write_lists(index, out, nullptr);
+    return write_lists(index, out);
   }
   const auto& fast = dynamic_cast<const IndexIVFPQFastScan&>(index);
   out.put(int32_t{fast.bbs});
-  out.put(uint64_t{2 * index.code_size()});
+  out.put(uint64_t{2 * size});
   out.put(int32_t{fast.implem});
   out.put(uint64_t{fast.qbs2});
   write(*fast.pq, out);
-  write_block_lists(fast, out);
+  write_block_lists(index, out, fast.bbs);
 }
 
 }  // namespace shortlist::faiss_format

@@ -270,27 +270,15 @@ class Reader : faiss_format::Input {
     return index;
   }
 
-  struct RaBitQHeader {
+  struct RaBitQHeader : faiss_format::RaBitQ {
     Header of_index;
-    int bits;
-    size_t code_size;
-    std::shared_ptr<RaBitQCodec> codec() const {
-      return std::make_shared<RaBitQCodec>(of_index.d, bits, of_index.metric);
-    }
   };
 
   RaBitQHeader get_rabitq_header(bool one_bit) {
     const Header h = get_header();
-    const auto d = get<uint64_t>(), code_size = get<uint64_t>();
-    const auto metric = get<int32_t>();
-    const auto bits = one_bit ? uint64_t{1} : get<uint64_t>();
-    if (d != h.d || metric != static_cast<int>(h.metric))
-      corrupt(text("the quantizer has d = ", d, " and metric ", metric, " but the index d = ", h.d,
-                   " and ", name_of(h.metric)));
-    if (bits == 9) throw UnsupportedError("it has codes of 9 bits; only 1 to 8 are supported");
-    if (bits < 1 || bits > 9) corrupt(text("nb_bits = ", bits, " is not between 1 and 9"));
+    auto of_codes = faiss_format::read_rabitq(*this, h.d, h.metric, one_bit);
     if (h.n && !h.is_trained) corrupt("it has vectors but is not trained");
-    return {h, static_cast<int>(bits), code_size};
+    return {std::move(of_codes), h};
   }
 
   // What both classes check once they are made; their codes follow, or came before.
@@ -303,24 +291,14 @@ class Reader : faiss_format::Input {
     if (h.of_index.is_trained) index.rabitq->set_centres(center, center);
   }
 
-  // faiss 1.13 gave these factors other meanings under the same name, which later releases do not
-  // notice; its sign was another.
   static void append(IndexRaBitQ& index, const std::byte* codes, size_t n) {
-    if (index.metric_type == Metric::inner_product && index.codec().bits > 1)
-      for (size_t i = 1; i <= n; ++i) {
-        float rescale;
-        std::memcpy(&rescale, codes + i * index.sa_code_size() - sizeof rescale, sizeof rescale);
-        if (rescale < 0)
-          throw UnsupportedError(
-              "it holds inner-product codes of several bits by faiss 1.13, which later releases "
-              "misread; build the index again");
-      }
+    faiss_format::check_factors(*index.rabitq, codes, n);
     index.append_faiss_codes(codes, n);
   }
 
   std::shared_ptr<Index> read_rabitq(uint32_t name) {
     const RaBitQHeader h = get_rabitq_header(name == fourcc("Ixrq"));
-    auto index = std::make_shared<IndexRaBitQ>(h.codec());
+    auto index = std::make_shared<IndexRaBitQ>(h.codec);
     const auto codes = get_vector<std::byte>("the codes");
     auto center = get_vector<float>("the center");
     restore(*index, h, std::move(center), get<uint8_t>());
@@ -342,7 +320,7 @@ class Reader : faiss_format::Input {
     if (apart) rests = get_vector<std::byte>("the factors");
     const auto bbs = get<int32_t>();
     const auto padded = get<uint64_t>(), nibbles = get<uint64_t>(), code_size = get<uint64_t>();
-    auto index = std::make_shared<IndexRaBitQFastScan>(h.codec(), bbs);
+    auto index = std::make_shared<IndexRaBitQFastScan>(h.codec, bbs);
     if (qb == 0) corrupt("qb is 0");
     restore(*index, h, std::move(center), qb);
     const size_t n = h.of_index.n, width = static_cast<size_t>(bbs), size = h.code_size;

@@ -202,10 +202,7 @@ class Writer : faiss_format::Output {
     const int bits = index.codec().bits;
     const std::vector<float>& center = index.codec().centre;
     header(fast ? "Irfn" : bits == 1 ? "Ixrq" : "Ixrr", index);
-    put(uint64_t{index.d});
-    put(uint64_t{size});
-    put(static_cast<int32_t>(index.metric_type));
-    if (fast || bits > 1) put(static_cast<uint64_t>(bits));
+    faiss_format::write(*index.rabitq, *this, !fast && bits == 1);
     if (fast) return write_fast_scan(*fast);
     put(uint64_t{n * size});
     const size_t most = std::max<size_t>(1, io::kBufferBytes / size);

@@ -91,7 +91,12 @@ auto scanning(const OddIntBlocks& blocks, OddIntBlocks::How how) {
 }  // namespace
 
 OddIntScan::OddIntScan(const OddIntCodec& codec, const float* q, OddIntBlocks::How how)
-    : codec_(codec), sure_(how.sure), rounded_(how.rounded) {
+    : codec_(codec),
+      q_(q),
+      sure_(how.sure),
+      rounded_(how.rounded),
+      grid_(codec.bits == 1 ? how.grid : QueryGrid{}),
+      unit_(how.coded ? 1.f : 0.f) {
   if (how.reading)
     how.reading->set_query(codec_, q, query_);
   else
@@ -100,10 +105,24 @@ OddIntScan::OddIntScan(const OddIntCodec& codec, const float* q, OddIntBlocks::H
     codec_.code_query(query_);
   else if (how.rounded && codec_.bits > 1)
     codec_.round_query(query_);
-  const float unit = how.coded ? 1.f : 0.f;
-  rough_.set(query_.turned.data(), codec_.padded(), unit, kSmallEntry);
-  if (!rough_only()) fine_.set(query_.turned.data(), codec_.padded(), unit);
+  if (grid_.bits) round_from(codec_.centre.data());
+  set_tables();
   set_terms(query_.length);
+}
+
+// Of what is relative to a centre: from there to the queries' centre it stays as it is.
+void OddIntScan::round_from(const float* centre) {
+  float* r = query_.turned.data();
+  for (size_t i = 0; i < codec_.d; ++i) r[i] = q_[i] - centre[i];
+  grid_.round(r, codec_.d);
+  for (size_t i = 0; i < codec_.d; ++i) r[i] += centre[i] - codec_.query_centre[i];
+  codec_.finish(query_);
+}
+
+void OddIntScan::set_tables() {
+  rough_.set(query_.turned.data(), codec_.padded(), unit_, kSmallEntry);
+  if (!rough_only())
+    fine_.set(query_.turned.data(), codec_.padded(), unit_, grid_.in_bytes ? 255 : 65535);
 }
 
 void OddIntScan::set_terms(float length) {
@@ -114,9 +133,14 @@ void OddIntScan::set_terms(float length) {
             query_.scale * rough_.step};
 }
 
-void OddIntScan::in_list(float near, float length) {
+void OddIntScan::in_list(const float* centroid, float near, float length) {
   query_.near = near;
-  set_terms(length);
+  if (grid_.bits) {
+    round_from(centroid);
+    set_tables();
+  }
+  // Of one bit the slack is of rounded factors, which are those of the whole query.
+  set_terms(codec_.bits == 1 ? query_.length : length);
 }
 
 void OddIntBlocks::search(Matrix<const float> queries, How how, size_t k,

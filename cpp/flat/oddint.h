@@ -12,6 +12,7 @@
 #include "codec/codec.h"
 #include "codec/oddint/codec.h"
 #include "codec/oddint/lookup.h"
+#include "codec/oddint/query_grid.h"
 #include "codec/oddint/reading.h"
 
 namespace shortlist {
@@ -34,6 +35,7 @@ class OddIntBlocks {
     bool coded = false;                      // queries are compared by their own codes
     bool sure = false;                       // nothing is ruled out by the high bits
     bool rounded = false;                    // distances may be off by little beside the codes
+    QueryGrid grid = {};                     // of one bit and an encoder that does not turn
     const OddIntReading* reading = nullptr;  // queries are a newer model's
   };
   // For each query the k nearest slots, sorted by (distance, slot); a query with NaN has none.

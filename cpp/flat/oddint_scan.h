@@ -20,7 +20,7 @@ class OddIntScan {
     first_ = first;
   }
   // Codes relative to a list's centroid: the distance to it, and the length of q' less its own.
-  void in_list(float near, float length);
+  void in_list(const float* centroid, float near, float length);
 
   // Gives the sink, in slot order, all whose distance may be below its limit.
   template <class Sink>
@@ -79,6 +79,8 @@ class OddIntScan {
     }
   }
 
+  void round_from(const float* centre);
+  void set_tables();
   void set_terms(float length);
   // One bit tells no more than its estimate, which tables of bytes leave as good as it was.
   bool rough_only() const { return rounded_ && codec_.bits == 1; }
@@ -86,7 +88,10 @@ class OddIntScan {
   const OddIntBlocks* blocks_ = nullptr;
   size_t first_ = 0;
   const OddIntCodec& codec_;
+  const float* const q_;
   const bool sure_, rounded_;
+  const QueryGrid grid_;
+  const float unit_;  // that the query's values are multiples of, or 0
   OddIntCodec::Query query_;
   QueryTable rough_;
   FineQueryTable fine_;

@@ -33,12 +33,12 @@ void IndexFlatCodes::do_add(const Rows& x, const AddOptions& options) {
 }
 
 void IndexFlatCodes::nearest(const Rows& x, size_t k, const SelectedSlots* allowed,
-                             Hits& hits) const {
+                             const SearchParameters*, Hits& hits) const {
   flat::search(vectors(), x, k, allowed, hits.data());
 }
 
 void IndexFlatCodes::within(const Rows& x, float radius, const SelectedSlots* allowed,
-                            Hits& hits) const {
+                            const SearchParameters*, Hits& hits) const {
   flat::range_search(vectors(), x, radius, allowed, hits.data());
 }
 

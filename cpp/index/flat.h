@@ -37,8 +37,10 @@ class IndexFlatCodes : public IndexRows {
   void do_sa_encode(const Rows& x, std::byte* codes) const override;
   void do_sa_decode(const std::byte* codes, size_t n, float* x) const override;
   void make_room(size_t n) override { store_.make_room(n); }
-  void nearest(const Rows& x, size_t k, const SelectedSlots* allowed, Hits& hits) const override;
-  void within(const Rows& x, float radius, const SelectedSlots* allowed, Hits& hits) const override;
+  void nearest(const Rows& x, size_t k, const SelectedSlots* allowed,
+               const SearchParameters* params, Hits& hits) const override;
+  void within(const Rows& x, float radius, const SelectedSlots* allowed,
+              const SearchParameters* params, Hits& hits) const override;
   void row(size_t i, float* out) const override;
 
  private:

@@ -98,10 +98,14 @@ void IndexIVF::train_quantizer(Matrix<const float> x) {
                              " vectors; it should hold nlist = ", nlist()));
 }
 
-void IndexIVF::do_train(const Rows& rows) {
+void IndexIVF::check_empty() const {
   if (ntotal())
     throw ArgumentError(text("training now would change what the ", ntotal(),
                              " stored codes mean; train before add, or call reset() first"));
+}
+
+void IndexIVF::do_train(const Rows& rows) {
+  check_empty();
   std::vector<float> scratch, sample;
   Matrix<const float> x{as_floats(rows, scratch), rows.n, rows.d};
   train_quantizer(x);
@@ -179,7 +183,7 @@ void IndexIVF::do_add_with_ids(const Rows& rows, const id_t* ids, const AddOptio
 }
 
 IndexIVF::Probing IndexIVF::probing(const SearchParameters* params) const {
-  Probing out{.nprobe = nprobe, .max_codes = max_codes};
+  Probing out{.nprobe = nprobe, .max_codes = max_codes, .params = params};
   if (const auto* own = dynamic_cast<const SearchParametersIVF*>(params)) {
     out.nprobe = own->nprobe;
     out.max_codes = own->max_codes;
@@ -196,7 +200,7 @@ void IndexIVF::scan_all(const Rows& x, const Probing& how, const SelectedSlots* 
   constexpr size_t kMost = 1024;  // queries whose tables and lists are kept at a time
   const size_t parts = std::max((x.n + kMost - 1) / kMost, std::min(x.n, num_threads()));
   parallel_for(parts, {}, [&](size_t first, size_t last, size_t) {
-    Ivf::Scanners scanners;
+    Ivf::Scanners scanners{[&] { return scanner(how.params); }};
     for (size_t part = first; part < last; ++part) {
       const size_t at = x.n * part / parts;
       const Rows some = x.slice(at, x.n * (part + 1) / parts);
@@ -288,10 +292,12 @@ void IndexIVF::do_sa_encode(const Rows& rows, std::byte* codes) const {
   const std::vector<slot_t> list = assign(x);
   const size_t coarse = coarse_code_size(), size = sa_code_size();
   parallel_for(x.rows, {.grain = 64}, [&](size_t begin, size_t end, size_t) {
+    std::vector<std::byte> own(ivf_.form->code_size());
     for (size_t i = begin; i < end; ++i) {
       std::byte* out = codes + i * size;
       for (size_t b = 0; b < coarse; ++b) out[b] = std::byte(list[i] >> 8 * b & 0xff);
-      ivf_.form->encode(x.slice(i, i + 1), ivf_.centroid(list[i]), out + coarse);
+      ivf_.form->encode(x.slice(i, i + 1), ivf_.centroid(list[i]), own.data());
+      ivf_.form->to_faiss(own.data(), 1, out + coarse);
     }
   });
 }
@@ -299,6 +305,7 @@ void IndexIVF::do_sa_encode(const Rows& rows, std::byte* codes) const {
 void IndexIVF::do_sa_decode(const std::byte* codes, size_t n, float* x) const {
   const size_t coarse = coarse_code_size(), size = sa_code_size();
   parallel_for(n, {.grain = 64}, [&](size_t begin, size_t end, size_t) {
+    std::vector<std::byte> own(ivf_.form->code_size());
     for (size_t i = begin; i < end; ++i) {
       const std::byte* code = codes + i * size;
       size_t list = 0;
@@ -306,7 +313,8 @@ void IndexIVF::do_sa_decode(const std::byte* codes, size_t n, float* x) const {
       if (list >= nlist())
         throw ArgumentError(
             text("code ", i, " is of list ", list, "; there are ", nlist(), " lists"));
-      ivf_.form->decode(code + coarse, 1, ivf_.centroid(list), x + i * d);
+      ivf_.form->from_faiss(code + coarse, 1, ivf_.centroid(list), own.data());
+      ivf_.form->decode(own.data(), 1, ivf_.centroid(list), x + i * d);
     }
   });
 }

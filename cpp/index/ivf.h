@@ -14,7 +14,7 @@
 
 namespace shortlist {
 
-struct SearchParametersIVF final : SearchParameters {
+struct SearchParametersIVF : SearchParameters {
   std::shared_ptr<SearchParameters> copy(const SelectorMap& map) const override {
     return copy_as(*this, map);
   }
@@ -67,7 +67,7 @@ class IndexIVF : public Index {
   id_t next_id() const override { return next_; }
   void check_compatible_for_merge(const Index& other) const override;
   // A list's number, in as few bytes as hold it, and a code.
-  size_t sa_code_size() const override { return coarse_code_size() + ivf_.form->code_size(); }
+  size_t sa_code_size() const override { return coarse_code_size() + ivf_.form->faiss_size(); }
   size_t code_size() const { return ivf_.form->code_size(); }
   size_t coarse_code_size() const;
 
@@ -89,10 +89,16 @@ class IndexIVF : public Index {
   void do_sa_decode(const std::byte* codes, size_t n, float* x) const override;
   size_t rows_in_turn() const override { return 16384; }
 
+  void check_empty() const;  // before training anew; throws ArgumentError
+
  private:
   virtual bool chooses_residual() const { return true; }
+  virtual std::unique_ptr<lists::Scanner> scanner(const SearchParameters* /*params*/) const {
+    return ivf_.form->scanner();
+  }
   struct Probing {
     size_t nprobe, max_codes;
+    const SearchParameters* params = nullptr;
     const SearchParameters* quantizer_params = nullptr;
   };
   Probing probing(const SearchParameters* params) const;

@@ -30,13 +30,13 @@ IndexPQFastScan::IndexPQFastScan(const IndexPQ& from, int bbs)
 }
 
 void IndexPQFastScan::nearest(const Rows& x, size_t k, const SelectedSlots* allowed,
-                              Hits& hits) const {
+                              const SearchParameters*, Hits& hits) const {
   std::vector<float> scratch;
   blocks().search({as_floats(x, scratch), x.n, x.d}, metric_type, k, allowed, hits.data());
 }
 
 void IndexPQFastScan::within(const Rows& x, float radius, const SelectedSlots* allowed,
-                             Hits& hits) const {
+                             const SearchParameters*, Hits& hits) const {
   std::vector<float> scratch;
   blocks().range_search({as_floats(x, scratch), x.n, x.d}, metric_type, radius, allowed,
                         hits.data());

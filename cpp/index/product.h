@@ -21,8 +21,10 @@ class IndexPQFastScan final : public IndexInBlocks<ProductQuantizer, ProductBloc
   std::string class_name() const override { return "IndexPQFastScan"; }
 
  protected:
-  void nearest(const Rows& x, size_t k, const SelectedSlots* allowed, Hits& hits) const override;
-  void within(const Rows& x, float radius, const SelectedSlots* allowed, Hits& hits) const override;
+  void nearest(const Rows& x, size_t k, const SelectedSlots* allowed,
+               const SearchParameters* params, Hits& hits) const override;
+  void within(const Rows& x, float radius, const SelectedSlots* allowed,
+              const SearchParameters* params, Hits& hits) const override;
 };
 
 }  // namespace shortlist

@@ -1,6 +1,7 @@
 #include "index/rabitq.h"
 
 #include <algorithm>
+#include <limits>
 #include <shared_mutex>
 
 #include "base/error.h"
@@ -48,30 +49,14 @@ void IndexRaBitQ::learn_from_codes() {
   rabitq->measure_slack({x.data(), n, d});
 }
 
-void IndexRaBitQ::not_below_zero(Hits& hits) const {
-  if (metric_type != Metric::l2) return;
-  for (auto& of_query : hits)
-    for (hit_t& hit : of_query)
-      if (distance_of(hit) < 0) hit = make_hit(0, slot_of(hit));
+OddIntBlocks::How IndexRaBitQ::how(const SearchParameters* params) const {
+  const auto* own = dynamic_cast<const RaBitQSearchParameters*>(params);
+  return {.grid = own ? own->grid : grid()};
 }
 
-void IndexRaBitQ::nearest(const Rows& x, size_t k, const SelectedSlots* allowed, Hits& hits) const {
-  IndexSDC::nearest(x, k, allowed, hits);
-  not_below_zero(hits);
-}
-
-void IndexRaBitQ::within(const Rows& x, float radius, const SelectedSlots* allowed,
-                         Hits& hits) const {
-  if (metric_type == Metric::l2 && !(radius > 0)) return;
-  IndexSDC::within(x, radius, allowed, hits);
-  not_below_zero(hits);
-}
-
-void IndexRaBitQ::do_search_exact(const Rows& x, size_t k, float* distances, id_t* labels) const {
-  IndexSDC::do_search_exact(x, k, distances, labels);
-  if (metric_type == Metric::l2)
-    std::transform(distances, distances + x.n * k, distances,
-                   [](float distance) { return std::max(distance, 0.f); });
+// How much rounding adds is not known.
+float IndexRaBitQ::margin(const float* q) const {
+  return rabitq->bits == 1 && qb ? std::numeric_limits<float>::infinity() : IndexSDC::margin(q);
 }
 
 void IndexRaBitQ::do_sa_encode(const Rows& x, std::byte* codes) const {

@@ -10,8 +10,7 @@ struct RaBitQSearchParameters final : SearchParameters {
   std::shared_ptr<SearchParameters> copy(const SelectorMap& map) const override {
     return copy_as(*this, map);
   }
-  int qb = 4;  // faiss's fields; queries are always compared as they are
-  bool centered = false;
+  QueryGrid grid{.bits = 4};
 };
 
 class IndexRaBitQ : public IndexSDC {
@@ -19,7 +18,7 @@ class IndexRaBitQ : public IndexSDC {
   explicit IndexRaBitQ(std::shared_ptr<RaBitQCodec> codec);
 
   static constexpr int kMostQueryBits = 8;
-  std::atomic<int> qb = 4;  // faiss's fields, for its files
+  std::atomic<int> qb = 4;  // how queries are rounded: QueryGrid
   std::atomic<bool> centered = false;
 
   const std::shared_ptr<RaBitQCodec> rabitq;
@@ -31,17 +30,14 @@ class IndexRaBitQ : public IndexSDC {
 
   std::string class_name() const override { return "IndexRaBitQ"; }
   std::string summary() const override;
+  float margin(const float* q) const override;
   size_t sa_code_size() const override { return rabitq->faiss_size(); }
 
  protected:
-  void do_search_exact(const Rows& x, size_t k, float* distances, id_t* labels) const override;
   void do_sa_encode(const Rows& x, std::byte* codes) const override;
   void do_sa_decode(const std::byte* codes, size_t n, float* x) const override;
-  void nearest(const Rows& x, size_t k, const SelectedSlots* allowed, Hits& hits) const override;
-  void within(const Rows& x, float radius, const SelectedSlots* allowed, Hits& hits) const override;
-
- private:
-  void not_below_zero(Hits& hits) const;
+  OddIntBlocks::How how(const SearchParameters* params) const override;
+  virtual QueryGrid grid() const { return {.bits = qb, .centered = centered}; }
 };
 
 class IndexRaBitQFastScan final : public IndexRaBitQ {
@@ -52,6 +48,9 @@ class IndexRaBitQFastScan final : public IndexRaBitQ {
 
   const int bbs;  // vectors in a block of faiss's files; ours are of 32
   std::string class_name() const override { return "IndexRaBitQFastScan"; }
+
+ protected:
+  QueryGrid grid() const override { return {.bits = qb, .centered = centered, .in_bytes = true}; }
 };
 
 }  // namespace shortlist

@@ -42,7 +42,7 @@ void IndexRows::do_search(const Rows& x, size_t k, float* distances, id_t* label
                           const SearchParameters* params) const {
   const auto allowed = chosen(params, ntotal());
   Hits hits(x.n);
-  nearest(x, k, allowed.get(), hits);
+  nearest(x, k, allowed.get(), params, hits);
   write(hits, k, distances, labels);
 }
 
@@ -54,7 +54,7 @@ RangeResult IndexRows::do_range_search(const Rows& x, float radius,
                                        const SearchParameters* params) const {
   const auto allowed = chosen(params, ntotal());
   Hits hits(x.n);
-  within(x, outward(radius), allowed.get(), hits);
+  within(x, outward(radius), allowed.get(), params, hits);
   return gather_ranges(*this, hits.data(), x.n, nullptr);
 }
 

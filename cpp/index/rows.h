@@ -23,9 +23,10 @@ class IndexRows : public Index {
   void do_reconstruct(id_t id, float* out) const override;
 
   virtual void make_room(size_t n) = 0;
-  virtual void nearest(const Rows& x, size_t k, const SelectedSlots* allowed, Hits& hits) const = 0;
+  virtual void nearest(const Rows& x, size_t k, const SelectedSlots* allowed,
+                       const SearchParameters* params, Hits& hits) const = 0;
   virtual void within(const Rows& x, float radius, const SelectedSlots* allowed,
-                      Hits& hits) const = 0;
+                      const SearchParameters* params, Hits& hits) const = 0;
   virtual void row(size_t i, float* out) const = 0;
 
   void check_fits(size_t n) const;  // n rows more; throws ArgumentError

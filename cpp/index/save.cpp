@@ -280,7 +280,7 @@ class Loader {
     if (name == "IndexSDC" || name.starts_with("IndexRaBitQ")) return load_sdc(name, record, at);
     if (name == "IndexPQFastScan") return load_fast_scan(record, at);
     if (name == "IndexSDCVersions") return load_versions(record, at, depth);
-    if (name.starts_with("IndexIVF"))
+    if (name.starts_with("IndexIVF") || name == "IndexBinaryIVF")
       return load_ivf(in_, record, at, [&] { return load(at + "/quantizer", depth + 1); });
     if (name == "IndexHNSW") return load_graph<IndexHNSW>(record, at, depth);
     if (name == "IndexHNSWFlat") return load_graph<IndexHNSWFlat>(record, at, depth);
@@ -342,9 +342,7 @@ class Loader {
 
   std::shared_ptr<IndexRaBitQ> load_rabitq(const std::string& name, const Record& record,
                                            const std::string& at) {
-    auto codec = std::make_shared<RaBitQCodec>(record.number<size_t>("d", 1, kMaxDimension),
-                                               record.number<int>("bits", 1, 8), record.metric());
-    load_trained(in_, *codec, record, at);
+    auto codec = shortlist::load_rabitq(in_, record, at);
     std::shared_ptr<IndexRaBitQ> index;
     if (name == "IndexRaBitQ")
       index = std::make_shared<IndexRaBitQ>(std::move(codec));

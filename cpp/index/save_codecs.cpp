@@ -135,16 +135,9 @@ std::shared_ptr<LshCodec> load_lsh(ContainerReader& in, size_t d, const Record& 
   return lsh;
 }
 
-std::shared_ptr<OddIntCodec> load_oddint(ContainerReader& in, const Record& record,
-                                         const std::string& at) {
-  const int bits = record.number<int>("bits", 1, 8);
-  auto codec =
-      std::make_shared<OddIntCodec>(load_encoder(in, record, at, bits), bits, record.metric());
-  if (record.has("symmetric")) codec->symmetric = record.number<int>("symmetric", 0, 1) == 1;
-  load_trained(in, *codec, record, at);
-  return codec;
-}
+namespace {
 
+// What training found of an odd-integer codec.
 void load_trained(ContainerReader& in, OddIntCodec& codec, const Record& record,
                   const std::string& at) {
   const auto measured = [&](const char* name) {
@@ -158,6 +151,27 @@ void load_trained(ContainerReader& in, OddIntCodec& codec, const Record& record,
        query_centre = read_array<float>(in, at + "/query_centre");
   if (!centre.empty() || !query_centre.empty())
     codec.set_centres(std::move(centre), std::move(query_centre));
+}
+
+}  // namespace
+
+std::shared_ptr<OddIntCodec> load_oddint(ContainerReader& in, const Record& record,
+                                         const std::string& at) {
+  const int bits = record.number<int>("bits", 1, 8);
+  auto codec =
+      std::make_shared<OddIntCodec>(load_encoder(in, record, at, bits), bits, record.metric());
+  if (record.has("symmetric")) codec->symmetric = record.number<int>("symmetric", 0, 1) == 1;
+  load_trained(in, *codec, record, at);
+  return codec;
+}
+
+std::shared_ptr<RaBitQCodec> load_rabitq(ContainerReader& in, const Record& record,
+                                         const std::string& at, bool in_lists) {
+  auto codec =
+      std::make_shared<RaBitQCodec>(record.number<size_t>("d", 1, kMaxDimension),
+                                    record.number<int>("bits", 1, 8), record.metric(), in_lists);
+  load_trained(in, *codec, record, at);
+  return codec;
 }
 
 std::shared_ptr<ProductQuantizer> load_product(ContainerReader& in, size_t d, const Record& record,

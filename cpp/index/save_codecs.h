@@ -7,6 +7,7 @@
 
 #include "codec/lsh.h"
 #include "codec/oddint/codec.h"
+#include "codec/oddint/rabitq_codec.h"
 #include "codec/product.h"
 #include "codec/scalar.h"
 #include "index/record.h"
@@ -31,9 +32,8 @@ std::shared_ptr<LshCodec> load_lsh(io::ContainerReader& in, size_t d, const Reco
                                    const std::string& at);
 std::shared_ptr<OddIntCodec> load_oddint(io::ContainerReader& in, const Record& record,
                                          const std::string& at);
-// What training found of an odd-integer codec.
-void load_trained(io::ContainerReader& in, OddIntCodec& codec, const Record& record,
-                  const std::string& at);
+std::shared_ptr<RaBitQCodec> load_rabitq(io::ContainerReader& in, const Record& record,
+                                         const std::string& at, bool in_lists = false);
 std::shared_ptr<ProductQuantizer> load_product(io::ContainerReader& in, size_t d,
                                                const Record& record, const std::string& at);
 

@@ -4,6 +4,9 @@
 #include <numeric>
 
 #include "base/error.h"
+#include "index/binary_ivf.h"
+#include "index/ivf_rabitq.h"
+#include "index/rabitq.h"
 #include "index/save_codecs.h"
 
 namespace shortlist {
@@ -13,6 +16,23 @@ using io::ContainerWriter;
 using io::Fields;
 
 namespace {
+
+std::shared_ptr<IndexIVF> load_rabitq_lists(ContainerReader& in, const Record& record,
+                                            const std::string& at, const LoadQuantizer& quantizer) {
+  auto codec = load_rabitq(in, record, at, true);
+  const auto nlist = record.number<size_t>("nlist");
+  std::shared_ptr<IndexIVFRaBitQ> index;
+  if (record.word("class") == "IndexIVFRaBitQFastScan") {
+    auto fast = std::make_shared<IndexIVFRaBitQFastScan>(quantizer(), nlist, std::move(codec),
+                                                         record.number<int>("bbs"));
+    fast->centered = record.number<int>("centered", 0, 1) == 1;
+    index = std::move(fast);
+  } else {
+    index = std::make_shared<IndexIVFRaBitQ>(quantizer(), nlist, std::move(codec));
+  }
+  index->qb = record.number<int>("qb", 0, IndexRaBitQ::kMostQueryBits);
+  return index;
+}
 
 // The codec was saved before the quantizer.
 std::shared_ptr<IndexIVF> of_class(ContainerReader& in, const Record& record, const std::string& at,
@@ -25,6 +45,7 @@ std::shared_ptr<IndexIVF> of_class(ContainerReader& in, const Record& record, co
     const DType dtype = dtype_named(record.word("dtype"));
     return std::make_shared<IndexIVFFlat>(quantizer(), d, nlist, metric, dtype);
   }
+  if (name == "IndexBinaryIVF") return std::make_shared<IndexBinaryIVF>(quantizer(), 8 * d, nlist);
   const bool by_residual = record.number<int>("by_residual", 0, 1) == 1;
   if (name == "IndexIVFScalarQuantizer") {
     auto sq = load_scalar(in, d, record, at);
@@ -44,6 +65,7 @@ std::shared_ptr<IndexIVF> of_class(ContainerReader& in, const Record& record, co
     auto sdc = load_oddint(in, record, at);
     return std::make_shared<IndexIVFSDC>(quantizer(), nlist, std::move(sdc));
   }
+  if (name.starts_with("IndexIVFRaBitQ")) return load_rabitq_lists(in, record, at, quantizer);
   throw CorruptIndexError(
       text("it holds an '", name, "', which this release does not know; read it with a newer one"));
 }
@@ -86,6 +108,10 @@ void save_ivf(ContainerWriter& out, const IndexIVF& index, const std::string& at
     io::write_fields(out, at, fields);
     return;
   }
+  if (dynamic_cast<const IndexBinaryIVF*>(&index)) {
+    io::write_fields(out, at, fields);
+    return;
+  }
   fields["by_residual"] = text(index.by_residual());
   if (const auto* scalar = dynamic_cast<const IndexIVFScalarQuantizer*>(&index)) {
     save_scalar(out, *scalar->sq, at, fields);
@@ -97,6 +123,13 @@ void save_ivf(ContainerWriter& out, const IndexIVF& index, const std::string& at
   } else if (const auto* sdc = dynamic_cast<const IndexIVFSDC*>(&index)) {
     if (sdc->sdc->symmetric) fields["symmetric"] = "1";
     save_oddint(out, *sdc->sdc, at, fields);
+  } else if (const auto* rabitq = dynamic_cast<const IndexIVFRaBitQ*>(&index)) {
+    fields["qb"] = text(rabitq->qb);
+    if (const auto* blocks = dynamic_cast<const IndexIVFRaBitQFastScan*>(&index)) {
+      fields["bbs"] = text(blocks->bbs);
+      fields["centered"] = text(blocks->centered);
+    }
+    save_oddint(out, *rabitq->rabitq, at, fields);
   } else {
     throw UnsupportedError(text(index.class_name(), " cannot be saved"));
   }
@@ -126,6 +159,8 @@ std::shared_ptr<Index> load_ivf(ContainerReader& in, const Record& record, const
     throw CorruptIndexError(text("'", at, "' has nlist = ", index->nlist(),
                                  " but its quantizer holds ", index->quantizer->ntotal(),
                                  " vectors"));
+  if (trained && !index->ivf().form->is_trained())
+    throw CorruptIndexError(text("'", at, "' is trained, but its codes are not"));
   index->nprobe = record.number<size_t>("nprobe", 1);
   index->max_codes = record.number<size_t>("max_codes");
   index->quantizer_trains_alone = record.number<int>("quantizer_trains_alone");

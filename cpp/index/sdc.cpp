@@ -4,10 +4,10 @@
 
 namespace shortlist {
 
-void IndexSDC::nearest(const Rows& x, size_t k, const SelectedSlots* allowed, Hits& hits) const {
+void IndexSDC::nearest(const Rows& x, size_t k, const SelectedSlots* allowed,
+                       const SearchParameters* params, Hits& hits) const {
   std::vector<float> scratch;
-  blocks().search({as_floats(x, scratch), x.n, x.d}, {.coded = sdc->symmetric}, k, allowed,
-                  hits.data());
+  blocks().search({as_floats(x, scratch), x.n, x.d}, how(params), k, allowed, hits.data());
 }
 
 void IndexSDC::do_search_exact(const Rows& x, size_t k, float* distances, id_t* labels) const {
@@ -18,10 +18,11 @@ void IndexSDC::do_search_exact(const Rows& x, size_t k, float* distances, id_t* 
   write(hits, k, distances, labels);
 }
 
-void IndexSDC::within(const Rows& x, float radius, const SelectedSlots* allowed, Hits& hits) const {
+void IndexSDC::within(const Rows& x, float radius, const SelectedSlots* allowed,
+                      const SearchParameters* params, Hits& hits) const {
   std::vector<float> scratch;
-  blocks().range_search({as_floats(x, scratch), x.n, x.d}, {.coded = sdc->symmetric}, radius,
-                        allowed, hits.data());
+  blocks().range_search({as_floats(x, scratch), x.n, x.d}, how(params), radius, allowed,
+                        hits.data());
 }
 
 }  // namespace shortlist

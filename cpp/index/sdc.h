@@ -18,8 +18,13 @@ class IndexSDC : public IndexInBlocks<OddIntCodec, OddIntBlocks> {
 
  protected:
   void do_search_exact(const Rows& x, size_t k, float* distances, id_t* labels) const override;
-  void nearest(const Rows& x, size_t k, const SelectedSlots* allowed, Hits& hits) const override;
-  void within(const Rows& x, float radius, const SelectedSlots* allowed, Hits& hits) const override;
+  void nearest(const Rows& x, size_t k, const SelectedSlots* allowed,
+               const SearchParameters* params, Hits& hits) const override;
+  void within(const Rows& x, float radius, const SelectedSlots* allowed,
+              const SearchParameters* params, Hits& hits) const override;
+  virtual OddIntBlocks::How how(const SearchParameters* /*params*/) const {
+    return {.coded = sdc->symmetric};
+  }
 };
 
 // The same codes one by one, as graphs read them.

@@ -135,7 +135,7 @@ void IndexSDCVersions::nearest(const Rows& x, size_t k, const SelectedSlots* all
 }
 
 void IndexSDCVersions::nearest(const Rows& x, size_t k, const SelectedSlots* allowed,
-                               Hits& hits) const {
+                               const SearchParameters*, Hits& hits) const {
   nearest(x, k, allowed, false, hits);
 }
 
@@ -147,7 +147,7 @@ void IndexSDCVersions::do_search_exact(const Rows& x, size_t k, float* distances
 }
 
 void IndexSDCVersions::within(const Rows& x, float radius, const SelectedSlots* allowed,
-                              Hits& hits) const {
+                              const SearchParameters*, Hits& hits) const {
   std::vector<float> scratch;
   const Matrix<const float> queries{as_floats(x, scratch), x.n, x.d};
   each_part([&](const IndexSDC& part, const OddIntReading* reading, size_t first) {

@@ -195,19 +195,19 @@ void Ivf::scan(std::span<const Probes> queries, Scanners& scanners, const Select
     slot_t query;
     float near;
   };
-  while (scanners.size() < queries.size()) scanners.push_back(form->scanner());
+  while (scanners.made.size() < queries.size()) scanners.made.push_back(scanners.make());
   const bool together = queries.size() >= kWorthSorting;
   std::vector<size_t> begin(together ? nlist + 1 : 0);
   const auto alone = [&](const Probes& q) { return together ? std::min<size_t>(q.n, 1) : q.n; };
   for (size_t i = 0; i < queries.size(); ++i) {
     const Probes& q = queries[i];
     poll_interrupt();
-    scanners[i]->set_query(q.q);
+    scanners.made[i]->set_query(q.q);
     const auto skipped = [&](size_t p) { return q.list[p] == kNoSlot || !list_size(q.list[p]); };
     for (size_t p = 0; p < alone(q); ++p) {
       if (const slot_t next = p + 1 < q.n ? q.list[p + 1] : kNoSlot; next != kNoSlot)
         buckets_[next].codes->prefetch();
-      if (!skipped(p)) scan_list(*scanners[i], q.list[p], q.near[p], allowed, found[i]);
+      if (!skipped(p)) scan_list(*scanners.made[i], q.list[p], q.near[p], allowed, found[i]);
     }
     for (size_t p = alone(q); p < q.n; ++p)
       if (!skipped(p)) ++begin[q.list[p] + 1];
@@ -226,7 +226,7 @@ void Ivf::scan(std::span<const Probes> queries, Scanners& scanners, const Select
   for (slot_t l = 0; l < nlist; ++l) {
     if (l % kPollLists == 0) poll_interrupt();
     for (size_t p = begin[l]; p < begin[l + 1]; ++p)
-      scan_list(*scanners[pairs[p].query], l, pairs[p].near, allowed, found[pairs[p].query]);
+      scan_list(*scanners.made[pairs[p].query], l, pairs[p].near, allowed, found[pairs[p].query]);
   }
 }
 

@@ -2,6 +2,7 @@
 // nearest few (Sivic and Zisserman 2003; Jegou, Douze and Schmid 2011).
 #pragma once
 
+#include <functional>
 #include <span>
 #include <unordered_map>
 
@@ -51,7 +52,10 @@ class Ivf {
   };
   // How many of these lists to scan so that none is begun once `most` vectors were looked at.
   size_t within(const slot_t* list, size_t n, size_t most) const;
-  using Scanners = std::vector<std::unique_ptr<lists::Scanner>>;  // as many as needed are made
+  struct Scanners {
+    std::function<std::unique_ptr<lists::Scanner>()> make;
+    std::vector<std::unique_ptr<lists::Scanner>> made = {};  // as many as were needed
+  };
   // What query i finds goes to found[i].
   void scan(std::span<const Probes> queries, Scanners& scanners, const SelectedSlots* allowed,
             lists::Found* found) const;

@@ -1,8 +1,10 @@
 #include "lists/blocks.h"
 
+#include <algorithm>
 #include <cmath>
 #include <optional>
 
+#include "base/error.h"
 #include "codec/transform/transform.h"
 #include "flat/oddint_scan.h"
 #include "flat/product_scan.h"
@@ -54,12 +56,12 @@ class ProductScanner final : public CodecScanner {
 
 class OddIntScanner final : public Scanner {
  public:
-  OddIntScanner(const OddIntCodec& codec, bool by_residual)
-      : codec_(codec), by_residual_(by_residual) {}
+  OddIntScanner(const OddIntCodec& codec, bool by_residual, OddIntBlocks::How how)
+      : codec_(codec), by_residual_(by_residual), how_(how) {}
 
   void set_query(const float* q) override {
     q_ = q;
-    scan_.emplace(codec_, q, OddIntBlocks::How{.coded = codec_.symmetric, .rounded = true});
+    scan_.emplace(codec_, q, how_);
   }
   void set_list(const float* centroid, float near) override {
     if (!by_residual_) return;
@@ -67,7 +69,7 @@ class OddIntScanner final : public Scanner {
     if (codec_.metric == Metric::inner_product)
       kernels::active().rows[kernels::l2_f32](q_, reinterpret_cast<const std::byte*>(centroid), 0,
                                               nullptr, 1, codec_.d, &square);
-    scan_->in_list(near, std::sqrt(std::max(square, 0.f)));
+    scan_->in_list(centroid, near, std::sqrt(std::max(square, 0.f)));
   }
   void scan(const List& list, size_t first, const SelectedSlots* allowed, Found& found) override {
     run<OddIntBlocks>(*scan_, list, first, allowed, found);
@@ -76,6 +78,7 @@ class OddIntScanner final : public Scanner {
  private:
   const OddIntCodec& codec_;
   const bool by_residual_;
+  const OddIntBlocks::How how_;
   const float* q_ = nullptr;
   std::optional<OddIntScan> scan_;
 };
@@ -95,7 +98,8 @@ std::unique_ptr<List> OddIntForm::list() const {
 }
 
 std::unique_ptr<Scanner> OddIntForm::scanner() const {
-  return std::make_unique<OddIntScanner>(*codec_, by_residual);
+  return std::make_unique<OddIntScanner>(
+      *codec_, by_residual, OddIntBlocks::How{.coded = codec_->symmetric, .rounded = true});
 }
 
 void OddIntForm::encode(Matrix<const float> x, const float* centroid, std::byte* codes) const {
@@ -123,6 +127,44 @@ void OddIntForm::train(Matrix<const float> x, const float* const* centroids) {
 bool OddIntForm::same_as(const Form& other) const {
   const auto* that = dynamic_cast<const OddIntForm*>(&other);
   return that && that->codec_->same_as(*codec_);
+}
+
+RaBitQForm::RaBitQForm(std::shared_ptr<RaBitQCodec> codec) : OddIntForm(codec), codec_(codec) {
+  if (!codec->in_lists) throw ArgumentError("the RaBitQCodec is not made for lists");
+}
+
+std::unique_ptr<Scanner> RaBitQForm::scanner(QueryGrid grid) const {
+  return std::make_unique<OddIntScanner>(*codec_, true, OddIntBlocks::How{.grid = grid});
+}
+
+void RaBitQForm::encode(Matrix<const float> x, const float* centroid, std::byte* codes) const {
+  codec_->encode_in_list(x, centroid, codes);
+}
+
+void RaBitQForm::decode(const std::byte* codes, size_t n, const float* centroid, float* x) const {
+  codec_->decode_in_list(codes, n, centroid, x);
+}
+
+void RaBitQForm::to_faiss(const std::byte* codes, size_t n, std::byte* out) const {
+  for (size_t i = 0; i < n; ++i)
+    codec_->to_faiss(codes + i * code_size(), out + i * codec_->faiss_size());
+}
+
+void RaBitQForm::from_faiss(const std::byte* in, size_t n, const float* centroid,
+                            std::byte* codes) const {
+  for (size_t i = 0; i < n; ++i)
+    codec_->from_faiss(in + i * codec_->faiss_size(), codes + i * code_size(), centroid);
+}
+
+void RaBitQForm::train(Matrix<const float> x, const float* const* centroids) {
+  learn({residuals(x, centroids).data(), x.rows, x.cols});
+}
+
+void RaBitQForm::learn(Matrix<const float> residuals) {
+  const std::vector<float> kept = codec_->centre, none(codec_->d);
+  codec_->set_centres(none, none);
+  if (codec_->bits > 1 && residuals.rows) codec_->measure_slack(residuals);
+  if (!kept.empty()) codec_->set_centres(kept, kept);
 }
 
 }  // namespace shortlist::lists

@@ -1,7 +1,8 @@
 // Lists of codes in blocks of 32, scanned by tables.
 #pragma once
 
-#include "codec/oddint/codec.h"
+#include "codec/oddint/query_grid.h"
+#include "codec/oddint/rabitq_codec.h"
 #include "codec/product.h"
 #include "lists/rows.h"
 
@@ -21,7 +22,7 @@ class ProductForm final : public CodecForm {
 
 // Odd-integer codes: of what the centroid leaves of a vector, or, where an encoder was trained for
 // vectors, of them.
-class OddIntForm final : public Form {
+class OddIntForm : public Form {
  public:
   explicit OddIntForm(std::shared_ptr<OddIntCodec> codec)
       : Form(!codec->encoder->brings_centres()), codec_(std::move(codec)) {}
@@ -38,6 +39,29 @@ class OddIntForm final : public Form {
 
  private:
   const std::shared_ptr<OddIntCodec> codec_;
+};
+
+// faiss's RaBitQ codes, always of what the centroid leaves.
+class RaBitQForm final : public OddIntForm {
+ public:
+  // Throws ArgumentError unless the codec is made for lists.
+  explicit RaBitQForm(std::shared_ptr<RaBitQCodec> codec);
+
+  std::unique_ptr<Scanner> scanner() const override { return scanner({}); }
+  std::unique_ptr<Scanner> scanner(QueryGrid grid) const;
+  void encode(Matrix<const float> x, const float* centroid, std::byte* codes) const override;
+  void decode(const std::byte* codes, size_t n, const float* centroid, float* x) const override;
+  size_t faiss_size() const override { return codec_->faiss_size(); }
+  void to_faiss(const std::byte* codes, size_t n, std::byte* out) const override;
+  void from_faiss(const std::byte* in, size_t n, const float* centroid,
+                  std::byte* codes) const override;
+  void train(Matrix<const float> x, const float* const* centroids) override;
+  // What train learns, from residuals. The codec's centres are what queries are told from: they
+  // may be any, and change nothing but rounding.
+  void learn(Matrix<const float> residuals);
+
+ private:
+  const std::shared_ptr<RaBitQCodec> codec_;
 };
 
 }  // namespace shortlist::lists

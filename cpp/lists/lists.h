@@ -61,12 +61,25 @@ class Form {
   // Codes of vectors of one list, and back.
   virtual void encode(Matrix<const float> x, const float* centroid, std::byte* codes) const = 0;
   virtual void decode(const std::byte* codes, size_t n, const float* centroid, float* x) const = 0;
+  // The bytes that faiss has for codes of one list, in its files and from sa_encode.
+  virtual size_t faiss_size() const { return code_size(); }
+  virtual void to_faiss(const std::byte* codes, size_t n, std::byte* out) const;
+  virtual void from_faiss(const std::byte* in, size_t n, const float* centroid,
+                          std::byte* codes) const;
   virtual bool needs_training() const = 0;
   virtual bool is_trained() const = 0;
   // On vectors and the centroid of each. Throws what the codec throws.
   virtual void train(Matrix<const float> x, const float* const* centroids) = 0;
   virtual bool same_as(const Form& other) const = 0;  // codes of both mean the same
 };
+
+inline void Form::to_faiss(const std::byte* codes, size_t n, std::byte* out) const {
+  std::copy_n(codes, n * code_size(), out);
+}
+
+inline void Form::from_faiss(const std::byte* in, size_t n, const float*, std::byte* codes) const {
+  std::copy_n(in, n * code_size(), codes);
+}
 
 // Lists begin at slots that are multiples of this, so that filters have whole words of a block.
 inline constexpr size_t kSlotStep = 64;

@@ -1,27 +1,9 @@
 #include "lists/rows.h"
 
 #include <algorithm>
-#include <cstring>
 
 namespace shortlist::lists {
 namespace {
-
-class RowsList final : public List {
- public:
-  explicit RowsList(size_t code_size) : store(code_size) {}
-  size_t size() const override { return store.size(); }
-  size_t memory() const override { return store.memory(); }
-  void append(const std::byte* codes, size_t n) override {
-    std::memcpy(store.grow(n), codes, n * store.code_size());
-  }
-  void codes(size_t begin, size_t n, std::byte* out) const override {
-    std::memcpy(out, store.row(begin), n * store.code_size());
-  }
-  void truncate(size_t n) override { store.truncate(n); }
-  void prefetch() const override { fetch(store.data(), store.size() * store.code_size()); }
-
-  CodeStore store;
-};
 
 class RowsScanner final : public CodecScanner {
  public:
@@ -93,6 +75,17 @@ void CodecForm::decode(const std::byte* codes, size_t n, const float* centroid, 
   codec_->decode(codes, n, x);
   for (size_t i = 0; by_residual && i < n; ++i)
     for (size_t j = 0; j < codec_->d; ++j) x[i * codec_->d + j] += centroid[j];
+}
+
+void CodecForm::to_faiss(const std::byte* codes, size_t n, std::byte* out) const {
+  Form::to_faiss(codes, n, out);
+  codec_->swap_faiss_form(out, n);
+}
+
+void CodecForm::from_faiss(const std::byte* in, size_t n, const float* centroid,
+                           std::byte* codes) const {
+  Form::from_faiss(in, n, centroid, codes);
+  codec_->swap_faiss_form(codes, n);
 }
 
 void CodecForm::train(Matrix<const float> x, const float* const* centroids) {

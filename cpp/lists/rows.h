@@ -1,6 +1,8 @@
 // Lists of codes of vectors, or of what the centroid leaves of them.
 #pragma once
 
+#include <cstring>
+
 #include "codec/codec.h"
 #include "lists/lists.h"
 
@@ -15,6 +17,9 @@ class CodecForm : public Form {
   size_t code_size() const override { return codec_->code_size(); }
   void encode(Matrix<const float> x, const float* centroid, std::byte* codes) const override;
   void decode(const std::byte* codes, size_t n, const float* centroid, float* x) const override;
+  void to_faiss(const std::byte* codes, size_t n, std::byte* out) const override;
+  void from_faiss(const std::byte* in, size_t n, const float* centroid,
+                  std::byte* codes) const override;
   bool needs_training() const override { return codec_->needs_training(); }
   bool is_trained() const override { return codec_->is_trained(); }
   void train(Matrix<const float> x, const float* const* centroids) override;
@@ -25,8 +30,25 @@ class CodecForm : public Form {
   const Metric metric_;
 };
 
+class RowsList final : public List {
+ public:
+  explicit RowsList(size_t code_size) : store(code_size) {}
+  size_t size() const override { return store.size(); }
+  size_t memory() const override { return store.memory(); }
+  void append(const std::byte* codes, size_t n) override {
+    std::memcpy(store.grow(n), codes, n * store.code_size());
+  }
+  void codes(size_t begin, size_t n, std::byte* out) const override {
+    std::memcpy(out, store.row(begin), n * store.code_size());
+  }
+  void truncate(size_t n) override { store.truncate(n); }
+  void prefetch() const override { fetch(store.data(), store.size() * store.code_size()); }
+
+  CodeStore store;
+};
+
 // Back to back, compared by the codec's own computer: any codec.
-class RowsForm final : public CodecForm {
+class RowsForm : public CodecForm {
  public:
   using CodecForm::CodecForm;
   std::unique_ptr<List> list() const override;

@@ -215,7 +215,7 @@ class Lsh:
 
 @dataclass(frozen=True)
 class RaBitQ:
-    """faiss's RaBitQ codes, all compared."""
+    """faiss's RaBitQ codes, all compared or in lists."""
 
     bits: int
     bbs: int | None = None  # vectors in a block of the fast-scan form
@@ -224,6 +224,13 @@ class RaBitQ:
         if self.bbs is None:
             return _core.IndexRaBitQ(d, metric, self.bits)
         return _core.IndexRaBitQFastScan(d, metric, self.bbs, self.bits)
+
+    def build_lists(self, quantizer: Any, d: int, nlist: int, metric: int, dtype: str) -> Any:
+        if self.bbs is None:
+            return _core.IndexIVFRaBitQ(quantizer, d, nlist, metric, nb_bits=self.bits)
+        return _core.IndexIVFRaBitQFastScan(
+            quantizer, d, nlist, metric, self.bbs, nb_bits=self.bits
+        )
 
     def bytes_per_vector(self, d: int, dtype: str = "float32") -> float:
         return self.bits * (-(-d // 16) * 2) + (12 if self.bits == 1 else 24)
@@ -270,7 +277,7 @@ class Ivf:
 
     nlist: int
     graph: int | None  # M of a graph over the centroids; None: all are compared
-    codec: Codec | Pq | PqFastScan | Sdc
+    codec: Codec | Pq | PqFastScan | RaBitQ | Sdc
 
     def build(self, d: int, metric: int, dtype: str = "float32") -> Any:
         quantizer = (
@@ -284,7 +291,8 @@ class Ivf:
         return index
 
     def bytes_per_vector(self, d: int, dtype: str = "float32") -> float:
-        return self.codec.bytes_per_vector(d, dtype) + 8
+        addend = 4 if isinstance(self.codec, RaBitQ) else 0  # of codes relative to a list
+        return self.codec.bytes_per_vector(d, dtype) + addend + 8
 
     def stores_flat(self) -> bool:
         return self.codec.stores_flat()

@@ -30,7 +30,8 @@ def index_factory(d: int, description: str, metric: int = _core.METRIC_L2) -> An
         "HNSW32,SQ8,Refine(Flat)"; beyond faiss "HNSW32,QG", which turns neighbor_blocks on, and
         "SDC2" or "SDC4x512", codes of so many bits and dimensions in an IndexSDC or, as
         "HNSW32,SDC2", in an IndexHNSWSDC. Lists stand before their codes: "IVF4096,Flat",
-        "IVF1024,PQ16", "IVF4096_HNSW32,SQ8", "IVF4096,PQ64x4fs,RFlat"; beyond faiss "IVF4096,SDC1".
+        "IVF1024,PQ16", "IVF4096_HNSW32,SQ8", "IVF4096,PQ64x4fs,RFlat", "IVF4096,RaBitQ4"; beyond
+        faiss "IVF4096,SDC1".
         Signs and RaBitQ codes are spelt as in faiss: "LSH",
         "LSH64rt", "RaBitQ", "RaBitQ4", "RaBitQfs4_64". Transforms stand before a structure:
         "PCA64,HNSW32", "PCAR64,SQ8" (R: rotated, W: whitened), "RR64,Flat", "L2norm,Flat",
@@ -48,7 +49,8 @@ def index_binary_factory(d: int, description: str) -> Any:
     """Build an empty binary index from a faiss description.
 
     d: bits of the vectors, a multiple of 8.
-    description: "BFlat" or "BHNSW<M>", with "IDMap," or "IDMap2," before it for ids of your own.
+    description: "BFlat", "BHNSW<M>", "BIVF<lists>" or "BIVF<lists>_HNSW<M>", with "IDMap," or
+        "IDMap2," before it for ids of your own.
 
     Returns the class that faiss returns for the same string. Raises FactoryError (a ValueError
     and a RuntimeError) for a description it cannot build, DimensionError for another d.
@@ -71,13 +73,15 @@ _KNOWN_FORMS = (
     "Flat, SQ8, SQ6, SQ4, SQfp16, SQbf16, SQ8_direct, SQ8_direct_signed, PQ<M>[x<bits>], "
     "SDC<bits>[x<dimensions>]; "
     "HNSW<M> and HNSW<M>,<any of these>, with ,QG for neighbour blocks unless SDC; "
-    "IVF<lists>[_HNSW<M>],<any of these or PQ<M>x4fs[r]>; "
+    "IVF<lists>[_HNSW<M>],<any of these, PQ<M>x4fs[r] or RaBitQ>; "
     "LSH<bits>[r][t], RaBitQ<bits>, RaBitQfs<bits>[_<block>], PQ<M>x4fs[_<block>]; "
     "PCA[W][R]<d>,... or RR[<d>],... or OPQ<M>[_<d>],... or L2norm,... before them, "
     "QA,... before all of those; "
     "IDMap,... or IDMap2,... around them; ...,RFlat or ...,Refine(<codec>) behind them"
 )
-_KNOWN_BINARY_FORMS = "BFlat and BHNSW<M>; IDMap,... or IDMap2,... around them"
+_KNOWN_BINARY_FORMS = (
+    "BFlat, BHNSW<M> and BIVF<lists>[_HNSW<M>]; IDMap,... or IDMap2,... around them"
+)
 
 _HNSW = r"HNSW(?P<M>\d*)(_(?P<codec>.*))?"
 _SDC = r"SDC(?P<bits>\d*)(x(?P<dims>\d+))?"
@@ -87,6 +91,7 @@ _PQ = r"PQ(?P<parts>\d+)(x(?P<part_bits>\d+))?(np)?"
 _LSH = r"LSH(?P<nbits>\d*)(?P<r>r?)(?P<t>t?)"
 _RABITQ = r"RaBitQ(?P<nb_bits>[1-8]?)"
 _RABITQ_FAST = r"RaBitQfs(?P<fast_bits>[1-8]?)(_(?P<bbs>\d+))?"
+_BINARY_IVF = r"BIVF(?P<lists>\d+)(_HNSW(?P<graph>\d+))?"
 _PCA = r"PCA(?P<w>W?)(?P<r>R?)(?P<d>\d+)"
 _RR = r"RR(?P<d>\d*)"
 _OPQ = r"OPQ(?P<opq>\d+)(_(?P<d>\d+))?"
@@ -100,7 +105,7 @@ _NOT_YET = re.compile(
     | PQ\d+(x\d+)?(np|fsr?)?(_\d+)?(\+\d+)? | (\d+|2x\d+)\+PQ\d*
     | (RQ|RCQ|LSQ|LSCQ|PRQ|PLSQ){_AQ} | RaBitQ(fs)?9(_\d+)? | SQtqmse\d
     | ZnLattice[\dx_]+ | NSG\d*([,_].*)? | Flat(Dedup|Panorama\d*|L2Panorama\d*)
-    | B(IVF\d+.*|Hash\d+(x\d+)?) | SPANN\d*""",
+    | BHash\d+(x\d+)? | SPANN\d*""",
     re.VERBOSE | re.DOTALL,
 )
 
@@ -205,9 +210,7 @@ class _Parser:
         if not rest:
             what = _shown(part.text)
             self.fail(f"has {what} without the codes its lists hold; for whole vectors add ',Flat'")
-        if fast := re.fullmatch(_PQ_FAST, rest[0].text, re.ASCII):
-            return Ivf(nlist, graph, self.fast_scan(rest[0], fast))
-        return Ivf(nlist, graph, self.stored(rest[0]))
+        return Ivf(nlist, graph, self.scanned(rest[0]))
 
     def fast_scan(self, part: _Part, match: re.Match[str]) -> PqFastScan:
         M = self.number(part, match["fast_parts"], "M", 1, 1 << 20)
@@ -217,6 +220,10 @@ class _Parser:
         if match := re.fullmatch(_LSH, part.text, re.ASCII):
             nbits = match["nbits"] and self.number(part, match["nbits"], "bits", 1, 1 << 20)
             return Lsh(nbits or None, bool(match["r"]), bool(match["t"]))
+        return self.scanned(part)
+
+    def scanned(self, part: _Part) -> Codec | Pq | PqFastScan | RaBitQ | Sdc:
+        """Codes that are compared one after the other, all or those of lists."""
         if match := re.fullmatch(_RABITQ, part.text, re.ASCII):
             return RaBitQ(int(match["nb_bits"] or 1))
         if match := re.fullmatch(_RABITQ_FAST, part.text, re.ASCII):
@@ -249,8 +256,17 @@ class _Parser:
         if len(parts) == 1 and parts[0].text == "BFlat":
             return _core.IndexBinaryFlat(d)
         if len(parts) == 1 and (match := re.fullmatch(r"BHNSW(\d*)", parts[0].text, re.ASCII)):
-            return _core.IndexBinaryHNSW(d, self.number(parts[0], match[1] or "32", "M", 2, 4096))
+            return self.binary_graph(d, parts[0], match[1] or "32")
+        if len(parts) == 1 and (match := re.fullmatch(_BINARY_IVF, parts[0].text, re.ASCII)):
+            nlist = self.number(parts[0], match["lists"], "lists", 1, 1 << 26)
+            if match["graph"] is None:
+                return _core.IndexBinaryIVF(_core.IndexBinaryFlat(d), d, nlist)
+            quantizer = self.binary_graph(d, parts[0], match["graph"])
+            return _core.IndexBinaryIVF(quantizer, d, nlist)
         self.fail(f"is of no binary index. Known forms: {_KNOWN_BINARY_FORMS}")
+
+    def binary_graph(self, d: int, part: _Part, digits: str) -> Any:
+        return _core.IndexBinaryHNSW(d, self.number(part, digits, "M", 2, 4096))
 
     def stored(self, part: _Part) -> Codec | Pq | Sdc:
         if match := re.fullmatch(_SDC, part.text, re.ASCII):
@@ -299,7 +315,7 @@ class _Parser:
                 else "is empty",
                 known=True,
             )
-        if re.fullmatch(r"B(Flat|HNSW\d*)", text, re.ASCII):
+        if re.fullmatch(r"BFlat|BHNSW\d*|BIVF\d+(_HNSW\d+)?", text, re.ASCII):
             self.fail(
                 f"has {_shown(text)} at position {part.position}: index_binary_factory builds it"
             )

@@ -1,6 +1,7 @@
 // Odd-integer codes of vectors: SDC (BEBR, arXiv 2302.08714) and RaBitQ of 1 to 8 bits.
 #pragma once
 
+#include <algorithm>
 #include <atomic>
 #include <limits>
 #include <memory>
@@ -91,13 +92,15 @@ class OddIntCodec : public Codec {
   // Rounds q' far finer than codes are, to whole numbers; not where codes are too fine for that.
   void round_query(Query& q) const;
   void finish(Query& q) const;  // tells `sum` and `length`
+  // Estimates of what cannot be less are told as this.
+  float least = -std::numeric_limits<float>::infinity();
   // <c, turned> of rows that hold the last `planes` planes; rows as in kernels::RowsFn.
   void products(const Query& q, const std::byte* base, size_t stride, const slot_t* rows, size_t n,
                 size_t planes, double* out) const;
   // The distance, from <c, turned>.
   float distance(const Query& q, Fine f, double product) const {
     const auto u = static_cast<float>(product - static_cast<double>(half_range()) * q.sum);
-    return q.near + f.add + f.rescale * q.scale * u;
+    return std::max(q.near + f.add + f.rescale * q.scale * u, least);  // which keeps NaN
   }
   // Writes the padded() values u of a code; returns f.
   float values(const std::byte* code, float* u) const;

@@ -76,13 +76,13 @@ void QueryTable::set(const float* q, size_t m, float unit, uint8_t most) {
     std::fill(entries.begin(), entries.end(), uint8_t{0});
 }
 
-void FineQueryTable::set(const float* q, size_t m, float unit) {
+void FineQueryTable::set(const float* q, size_t m, float unit, float most) {
   groups = m / kTableDims;
   high.assign(16 * groups, 0);
   low.assign(16 * groups, 0);
   const Spread spread(q, m);
   offset = spread.offset();
-  const float scale = spread.scale(65535, unit);
+  const float scale = spread.scale(most, unit);
   step = scale > 0 ? 1 / static_cast<double>(scale) : 0;
   if (!(scale > 0)) return;
   for (size_t g = 0; g < groups; ++g, q += kTableDims) {
@@ -93,7 +93,7 @@ void FineQueryTable::set(const float* q, size_t m, float unit) {
     }
     const float least = *std::min_element(sums, sums + 16);
     for (size_t j = 0; j < 16; ++j) {
-      const auto entry = static_cast<uint32_t>(std::min((sums[j] - least) * scale + 0.5f, 65535.f));
+      const auto entry = static_cast<uint32_t>(std::min((sums[j] - least) * scale + 0.5f, most));
       high[16 * g + j] = static_cast<uint8_t>(entry >> 8);
       low[16 * g + j] = static_cast<uint8_t>(entry);
     }

@@ -36,7 +36,8 @@ struct FineQueryTable {
   size_t groups = 0;
   double step = 0, offset = 0;
 
-  void set(const float* q, size_t m, float unit = 0);
+  // most: 65535, or 255 for sums as coarse as QueryTable's.
+  void set(const float* q, size_t m, float unit = 0, float most = 65535);
 };
 
 }  // namespace shortlist

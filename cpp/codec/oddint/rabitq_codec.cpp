@@ -37,8 +37,10 @@ void UnturnedEncoder::turn_back(const float* u, float* out) const { std::copy_n(
 
 // Of one bit only the rounding of the coarse factors lies between both estimates: that of a factor
 // is at most 2^-8 of it, and of <u, q'> at most sqrt(d) / 2 |q'|.
-RaBitQCodec::RaBitQCodec(size_t d, int bits, Metric metric)
-    : OddIntCodec(std::make_shared<UnturnedEncoder>(d), checked_bits(bits), metric) {
+RaBitQCodec::RaBitQCodec(size_t d, int bits, Metric metric, bool in_lists)
+    : OddIntCodec(std::make_shared<UnturnedEncoder>(d), checked_bits(bits), metric),
+      in_lists(in_lists) {
+  if (metric == Metric::l2) least = 0;
   if (bits == 1) slack = std::sqrt(static_cast<float>(d)) * 0x1.1p-9f;
 }
 
@@ -47,24 +49,48 @@ void RaBitQCodec::set_centres(std::vector<float> of_vectors, std::vector<float> 
   centre_square_ = ordered_dot(centre.data(), centre.data(), d);
 }
 
-OddIntCodec::Fine RaBitQCodec::of_signs(const std::byte* at) const {
+OddIntCodec::Fine RaBitQCodec::of_signs(const std::byte* at, float centre_square) const {
   Signs signs;
   std::memcpy(&signs, at, sizeof signs);
   const float f = 2 * signs.multiplier / std::sqrt(static_cast<float>(d));
   if (metric == Metric::l2) return {signs.square, -2 * f};
-  return {(signs.square + centre_square_) / 2, -f};  // -<c, r>, as |x|^2 = |r|^2 + 2 <c, r> + |c|^2
+  return {(signs.square + centre_square) / 2, -f};  // -<c, r>, as |x|^2 = |r|^2 + 2 <c, r> + |c|^2
 }
 
-OddIntCodec::Fine RaBitQCodec::fine(const std::byte* at, Coarse) const {
-  if (bits == 1) return of_signs(at);
+OddIntCodec::Fine RaBitQCodec::of_all(const std::byte* at, float centre_square) const {
+  if (bits == 1) return of_signs(at, centre_square);
   Fine out;
   std::memcpy(&out, at + sign_factors_size(), sizeof out);
   if (metric == Metric::inner_product) out = {-out.add, -out.rescale};  // of the product itself
   return out;
 }
 
-void RaBitQCodec::put_coarse(std::byte* code) const {
-  const Fine exact = of_signs(code + fine_at());
+OddIntCodec::Fine RaBitQCodec::fine(const std::byte* at, Coarse) const {
+  Fine out = of_all(at, centre_square_);
+  if (in_lists) std::memcpy(&out.add, at + faiss_factors_size(), sizeof out.add);
+  return out;
+}
+
+// What faiss does not have: the coarse factors and, in lists, the addend.
+void RaBitQCodec::put_derived(std::byte* code, const float* centroid) const {
+  std::byte* at = code + fine_at();
+  const float square = centroid ? ordered_dot(centroid, centroid, d) : centre_square_;
+  Fine exact = of_signs(at, square);
+  if (in_lists) {
+    if (!centroid) centroid = centre.data();
+    std::vector<float> u(padded());
+    values(code, u.data());
+    float of_list = 0, signs_of_list = 0;
+    for (size_t i = 0; i < d; ++i) {
+      const float away = centroid[i] - query_centre[i];
+      of_list += u[i] * away;
+      signs_of_list += std::copysign(0.5f, u[i]) * away;
+    }
+    exact.add -= exact.rescale * signs_of_list;
+    const Fine all = of_all(at, square);
+    const float add = all.add - all.rescale * of_list;
+    std::memcpy(at + faiss_factors_size(), &add, sizeof add);
+  }
   const Coarse coarse{below_bf16(exact.add), narrow_bf16(exact.rescale)};
   std::memcpy(code + coarse_at(), &coarse, sizeof coarse);
 }
@@ -94,15 +120,16 @@ void RaBitQCodec::put_factors(const Encoded& v, std::byte* code) const {
     const float seen = metric == Metric::l2 ? 2 * error : error;
     std::memcpy(at + sizeof signs, &seen, sizeof seen);
     const float f = encoder->rescale(v.r, v.turned, v.u);
-    Fine lower =
-        metric == Metric::l2 ? Fine{square, -2 * f} : Fine{ordered_dot(centre.data(), v.r, d), f};
+    Fine lower = metric == Metric::l2
+                     ? Fine{square, -2 * f}
+                     : Fine{ordered_dot(v.centroid ? v.centroid : centre.data(), v.r, d), f};
     if (!v.found) lower.add = kNan;
     std::memcpy(at + sign_factors_size(), &lower, sizeof lower);
   }
-  put_coarse(code);
+  put_derived(code, v.centroid);
 }
 
-size_t RaBitQCodec::faiss_size() const { return (d + 7) / 8 + fine_size() + lower_size(); }
+size_t RaBitQCodec::faiss_size() const { return (d + 7) / 8 + faiss_factors_size() + lower_size(); }
 
 void RaBitQCodec::to_faiss(const std::byte* code, std::byte* out) const {
   const size_t signs = (d + 7) / 8, lower = static_cast<size_t>(bits) - 1;
@@ -120,7 +147,7 @@ void RaBitQCodec::to_faiss(const std::byte* code, std::byte* out) const {
   std::memcpy(at + lower_size(), factors + sign_factors_size(), sizeof(Fine));
 }
 
-void RaBitQCodec::from_faiss(const std::byte* in, std::byte* code) const {
+void RaBitQCodec::from_faiss(const std::byte* in, std::byte* code, const float* centroid) const {
   const size_t signs = (d + 7) / 8, lower = static_cast<size_t>(bits) - 1;
   std::memset(code, 0, code_size());
   std::memcpy(code, in, signs);
@@ -134,7 +161,7 @@ void RaBitQCodec::from_faiss(const std::byte* in, std::byte* code) const {
                                                     << i % 8;
     std::memcpy(code + fine_at() + sign_factors_size(), at + lower_size(), sizeof(Fine));
   }
-  put_coarse(code);
+  put_derived(code, centroid);
 }
 
 }  // namespace shortlist

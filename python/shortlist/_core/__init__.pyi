@@ -1245,7 +1245,7 @@ class IndexBinary:
         """
         Stores the rows of x (n, d / 8) uint8 under ids (n,), any integers.
 
-        IndexBinaryIDMap, IndexBinaryIDMap2 and IndexBinaryHNSW offer it; IndexBinaryFlat raises UnsupportedError. Otherwise as add.
+        IndexBinaryIDMap, IndexBinaryIDMap2, IndexBinaryHNSW and IndexBinaryIVF offer it; IndexBinaryFlat raises UnsupportedError. Otherwise as add.
         """
     def assign(
         self,
@@ -1274,7 +1274,7 @@ class IndexBinary:
         """
         All vectors that differ in fewer than thresh bits.
 
-        Returns lims (n + 1,) uint64, D float32 (as faiss does) and I: the results of query i are D[lims[i]:lims[i + 1]]. IndexBinaryHNSW finds most of them, not surely all.
+        Returns lims (n + 1,) uint64, D float32 (as faiss does) and I: the results of query i are D[lims[i]:lims[i + 1]]. IndexBinaryHNSW finds most of them, not surely all, and IndexBinaryIVF those in the lists it looks at.
         """
     def reconstruct(
         self, key: typing.SupportsIndex, x: numpy.typing.NDArray[numpy.uint8] | None = None
@@ -1328,7 +1328,7 @@ class IndexBinary:
         """
         The k nearest vectors of each row of x (n, d / 8) uint8: Hamming distances (n, k) int32 and ids (n, k) int64, nearest first.
 
-        Of equally near vectors the one with the smaller id comes first. Missing results are id -1 with distance 2147483647. D and I may be given to be filled. params may name the ids to search among (sel). Other threads may search at the same time.
+        Of equally near vectors the one with the smaller id comes first, or in IndexBinaryIVF the one in the smaller list. Missing results are id -1 with distance 2147483647. D and I may be given to be filled. params may name the ids to search among (sel). Other threads may search at the same time.
 
         Raises TypeError for another dtype, DimensionError for another d, ArgumentError for k < 1.
         """
@@ -1340,7 +1340,7 @@ class IndexBinary:
         """
     def train(self, x: numpy.typing.ArrayLike) -> None:
         """
-        Checks x; there is nothing to learn.
+        Finds the centroids of an IndexBinaryIVF from the rows of x (n, d / 8) uint8; of others it checks x.
         """
     @property
     def code_size(self) -> int:
@@ -1355,7 +1355,7 @@ class IndexBinary:
     @property
     def is_trained(self) -> bool:
         """
-        True: there is nothing to train.
+        Whether vectors can be added; IndexBinaryIVF is trained first, others need not be.
         """
     @property
     def metric_type(self) -> int:
@@ -1419,6 +1419,78 @@ class IndexBinaryHNSW(IndexBinary):
         """
         The index that holds the vectors; a live alias that may outlive this one.
         """
+
+class IndexBinaryIVF(IndexBinary):
+    """
+    An inverted file of binary vectors: each is kept in the list of that of nlist centroids from which it differs least, and a search looks at the nprobe nearest lists, exactly.
+
+    quantizer, an IndexBinaryFlat or IndexBinaryHNSW of d bits, holds the centroids. train(x) finds them by k-means of the bits as -1 and 1, whose signs are then taken, unless the quantizer holds nlist vectors already. add numbers vectors; add_with_ids takes ids of your own, and remove_ids leaves the other ids as they are.
+
+    Raises DimensionError for a quantizer of another d, ArgumentError for nlist < 1, UnsupportedError for own_invlists = False.
+    """
+    def __init__(
+        self,
+        quantizer: IndexBinary,
+        d: typing.SupportsIndex,
+        nlist: typing.SupportsIndex,
+        own_invlists: bool = True,
+    ) -> None: ...
+    def get_list_size(self, list_no: typing.SupportsIndex) -> int:
+        """
+        How many vectors a list holds.
+        """
+    def make_direct_map(self, new_maintain_direct_map: bool = True) -> None:
+        """
+        Makes now the table of where ids are, which reconstruct makes at its first call.
+        """
+    @property
+    def cp(self) -> IVFClustering:
+        """
+        How train finds centroids; set its fields.
+        """
+    @property
+    def invlists(self) -> InvertedLists:
+        """
+        The lists, to look at.
+        """
+    @property
+    def max_codes(self) -> int:
+        """
+        No further list is begun once so many vectors were looked at; 0, as at first, for no bound.
+        """
+    @max_codes.setter
+    def max_codes(self, arg1: typing.SupportsIndex) -> None: ...
+    @property
+    def nlist(self) -> int:
+        """
+        How many lists there are.
+        """
+    @property
+    def nprobe(self) -> int:
+        """
+        Lists that a search looks at, 1 at first: more is slower and finds more.
+        """
+    @nprobe.setter
+    def nprobe(self, arg1: typing.SupportsIndex) -> None: ...
+    @property
+    def per_invlist_search(self) -> bool:
+        """
+        Kept for faiss programs; many queries are answered list by list here.
+        """
+    @per_invlist_search.setter
+    def per_invlist_search(self, arg0: bool) -> None: ...
+    @property
+    def quantizer(self) -> IndexBinary:
+        """
+        The index of the centroids; a live alias.
+        """
+    @property
+    def use_heap(self) -> bool:
+        """
+        Kept for faiss programs; results are the same either way.
+        """
+    @use_heap.setter
+    def use_heap(self, arg0: bool) -> None: ...
 
 class IndexBinaryIDMap(IndexBinary):
     """
@@ -1821,7 +1893,7 @@ class OPQMatrix(LinearTransform):
 
 class RaBitQSearchParameters(SearchParameters):
     """
-    SearchParameters of the RaBitQ indexes. Its sel is followed; qb and centered, faiss's ways of rounding a query, change nothing here.
+    SearchParameters of the RaBitQ indexes; qb and centered replace the index's for one call.
     """
     def __init__(
         self, *, sel: IDSelector | None = None, qb: typing.SupportsIndex = 4, centered: bool = False
@@ -1829,14 +1901,14 @@ class RaBitQSearchParameters(SearchParameters):
     @property
     def centered(self) -> bool:
         """
-        Kept for faiss programs; queries are compared as they are.
+        How values are rounded to qb bits: evenly about zero, clipping the largest, or, as at first, from the least to the greatest.
         """
     @centered.setter
-    def centered(self, arg0: bool) -> None: ...
+    def centered(self, arg1: bool) -> None: ...
     @property
     def qb(self) -> int:
         """
-        Kept for faiss programs; queries are compared as they are.
+        Bits to which a query's values are rounded before they are compared with one-bit codes, as faiss has it; 0: not at all, which finds most. Codes of several bits are compared with queries as they are.
         """
     @qb.setter
     def qb(self, arg1: typing.SupportsIndex) -> None: ...
@@ -1870,7 +1942,7 @@ class IndexRaBitQ(Index):
     """
     Exhaustive search over codes of nb_bits bits a dimension: the signs of a vector relative to the mean that train(x) finds, or the point of a finer grid nearest to it in angle, and factors that make distances unbiased estimates.
 
-    Vectors are not rotated, as in faiss, and the estimates count on one: turn the vectors by a random rotation first, or take IndexSDC, which has its own. Codes and files are faiss's. Queries are compared as they are, whatever qb says, as faiss does with qb = 0; of several bits reconstruct uses all, where faiss uses the signs. Put IndexRefineFlat behind it for exact distances.
+    Vectors are not rotated, as in faiss, and the estimates count on one: turn the vectors by a random rotation first, or take IndexSDC, which has its own. Codes and files are faiss's. One-bit codes are compared with queries rounded to qb bits, 4 at first, and exactly with qb = 0; of several bits reconstruct uses all, where faiss uses the signs. Put IndexRefineFlat behind it for exact distances.
 
     nb_bits: 1 to 8. Raises ArgumentError for others. Source: RaBitQ (arXiv 2405.12497 and 2409.09913).
     """
@@ -1888,7 +1960,7 @@ class IndexRaBitQ(Index):
     @property
     def centered(self) -> bool:
         """
-        How faiss rounds a query's values. Kept for faiss programs; files do not hold it.
+        How values are rounded to qb bits: evenly about zero, clipping the largest, or, as at first, from the least to the greatest. faiss's files do not hold it.
         """
     @centered.setter
     def centered(self, arg1: bool) -> None: ...
@@ -1900,7 +1972,7 @@ class IndexRaBitQ(Index):
     @property
     def qb(self) -> int:
         """
-        Bits to which faiss rounds a query's values. Kept for faiss programs and files: queries are compared as they are here, whatever it says.
+        Bits to which a query's values are rounded before they are compared with one-bit codes, as faiss has it; 0: not at all, which finds most. Codes of several bits are compared with queries as they are.
         """
     @qb.setter
     def qb(self, arg1: typing.SupportsIndex) -> None: ...
@@ -1939,7 +2011,7 @@ class IndexRaBitQFastScan(Index):
     @property
     def centered(self) -> bool:
         """
-        How faiss rounds a query's values. Kept for faiss programs; files do not hold it.
+        How values are rounded to qb bits: evenly about zero, clipping the largest, or, as at first, from the least to the greatest. faiss's files do not hold it.
         """
     @centered.setter
     def centered(self, arg1: bool) -> None: ...
@@ -1951,7 +2023,7 @@ class IndexRaBitQFastScan(Index):
     @property
     def qb(self) -> int:
         """
-        Bits to which faiss rounds a query's values. Kept for faiss programs and files: queries are compared as they are here, whatever it says.
+        Bits to which a query's values are rounded before they are compared with one-bit codes, as faiss has it; 0: not at all, which finds most. Codes of several bits are compared with queries as they are.
         """
     @qb.setter
     def qb(self, arg1: typing.SupportsIndex) -> None: ...
@@ -1960,6 +2032,97 @@ class IndexRaBitQFastScan(Index):
         """
         The RaBitQuantizer: what the codes are.
         """
+
+class IVFRaBitQSearchParameters(SearchParametersIVF):
+    """
+    SearchParametersIVF of IndexIVFRaBitQ; qb and centered replace the index's for one call.
+    """
+    def __init__(
+        self,
+        *,
+        sel: IDSelector | None = None,
+        nprobe: typing.SupportsIndex = 1,
+        max_codes: typing.SupportsIndex = 0,
+        quantizer_params: SearchParameters | None = None,
+        qb: typing.SupportsIndex = 4,
+        centered: bool = False,
+    ) -> None: ...
+    @property
+    def centered(self) -> bool:
+        """
+        How values are rounded to qb bits: evenly about zero, clipping the largest, or, as at first, from the least to the greatest.
+        """
+    @centered.setter
+    def centered(self, arg1: bool) -> None: ...
+    @property
+    def qb(self) -> int:
+        """
+        Bits to which a query's values are rounded before they are compared with one-bit codes, as faiss has it; 0: not at all, which finds most. Codes of several bits are compared with queries as they are.
+        """
+    @qb.setter
+    def qb(self, arg1: typing.SupportsIndex) -> None: ...
+
+class IndexIVFRaBitQ(IndexIVF):
+    """
+    IndexIVF over IndexRaBitQ's codes, each relative to the centroid of its list: the signs of what the centroid leaves of a vector, or nb_bits bits a dimension, and factors that make distances unbiased estimates.
+
+    Codes and files are faiss's; they are always of residuals. Vectors are not rotated: put a RandomRotationMatrix in front, or take IndexIVFSDC, which has its own. One-bit codes are compared with queries rounded to qb bits, 4 at first, and exactly with qb = 0; of several bits reconstruct uses all, where faiss uses the signs.
+
+    nb_bits: 1 to 8. Raises ArgumentError for others, DimensionError for a quantizer of other dimensions, UnsupportedError for own_invlists = False. Source: RaBitQ (arXiv 2405.12497 and 2409.09913).
+    """
+    def __init__(
+        self,
+        quantizer: Index,
+        d: typing.SupportsIndex,
+        nlist: typing.SupportsIndex,
+        metric: typing.SupportsIndex = 1,
+        own_invlists: bool = True,
+        nb_bits: typing.SupportsIndex = 1,
+    ) -> None: ...
+    @property
+    def qb(self) -> int:
+        """
+        Bits to which a query's values are rounded before they are compared with one-bit codes, as faiss has it; 0: not at all, which finds most. Codes of several bits are compared with queries as they are.
+        """
+    @qb.setter
+    def qb(self, arg1: typing.SupportsIndex) -> None: ...
+    @property
+    def rabitq(self) -> RaBitQuantizer:
+        """
+        The RaBitQuantizer: what the codes are.
+        """
+
+class IndexIVFRaBitQFastScan(IndexIVFRaBitQ):
+    """
+    IndexIVFRaBitQ under the name and in the files of faiss's faster form, which here is the only one: both search alike.
+
+    bbs: vectors in a block of faiss's files, a multiple of 32. Given an IndexIVFRaBitQ, it begins as a copy of that one, vectors included, over the same quantizer. Raises ArgumentError for others; otherwise as IndexIVFRaBitQ.
+    """
+    @typing.overload
+    def __init__(self, orig: IndexIVFRaBitQ, bbs: typing.SupportsIndex = 32) -> None: ...
+    @typing.overload
+    def __init__(
+        self,
+        quantizer: Index,
+        d: typing.SupportsIndex,
+        nlist: typing.SupportsIndex,
+        metric: typing.SupportsIndex = 1,
+        bbs: typing.SupportsIndex = 32,
+        own_invlists: bool = True,
+        nb_bits: typing.SupportsIndex = 1,
+    ) -> None: ...
+    @property
+    def bbs(self) -> int:
+        """
+        Vectors in a block of faiss's files.
+        """
+    @property
+    def centered(self) -> bool:
+        """
+        How values are rounded to qb bits: evenly about zero, clipping the largest, or, as at first, from the least to the greatest.
+        """
+    @centered.setter
+    def centered(self, arg1: bool) -> None: ...
 
 class IOWriter:
     """
