@@ -90,6 +90,13 @@ void bind_ivf(py::module_& m) {
       .def_property("by_residual", &IndexIVF::by_residual, &IndexIVF::set_by_residual,
                     "Whether codes are of what the centroid leaves of a vector; set it before "
                     "train. Raises ArgumentError afterwards, and where it is no choice.")
+      .def_property(
+          "soar_lambda", &IndexIVF::soar_lambda, &IndexIVF::set_soar_lambda,
+          "Above 0, each vector is kept in a second list too, so chosen that a query which misses "
+          "one finds the other: fewer lists are looked at for the same recall, most so with inner "
+          "products and queries unlike the vectors, in twice the memory. 1 to 2 are good; set it "
+          "before add. Raises ArgumentError once there are vectors. Source: SOAR, arXiv "
+          "2404.00774.")
       .def_property_readonly(
           "code_size", [](const IndexIVF& self) { return self.ivf().form->faiss_size(); },
           "Bytes of one vector's code.")

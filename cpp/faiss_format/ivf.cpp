@@ -339,6 +339,8 @@ std::shared_ptr<Index> read_ivf(Input& in, uint32_t name, const IvfHeader& h,
 }
 
 std::string_view fourcc_of(const IndexIVF& index) {
+  if (index.soar_lambda() > 0)
+    throw UnsupportedError("faiss's files have no place for vectors in two lists; use save");
   if (const auto* flat = dynamic_cast<const IndexIVFFlat*>(&index))
     return flat->dtype == DType::f32 ? "IwFl" : "IwSq";
   if (dynamic_cast<const IndexBinaryIVF*>(&index)) return "IBwF";

@@ -1,10 +1,15 @@
 #include "index/ivf.h"
 
 #include <algorithm>
+#include <bit>
+#include <cmath>
 #include <mutex>
+#include <numeric>
+#include <utility>
 
 #include "base/error.h"
 #include "base/random.h"
+#include "cluster/soar.h"
 #include "index/flat.h"
 #include "index/in_blocks.h"
 #include "kernels/floats.h"
@@ -58,9 +63,20 @@ void IndexIVF::set_by_residual(bool wanted) {
   ivf_.form->by_residual = wanted;
 }
 
+void IndexIVF::set_soar_lambda(float lambda) {
+  const std::lock_guard hold(lock());
+  if (!(lambda >= 0 && std::isfinite(lambda)))
+    throw ArgumentError(text("soar_lambda = ", lambda, "; it must be 0 or more, such as 1"));
+  if (lambda > 0 && nlist() < 2) throw ArgumentError("soar_lambda needs a second list; nlist = 1");
+  if (ntotal())
+    throw ArgumentError(text("soar_lambda says which lists the ", ntotal(),
+                             " stored vectors are in; set it before add, or call reset() first"));
+  soar_lambda_ = lambda;
+}
+
 std::string IndexIVF::summary() const {
-  return text(nlist(), " lists, nprobe ", nprobe.load(), ", ", code_size(), " bytes a vector; ",
-              quantizer->class_name());
+  return text(nlist(), " lists, nprobe ", nprobe.load(), ", ", copies() * code_size(),
+              " bytes a vector", copies() > 1 ? " in two lists; " : "; ", quantizer->class_name());
 }
 
 void IndexIVF::take_centroids() {
@@ -134,6 +150,30 @@ std::vector<slot_t> IndexIVF::assign(Matrix<const float> x) const {
   return list;
 }
 
+// Adds the second lists after the first.
+void IndexIVF::spill(Matrix<const float> x, std::vector<slot_t>& list) const {
+  constexpr size_t kCandidates = 64;
+  const size_t n = std::min(kCandidates, nlist());
+  list.resize(2 * x.rows, kNoSlot);
+  parallel_for(x.rows, {.grain = 256}, [&](size_t begin, size_t end, size_t) {
+    cluster::Spill spill({ivf_.centroids().data(), nlist(), d}, soar_lambda_);
+    std::vector<slot_t> near((end - begin) * n), all;
+    std::vector<float> distances(near.size());
+    nearest_lists(as_rows(x.slice(begin, end)), n, nullptr, distances.data(), near.data());
+    for (size_t i = begin; i < end; ++i) {
+      if (list[i] == kNoSlot) continue;
+      slot_t& second = list[x.rows + i];
+      second = spill.second(x.row(i), list[i], {&near[(i - begin) * n], n});
+      if (second != kNoSlot) continue;
+      if (all.empty()) {  // a quantizer that found no other
+        all.resize(nlist());
+        std::iota(all.begin(), all.end(), slot_t{0});
+      }
+      second = spill.second(x.row(i), list[i], all);
+    }
+  });
+}
+
 void IndexIVF::nearest_lists(const Rows& x, size_t n, const SearchParameters* quantizer_params,
                              float* near, slot_t* lists) const {
   if (nearest_ && !quantizer_params) {
@@ -177,8 +217,9 @@ void IndexIVF::do_add(const Rows& x, const AddOptions& options) {
 void IndexIVF::do_add_with_ids(const Rows& rows, const id_t* ids, const AddOptions& options) {
   std::vector<float> scratch;
   const Matrix<const float> x{as_floats(rows, scratch), rows.n, rows.d};
-  const std::vector<slot_t> list = assign(x);
-  ivf_.add(x, list.data(), ids, options.progress);
+  std::vector<slot_t> list = assign(x);
+  if (copies() > 1) spill(x, list);
+  ivf_.add(x, list.data(), copies(), ids, options.progress);
   next_ += static_cast<id_t>(x.rows);
 }
 
@@ -229,8 +270,10 @@ void IndexIVF::do_search(const Rows& x, size_t k, float* distances, id_t* labels
   const auto allowed = params && params->sel ? ivf_.selected(*params->sel) : nullptr;
   const size_t kept = std::min(k, ntotal());
   scan_all(
-      x, probing(params), allowed.get(), [&] { return TopK(kept); },
-      [&](size_t i, const std::vector<hit_t>& hits) {
+      x, probing(params), allowed.get(), [&] { return TopK(kept * copies()); },
+      [&](size_t i, std::vector<hit_t> hits) {
+        if (copies() > 1) hits = once(std::move(hits));
+        hits.resize(std::min(hits.size(), kept));
         write_hits(*this, hits, k, nullptr, distances + i * k, labels + i * k);
         for (size_t j = 0; j < hits.size(); ++j) labels[i * k + j] = ivf_.id_at(slot_of(hits[j]));
       });
@@ -248,13 +291,29 @@ RangeResult IndexIVF::do_range_search(const Rows& x, float radius,
   std::vector<std::vector<hit_t>> hits(x.n);
   scan_all(
       x, probing(params), allowed.get(), [&] { return flat::Within(outward(radius)); },
-      [&](size_t i, std::vector<hit_t> found) { hits[i] = std::move(found); });
+      [&](size_t i, std::vector<hit_t> found) {
+        if (copies() > 1) std::sort(found.begin(), found.end());
+        hits[i] = copies() > 1 ? once(std::move(found)) : std::move(found);
+      });
   RangeResult out = gather_ranges(*this, hits.data(), x.n, nullptr);
   for (id_t& label : out.labels) label = ivf_.id_at(static_cast<slot_t>(label));
   return out;
 }
 
-size_t IndexIVF::do_remove(const Selector& sel) { return ivf_.remove(sel); }
+// By a table of ids, of which at most half is filled.
+std::vector<hit_t> IndexIVF::once(std::vector<hit_t> hits) const {
+  std::vector<id_t> seen(std::bit_ceil(2 * hits.size() + 1), kNoId);
+  const auto known = [&](hit_t hit) {
+    const id_t id = ivf_.id_at(slot_of(hit));
+    size_t at = mix64(static_cast<uint64_t>(id)) & (seen.size() - 1);
+    while (seen[at] != kNoId && seen[at] != id) at = (at + 1) & (seen.size() - 1);
+    return std::exchange(seen[at], id) == id;
+  };
+  hits.erase(std::remove_if(hits.begin(), hits.end(), known), hits.end());
+  return hits;
+}
+
+size_t IndexIVF::do_remove(const Selector& sel) { return ivf_.remove(sel) / copies(); }
 
 void IndexIVF::do_reset() {
   ivf_.clear();
@@ -267,6 +326,8 @@ void IndexIVF::check_compatible_for_merge(const Index& other) const {
   if (that.nlist() != nlist() || that.ivf_.centroids() != ivf_.centroids())
     throw ArgumentError(
         "cannot merge indexes with other lists; train one, and clone it for each part");
+  if (that.copies() != copies())
+    throw ArgumentError("cannot merge indexes of which one has vectors in two lists");
   if (!that.ivf_.form->same_as(*ivf_.form))
     throw ArgumentError(
         "cannot merge indexes whose codes mean different things; they must share type of code and "

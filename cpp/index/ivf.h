@@ -45,6 +45,10 @@ class IndexIVF : public Index {
   bool by_residual() const { return ivf_.form->by_residual; }
   // Throws ArgumentError once codes are trained or there are vectors, and where it is no choice.
   void set_by_residual(bool wanted);
+  // A second list for each vector, of lambda above 0 (cluster/soar.h); 0 for none. Throws
+  // ArgumentError once there are vectors, and for other values.
+  float soar_lambda() const { return soar_lambda_; }
+  void set_soar_lambda(float lambda);
   // The nearest lists of each row and the distances to their centroids, "smaller is nearer".
   void nearest_lists(const Rows& x, size_t n, const SearchParameters* quantizer_params, float* near,
                      slot_t* lists) const;
@@ -58,7 +62,7 @@ class IndexIVF : public Index {
   void restored() { ivf_.appended(); }  // after the last list
 
   std::string summary() const override;
-  size_t ntotal() const override { return ivf_.size(); }
+  size_t ntotal() const override { return ivf_.size() / copies(); }
   bool is_trained() const override { return trained_; }
   size_t memory() const override {
     return ivf_.memory() + quantizer->memory() + (nearest_ ? nearest_->memory() : 0);
@@ -103,6 +107,10 @@ class IndexIVF : public Index {
   };
   Probing probing(const SearchParameters* params) const;
   std::vector<slot_t> assign(Matrix<const float> x) const;
+  size_t copies() const { return soar_lambda_ > 0 ? 2 : 1; }  // of each vector, in other lists
+  void spill(Matrix<const float> x, std::vector<slot_t>& list) const;
+  // The nearest of each id, nearest first, where vectors are in two lists.
+  std::vector<hit_t> once(std::vector<hit_t> hits) const;
   void train_quantizer(Matrix<const float> x);
   void take_centroids();
   // Calls each(i, found) with what query i found, on any thread.
@@ -113,6 +121,7 @@ class IndexIVF : public Index {
   Ivf ivf_;
   std::optional<cluster::Nearest> nearest_;  // of an exact quantizer's centroids
   bool trained_ = false;
+  float soar_lambda_ = 0;
   id_t next_ = 0;
 };
 

@@ -1,6 +1,7 @@
 #include "index/save_ivf.h"
 
 #include <algorithm>
+#include <cmath>
 #include <numeric>
 
 #include "base/error.h"
@@ -80,6 +81,7 @@ void load_lists(ContainerReader& in, IndexIVF& index, const std::string& at) {
     left -= fits ? sizes[l] : 0;
   }
   const size_t size = index.code_size(), length = in.open(at + "/codes");
+  fits = fits && (index.soar_lambda() == 0 || ids.size() % 2 == 0);
   if (!fits || left || length != ids.size() * size)
     throw CorruptIndexError(text("the lists of '", at, "' and their sizes do not belong together"));
   std::vector<std::byte> codes;
@@ -100,6 +102,8 @@ void save_ivf(ContainerWriter& out, const IndexIVF& index, const std::string& at
   fields["nlist"] = text(index.nlist());
   fields["nprobe"] = text(index.nprobe);
   fields["max_codes"] = text(index.max_codes);
+  if (index.soar_lambda() > 0)
+    fields["soar_lambda"] = bits_of(index.soar_lambda());
   fields["next_id"] = text(index.next_id());
   fields["trained"] = text(index.is_trained());
   fields["quantizer_trains_alone"] = text(index.quantizer_trains_alone);
@@ -164,6 +168,12 @@ std::shared_ptr<Index> load_ivf(ContainerReader& in, const Record& record, const
   index->nprobe = record.number<size_t>("nprobe", 1);
   index->max_codes = record.number<size_t>("max_codes");
   index->quantizer_trains_alone = record.number<int>("quantizer_trains_alone");
+  if (record.has("soar_lambda")) {
+    const float lambda = record.real("soar_lambda");
+    if (!(lambda > 0 && std::isfinite(lambda)) || index->nlist() < 2)
+      throw CorruptIndexError(text("'", at, "' has soar_lambda = ", lambda, ", which cannot be"));
+    index->set_soar_lambda(lambda);
+  }
   index->restore(trained, record.number<id_t>("next_id", 0));
   load_lists(in, *index, at);
   return index;

@@ -69,17 +69,18 @@ void Ivf::changed() {
   places_ = nullptr;
 }
 
-void Ivf::add(Matrix<const float> x, const slot_t* list, const id_t* ids,
+void Ivf::add(Matrix<const float> x, const slot_t* list, size_t copies, const id_t* ids,
               const ProgressFn& progress) {
-  check_fits(x.rows);
+  const size_t all = copies * x.rows;
+  check_fits(all);
   // Rows by list: those of list l are order[begin[l]] to order[begin[l + 1]].
-  std::vector<size_t> begin(nlist + 1), order(x.rows);
-  for (size_t i = 0; i < x.rows; ++i)
+  std::vector<size_t> begin(nlist + 1), order(all);
+  for (size_t i = 0; i < all; ++i)
     if (list[i] != kNoSlot) ++begin[list[i] + 1];
   std::partial_sum(begin.begin(), begin.end(), begin.begin());
   std::vector<size_t> next(begin.begin(), begin.end() - 1), used;
-  for (size_t i = 0; i < x.rows; ++i)
-    if (list[i] != kNoSlot) order[next[list[i]]++] = i;
+  for (size_t i = 0; i < all; ++i)
+    if (list[i] != kNoSlot) order[next[list[i]]++] = i % x.rows;
   for (size_t l = 0; l < nlist; ++l)
     if (begin[l + 1] > begin[l]) used.push_back(l);
   std::vector<std::byte> codes(begin[nlist] * form->code_size());

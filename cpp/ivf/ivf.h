@@ -33,8 +33,10 @@ class Ivf {
   const float* centroid(size_t list) const { return centroids_.data() + list * d; }
   void set_centroids(std::vector<float> centroids);
 
-  // Encodes x into its lists; a vector whose list is kNoSlot is in none.
-  void add(Matrix<const float> x, const slot_t* list, const id_t* ids, const ProgressFn& progress);
+  // Encodes x into its lists: `copies` of each row, list[c * x.rows + i] being where copy c of row
+  // i goes; one whose list is kNoSlot is in none.
+  void add(Matrix<const float> x, const slot_t* list, size_t copies, const id_t* ids,
+           const ProgressFn& progress);
   // Codes made before; appended() after the last.
   void append(size_t list, const std::byte* codes, const id_t* ids, size_t n);
   void appended() { changed(); }

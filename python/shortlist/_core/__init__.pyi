@@ -1174,6 +1174,13 @@ class IndexIVF(Index):
         """
     @quantizer_trains_alone.setter
     def quantizer_trains_alone(self, arg0: typing.SupportsIndex) -> None: ...
+    @property
+    def soar_lambda(self) -> float:
+        """
+        Above 0, each vector is kept in a second list too, so chosen that a query which misses one finds the other: fewer lists are looked at for the same recall, most so with inner products and queries unlike the vectors, in twice the memory. 1 to 2 are good; set it before add. Raises ArgumentError once there are vectors. Source: SOAR, arXiv 2404.00774.
+        """
+    @soar_lambda.setter
+    def soar_lambda(self, arg1: float) -> None: ...
 
 class IndexIVFFlat(IndexIVF):
     """
