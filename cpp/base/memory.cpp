@@ -3,7 +3,9 @@
 #include <algorithm>
 #include <cstdint>
 #include <cstdlib>
+#include <fstream>
 #include <new>
+#include <string>
 
 #if defined(__linux__)
 #include <sys/mman.h>
@@ -83,6 +85,23 @@ void Block::reallocate(size_t capacity, size_t used) {
   }
   data_ = fresh;
   capacity_ = capacity;
+}
+
+size_t available_memory() {
+  size_t least = SIZE_MAX;
+  if (std::ifstream in("/proc/meminfo"); in) {
+    std::string name, unit;
+    for (size_t kilobytes = 0; in >> name >> kilobytes; std::getline(in, unit))
+      if (name == "MemAvailable:") least = kilobytes << 10;
+  }
+  const auto read = [](const char* path, size_t& value) {
+    std::ifstream in(path);
+    return static_cast<bool>(in >> value);  // "max" is no number
+  };
+  size_t most = 0, used = 0;
+  if (read("/sys/fs/cgroup/memory.max", most) && read("/sys/fs/cgroup/memory.current", used))
+    least = std::min(least, most - std::min(used, most));
+  return least;
 }
 
 }  // namespace shortlist

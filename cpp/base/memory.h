@@ -25,6 +25,10 @@ inline void prefetch(const void* p, size_t n) {
   for (uintptr_t at = begin; at < end; at += kLine) prefetch(reinterpret_cast<const void*>(at));
 }
 
+// Bytes this process may still take without others being pushed out, as the system and its cgroup
+// tell; SIZE_MAX where they do not.
+size_t available_memory();
+
 // Untyped block. Growing never holds two full copies: the old pages are given back while
 // they are copied, so the peak is the new size plus one chunk.
 class Block {

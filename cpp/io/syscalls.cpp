@@ -14,7 +14,10 @@ namespace {
 
 int open_file(const char* path, int flags, mode_t mode) { return ::open(path, flags, mode); }
 
-constexpr SystemCalls kReal{open_file, ::read, ::write, ::fsync, std::rename, ::close, ::unlink};
+int completed(int result) { return result; }
+
+constexpr SystemCalls kReal{open_file, ::read,      ::pread, completed, ::write,
+                            ::fsync,   std::rename, ::close, ::unlink};
 
 struct Fault {
   std::atomic<size_t> left{0};  // calls still allowed
@@ -35,6 +38,15 @@ int faulty_open(const char* path, int flags, mode_t mode) {
 ssize_t faulty_read(int fd, void* data, size_t n) {
   if (!g_fault.strikes()) return kReal.read(fd, data, n);
   return g_fault.error_number ? g_fault.error() : kReal.read(fd, data, g_fault.shorten(n));
+}
+ssize_t faulty_pread(int fd, void* data, size_t n, off_t offset) {
+  if (!g_fault.strikes()) return kReal.pread(fd, data, n, offset);
+  return g_fault.error_number ? g_fault.error() : kReal.pread(fd, data, g_fault.shorten(n), offset);
+}
+int faulty_completed(int result) {
+  if (!g_fault.strikes()) return result;
+  if (g_fault.error_number) return -g_fault.error_number;
+  return result > 0 ? static_cast<int>(g_fault.shorten(static_cast<size_t>(result))) : result;
 }
 ssize_t faulty_write(int fd, const void* data, size_t n) {
   if (!g_fault.strikes()) return kReal.write(fd, data, n);
@@ -59,14 +71,19 @@ SystemCalls system_calls = kReal;
 
 void fail_call(std::string_view call, size_t after, int error_number) {
   restore_calls();
-  const bool moves_bytes = call == "read" || call == "write";
+  const bool moves_bytes =
+      call == "read" || call == "pread" || call == "completed" || call == "write";
   if (error_number <= 0 && !moves_bytes)
     throw ArgumentError(text("errno ", error_number, " cannot be given to '", call,
-                             "'; pass a positive errno (0 shortens read and write only)"));
+                             "'; pass a positive errno (0 shortens what moves bytes)"));
   if (call == "open")
     system_calls.open = faulty_open;
   else if (call == "read")
     system_calls.read = faulty_read;
+  else if (call == "pread")
+    system_calls.pread = faulty_pread;
+  else if (call == "completed")
+    system_calls.completed = faulty_completed;
   else if (call == "write")
     system_calls.write = faulty_write;
   else if (call == "fsync")
@@ -78,9 +95,9 @@ void fail_call(std::string_view call, size_t after, int error_number) {
   else if (call == "unlink")
     system_calls.unlink = faulty_unlink;
   else
-    throw ArgumentError(
-        text("there is no system call '", call,
-             "' to fail; choose open, read, write, fsync, rename, close or unlink"));
+    throw ArgumentError(text(
+        "there is no system call '", call,
+        "' to fail; choose open, read, pread, completed, write, fsync, rename, close or unlink"));
   g_fault.left = after;
   g_fault.error_number = error_number;
 }

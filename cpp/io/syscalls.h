@@ -11,6 +11,8 @@ namespace shortlist::io {
 struct SystemCalls {
   int (*open)(const char* path, int flags, mode_t mode);
   ssize_t (*read)(int fd, void* data, size_t n);
+  ssize_t (*pread)(int fd, void* data, size_t n, off_t offset);
+  int (*completed)(int result);  // of a read by io_uring: what it moved, or a negated errno
   ssize_t (*write)(int fd, const void* data, size_t n);
   int (*fsync)(int fd);
   int (*rename)(const char* from, const char* to);
@@ -19,9 +21,9 @@ struct SystemCalls {
 };
 extern SystemCalls system_calls;
 
-// Lets `after` calls named `call` ("open", "read", ...) succeed and makes the next one fail with
-// `error_number`; 0 makes a read or write move only half of what was asked. Later calls succeed
-// again. For tests: not safe while other threads use files.
+// Lets `after` calls named `call` ("open", "read", ...; "completed") succeed and makes the next one
+// fail with `error_number`; 0 makes one that moves bytes move only half of what was asked. Later
+// calls succeed again. For tests: not safe while other threads use files.
 void fail_call(std::string_view call, size_t after, int error_number);
 // Ends that; returns whether a call was made to fail.
 bool restore_calls();
