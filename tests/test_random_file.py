@@ -56,7 +56,7 @@ def test_what_is_asked_for_is_used(bytes_) -> None:
         assert told.endswith(caching) or caching == "direct"  # a file system may refuse
     small = _disk.RandomFile(str(bytes_[0]))
     assert small.backend.endswith("buffered")
-    assert 0 < _disk.available_memory()
+    assert _disk.available_memory() > 0
 
 
 def test_names_that_are_not_known(bytes_, tmp_path: Path) -> None:
