@@ -15,10 +15,10 @@ constexpr size_t kCandidates = 16;                             // centroids that
 constexpr size_t kBatch = size_t{1} << 16, kPerCentroid = 32;  // rows shared out together
 constexpr size_t kParts = 32;  // of a batch, added up in one order whatever the threads
 constexpr size_t kGrain = 384;
-constexpr size_t kRounds = 20;
-constexpr double kEntropy = 0.05;  // softness, in units of `gap`
-constexpr double kEven = 1.001;    // the imbalance at which rounds end
-constexpr float kLeast = 1e-6f;    // of its share that a centroid counts as having
+constexpr size_t kFirstRounds = 60, kRounds = 4;  // from no prices, from those of a call before
+constexpr double kEntropy = 0.05;                 // softness, in units of `gap`
+constexpr double kEven = 1.001;                   // the imbalance at which rounds end
+constexpr float kLeast = 1e-6f;                   // of its share that a centroid counts as having
 
 }  // namespace
 
@@ -62,7 +62,9 @@ void Balance::settle(const Batch& batch) {
   const double share = total / static_cast<double>(k);
   const auto most = static_cast<float>(batch.gap);
   std::vector<double> sums(kParts * k);
-  for (size_t round = 0; round < kRounds; ++round) {
+  const size_t rounds = fresh_ ? kFirstRounds : kRounds;
+  fresh_ = false;
+  for (size_t round = 0; round < rounds; ++round) {
     parallel_for(kParts, {}, [&](size_t first, size_t last, size_t) {
       for (size_t part = first; part < last; ++part) {
         double* sum = &sums[part * k];

@@ -31,6 +31,7 @@ class Balance {
 
   const float strength_;
   std::vector<float> prices_;
+  bool fresh_ = true;
 };
 
 }  // namespace shortlist::cluster

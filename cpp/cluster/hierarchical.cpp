@@ -111,7 +111,7 @@ class Splitter {
     std::partial_sum(begin.begin(), begin.end(), begin.begin());
     std::vector<size_t> next(begin.begin(), begin.end() - 1);
     for (size_t i = 0; i < n; ++i) order_[part.begin + next[which[i]]++] = numbers[i];
-    if (largest > n - n / 4)  // too much alike
+    if (4 * largest > 3 * n)  // too much alike
       for (size_t c = 0; c <= k; ++c) begin[c] = n * c / k;
     std::vector<Part> children;
     for (size_t c = 0; c < k; ++c)
