@@ -2,9 +2,7 @@
 
 #include <algorithm>
 #include <cmath>
-#include <numeric>
 
-#include "base/error.h"
 #include "base/threads.h"
 #include "kernels/kernels.h"
 
@@ -76,7 +74,7 @@ void Balance::settle(const Batch& batch) {
           const slot_t* slots = &batch.slots[i * batch.width];
           const float* near = &batch.near[i * batch.width];
           const size_t m = batch.candidates(i);
-          for (size_t j = 0; j < m; ++j) p[j] = (-near[j] - prices_[slots[j]]) / softness;
+          for (size_t j = 0; j < m; ++j) p[j] = (near[0] - near[j] - prices_[slots[j]]) / softness;
           const float all = kernels::active().exps(p, m, *std::max_element(p, p + m));
           const double scale = batch.weight(i) / double{all};
           for (size_t j = 0; j < m; ++j) sum[slots[j]] += scale * p[j];
@@ -111,8 +109,9 @@ void Balance::assign(const Nearest& centroids, const Rows& x, const float* weigh
         const slot_t* slots = &batch.slots[i * batch.width];
         const float* near = &batch.near[i * batch.width];
         const auto cost = [&](size_t j) { return near[j] + strength_ * prices_[slots[j]]; };
+        const size_t m = batch.candidates(i);
         size_t best = 0;
-        for (size_t j = 1; j < batch.candidates(i); ++j)
+        for (size_t j = 1; j < m; ++j)
           if (cost(j) < cost(best)) best = j;
         chosen[begin + i] = slots[best];
         distances[begin + i] = near[best];

@@ -29,7 +29,7 @@ struct Hierarchy {
 // about 85 %. A row's cluster need not be that of the nearest centroid. What k-means
 // cannot tell apart, such as more than max_size copies of a row, is cut in order.
 //
-// Needs, besides x, the rows of a part or two at a time (never of all) and 12 bytes a row. The same
+// Needs, besides x, the rows of the largest part below the whole and some 20 bytes a row. The same
 // rows, options and seed give the same bytes, whatever the number of threads. Throws ArgumentError
 // for a max_size below 1, a branching below 2, no rows, NaN, Inf and values whose squares are too
 // large.

@@ -284,7 +284,7 @@ def hierarchical_kmeans(
     seed: int = 1234,
     progress: Progress | None = None,
 ) -> tuple[Floats, npt.NDArray[np.int64]]:
-    """Cut the rows of x into clusters of at most max_size, however they lie: split, and split again.
+    """Cut the rows of x into clusters of at most max_size: split them, and split again.
 
     A part with more rows goes to the centroids of a balanced k-means of its own, as an optimal
     transport plan says; clusters end about 85 % full. Rows that k-means cannot tell apart
