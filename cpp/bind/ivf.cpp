@@ -57,18 +57,6 @@ void bind_parts(py::module_& m) {
            "A copy of a list's codes, uint8 (list_size, code_size).")
       .def("imbalance_factor", &InvertedLists::imbalance,
            "How many times longer a search of one list takes than if all were of one size.");
-  using cluster::Options;
-  py::class_<Options>(m, "IVFClustering",
-                      "How an IVF index's train finds centroids: faiss's ClusteringParameters.")
-      .def_readwrite("niter", &Options::niter, "Iterations of k-means.")
-      .def_readwrite("nredo", &Options::nredo, "Runs from other beginnings; the best is kept.")
-      .def_readwrite("spherical", &Options::spherical, "Centroids of length 1.")
-      .def_readwrite("int_centroids", &Options::int_centroids, "Centroids of whole numbers.")
-      .def_readwrite("min_points_per_centroid", &Options::min_points_per_centroid,
-                     "With fewer there is a warning.")
-      .def_readwrite("max_points_per_centroid", &Options::max_points_per_centroid,
-                     "Of more a sample is drawn.")
-      .def_readwrite("seed", &Options::seed, "The same seed gives the same centroids.");
 }
 
 }  // namespace

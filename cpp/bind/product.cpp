@@ -70,6 +70,10 @@ void bind_product(py::module_& m) {
                 pq.centroids.data());
           },
           "A copy, (M, ksub, dsub) float32; empty until trained.")
+      .def_property_readonly(
+          "cp", [](ProductQuantizer& pq) { return &pq.cp; },
+          py::return_value_policy::reference_internal,
+          "How train finds the centroids of each part; set its fields.")
       .def(
           "train",
           [](ProductQuantizer& pq, const ArrayLike& x) {
@@ -82,7 +86,8 @@ void bind_product(py::module_& m) {
             pq.train({as_floats(v.rows, scratch), v.rows.n, v.rows.d});
           },
           py::arg("x"),
-          "k-means in each part of x (n, d): 25 iterations over at most 256 vectors a centroid. "
+          "k-means in each part of x (n, d), as cp says: 25 iterations over at most 256 vectors a "
+          "centroid. "
           "Raises ArgumentError for fewer than ksub vectors, NaN and infinities. Not for a "
           "quantizer whose index holds vectors.")
       .def("compute_codes", &codes_of, py::arg("x"), "Codes of x (n, d): uint8 (n, code_size).")

@@ -109,6 +109,7 @@ ProductQuantizer::ProductQuantizer(size_t d, size_t M, int nbits) : Codec(d), M(
                              " dimensions evenly; choose a divisor of d"));
   if (nbits < 1 || nbits > 8)
     throw ArgumentError(text("nbits = ", nbits, "; it must be from 1 to 8 for a part"));
+  cp.min_points_per_centroid = 0;  // ksub are enough
 }
 
 std::string ProductQuantizer::name() const { return text("PQ", M, "x", nbits); }
@@ -119,11 +120,7 @@ bool ProductQuantizer::same_as(const Codec& other) const {
          that->centroids == centroids;
 }
 
-void ProductQuantizer::train(Matrix<const float> x) {
-  cluster::Options options;
-  options.min_points_per_centroid = 0;  // ksub are enough
-  centroids = clustered(x, options, false);
-}
+void ProductQuantizer::train(Matrix<const float> x) { centroids = clustered(x, cp, false); }
 
 void ProductQuantizer::refine(Matrix<const float> x, size_t niter, float* nearest) {
   cluster::Options options;

@@ -21,6 +21,7 @@ class ProductQuantizer final : public Codec {
   const int nbits;
   size_t ksub() const { return size_t{1} << nbits; }
   size_t dsub() const { return d / M; }
+  cluster::Options cp;           // of k-means in each part; part m has the seed cp.seed + m
   std::vector<float> centroids;  // M x ksub x dsub; empty until trained
   // Of part m.
   const float* part(size_t m) const { return centroids.data() + m * ksub() * dsub(); }
@@ -30,8 +31,7 @@ class ProductQuantizer final : public Codec {
   size_t code_size() const override { return (M * static_cast<size_t>(nbits) + 7) / 8; }
   bool needs_training() const override { return true; }
   bool is_trained() const override { return !centroids.empty(); }
-  // By k-means in each part, 25 iterations over at most 256 vectors a centroid. Throws
-  // ArgumentError for fewer vectors than centroids.
+  // By k-means in each part. Throws ArgumentError for fewer vectors than centroids.
   void train(Matrix<const float> x) override;
   // `niter` iterations more over all of x, or the first ones; and the centroids, x.rows x d, that
   // are then nearest to x.

@@ -36,6 +36,7 @@ if TYPE_CHECKING:
     from ._kmeans import ClusteringIterationStats as ClusteringIterationStats
     from ._kmeans import ClusteringParameters as ClusteringParameters
     from ._kmeans import Kmeans as Kmeans
+    from ._kmeans import hierarchical_kmeans as hierarchical_kmeans
     from ._kmeans import kmeans_clustering as kmeans_clustering
     from ._lid import lid as lid
     from ._plot import plot as plot
@@ -64,6 +65,7 @@ _LAZY = {
             "ClusteringIterationStats",
             "ClusteringParameters",
             "Kmeans",
+            "hierarchical_kmeans",
             "kmeans_clustering",
         ),
         "_kmeans",

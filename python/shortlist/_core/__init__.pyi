@@ -988,6 +988,74 @@ class IndexPreTransform(Index):
         The index behind the transforms; a live alias.
         """
 
+class ClusteringOptions:
+    """
+    How an index's train finds centroids: fields of ClusteringParameters.
+    """
+    @property
+    def balanced(self) -> float:
+        """
+        0, plain k-means, to 1, centroids of clusters of like sizes. Vectors are then assigned to the nearest centroid as ever.
+        """
+    @balanced.setter
+    def balanced(self, arg0: float) -> None: ...
+    @property
+    def batch_size(self) -> int:
+        """
+        Vectors of the first iterations, later ones have more; 0: all in each.
+        """
+    @batch_size.setter
+    def batch_size(self, arg0: typing.SupportsIndex) -> None: ...
+    @property
+    def int_centroids(self) -> bool:
+        """
+        Centroids of whole numbers.
+        """
+    @int_centroids.setter
+    def int_centroids(self, arg0: bool) -> None: ...
+    @property
+    def max_points_per_centroid(self) -> int:
+        """
+        Of more a sample is drawn.
+        """
+    @max_points_per_centroid.setter
+    def max_points_per_centroid(self, arg0: typing.SupportsIndex) -> None: ...
+    @property
+    def min_points_per_centroid(self) -> int:
+        """
+        With fewer there is a warning.
+        """
+    @min_points_per_centroid.setter
+    def min_points_per_centroid(self, arg0: typing.SupportsIndex) -> None: ...
+    @property
+    def niter(self) -> int:
+        """
+        Iterations of k-means.
+        """
+    @niter.setter
+    def niter(self, arg0: typing.SupportsIndex) -> None: ...
+    @property
+    def nredo(self) -> int:
+        """
+        Runs from other beginnings; the best is kept.
+        """
+    @nredo.setter
+    def nredo(self, arg0: typing.SupportsIndex) -> None: ...
+    @property
+    def seed(self) -> int:
+        """
+        The same seed gives the same centroids.
+        """
+    @seed.setter
+    def seed(self, arg0: typing.SupportsIndex) -> None: ...
+    @property
+    def spherical(self) -> bool:
+        """
+        Centroids of length 1.
+        """
+    @spherical.setter
+    def spherical(self, arg0: bool) -> None: ...
+
 class SearchParametersIVF(SearchParameters):
     """
     SearchParameters of the IVF indexes; nprobe and max_codes replace the index's for one call.
@@ -1053,60 +1121,6 @@ class InvertedLists:
         How many lists there are.
         """
 
-class IVFClustering:
-    """
-    How an IVF index's train finds centroids: faiss's ClusteringParameters.
-    """
-    @property
-    def int_centroids(self) -> bool:
-        """
-        Centroids of whole numbers.
-        """
-    @int_centroids.setter
-    def int_centroids(self, arg0: bool) -> None: ...
-    @property
-    def max_points_per_centroid(self) -> int:
-        """
-        Of more a sample is drawn.
-        """
-    @max_points_per_centroid.setter
-    def max_points_per_centroid(self, arg0: typing.SupportsIndex) -> None: ...
-    @property
-    def min_points_per_centroid(self) -> int:
-        """
-        With fewer there is a warning.
-        """
-    @min_points_per_centroid.setter
-    def min_points_per_centroid(self, arg0: typing.SupportsIndex) -> None: ...
-    @property
-    def niter(self) -> int:
-        """
-        Iterations of k-means.
-        """
-    @niter.setter
-    def niter(self, arg0: typing.SupportsIndex) -> None: ...
-    @property
-    def nredo(self) -> int:
-        """
-        Runs from other beginnings; the best is kept.
-        """
-    @nredo.setter
-    def nredo(self, arg0: typing.SupportsIndex) -> None: ...
-    @property
-    def seed(self) -> int:
-        """
-        The same seed gives the same centroids.
-        """
-    @seed.setter
-    def seed(self, arg0: typing.SupportsIndex) -> None: ...
-    @property
-    def spherical(self) -> bool:
-        """
-        Centroids of length 1.
-        """
-    @spherical.setter
-    def spherical(self, arg0: bool) -> None: ...
-
 class IndexIVF(Index):
     """
     An inverted file: a vector is kept in the list of the nearest of nlist centroids, and a search looks at the nprobe nearest lists.
@@ -1134,7 +1148,7 @@ class IndexIVF(Index):
         Bytes of one vector's code.
         """
     @property
-    def cp(self) -> IVFClustering:
+    def cp(self) -> ClusteringOptions:
         """
         How train finds centroids; set its fields.
         """
@@ -1451,7 +1465,7 @@ class IndexBinaryIVF(IndexBinary):
         Makes now the table of where ids are, which reconstruct makes at its first call.
         """
     @property
-    def cp(self) -> IVFClustering:
+    def cp(self) -> ClusteringOptions:
         """
         How train finds centroids; set its fields.
         """
@@ -1699,7 +1713,7 @@ class ProductQuantizer:
         """
     def train(self, x: numpy.typing.ArrayLike) -> None:
         """
-        k-means in each part of x (n, d): 25 iterations over at most 256 vectors a centroid. Raises ArgumentError for fewer than ksub vectors, NaN and infinities. Not for a quantizer whose index holds vectors.
+        k-means in each part of x (n, d), as cp says: 25 iterations over at most 256 vectors a centroid. Raises ArgumentError for fewer than ksub vectors, NaN and infinities. Not for a quantizer whose index holds vectors.
         """
     @property
     def M(self) -> int:
@@ -1715,6 +1729,11 @@ class ProductQuantizer:
     def code_size(self) -> int:
         """
         Bytes of a vector.
+        """
+    @property
+    def cp(self) -> ClusteringOptions:
+        """
+        How train finds the centroids of each part; set its fields.
         """
     @property
     def d(self) -> int:
