@@ -120,6 +120,7 @@ class Lloyd {
         options_.progress(redo * options_.niter + i + 1, options_.nredo * options_.niter);
       if (i > 0 && converged(out.iterations[i - 1].objective, now.objective)) break;
     }
+    if (options_.nearest) std::copy(nearest_.begin(), nearest_.end(), options_.nearest);
     return out;
   }
 
@@ -138,7 +139,10 @@ class Lloyd {
       }
     }
     finish(0);
-    std::fill(nearest_.begin(), nearest_.end(), kNoSlot);
+    if (options_.nearest)
+      std::copy_n(options_.nearest, x_.n, nearest_.begin());
+    else
+      std::fill(nearest_.begin(), nearest_.end(), kNoSlot);
   }
 
   // The rows of each cluster, in order.

@@ -125,21 +125,17 @@ void ProductQuantizer::train(Matrix<const float> x) {
   centroids = clustered(x, options, false);
 }
 
-void ProductQuantizer::refine(Matrix<const float> x, size_t niter, float* nearest) {
+void ProductQuantizer::refine(Matrix<const float> x, size_t niter, slot_t* nearest) {
   cluster::Options options;
   options.niter = niter;
   options.min_points_per_centroid = 0;
   options.max_points_per_centroid = SIZE_MAX;
-  centroids = clustered(x, options, is_trained());
+  centroids = clustered(x, options, is_trained(), nearest);
   std::vector<float> values, distances(x.rows);
-  std::vector<slot_t> which(x.rows);
   for (size_t m = 0; m < M; ++m) {
     copy_part(x, m, values);
-    std::fill(which.begin(), which.end(), kNoSlot);
     cluster::Nearest({part(m), ksub(), dsub()}, Metric::l2)
-        .assign(as_rows({values.data(), x.rows, dsub()}), which.data(), distances.data());
-    for (size_t r = 0; r < x.rows; ++r)
-      std::copy_n(part(m) + which[r] * dsub(), dsub(), nearest + r * d + m * dsub());
+        .assign(as_rows({values.data(), x.rows, dsub()}), nearest + m * x.rows, distances.data());
   }
 }
 
@@ -150,7 +146,7 @@ void ProductQuantizer::copy_part(Matrix<const float> x, size_t m, std::vector<fl
 }
 
 std::vector<float> ProductQuantizer::clustered(Matrix<const float> x, cluster::Options options,
-                                               bool onward) const {
+                                               bool onward, slot_t* nearest) const {
   if (x.rows < ksub())
     throw ArgumentError(text("training on ", x.rows, " vectors; ", nbits, " bits need at least ",
                              ksub(), ", one for each centroid"));
@@ -161,6 +157,7 @@ std::vector<float> ProductQuantizer::clustered(Matrix<const float> x, cluster::O
     copy_part(x, m, values);
     options.seed = seed + m;
     if (onward) options.initial = {part(m), ksub(), dsub()};
+    if (nearest) options.nearest = nearest + m * x.rows;
     const auto clusters =
         cluster::kmeans(as_rows({values.data(), x.rows, dsub()}), ksub(), options);
     found.insert(found.end(), clusters.centroids.begin(), clusters.centroids.end());

@@ -33,9 +33,9 @@ class ProductQuantizer final : public Codec {
   // By k-means in each part, 25 iterations over at most 256 vectors a centroid. Throws
   // ArgumentError for fewer vectors than centroids.
   void train(Matrix<const float> x) override;
-  // `niter` iterations more over all of x, or the first ones; and the centroids, x.rows x d, that
-  // are then nearest to x.
-  void refine(Matrix<const float> x, size_t niter, float* nearest);
+  // `niter` iterations more over all of x, or the first ones; and the numbers of the centroids that
+  // are then nearest, M x x.rows, before guesses or kNoSlot.
+  void refine(Matrix<const float> x, size_t niter, slot_t* nearest);
   void encode(Matrix<const float> x, std::byte* codes) const override;
   void decode(const std::byte* codes, size_t n, float* x) const override;
   bool compares_decoded() const override { return false; }
@@ -48,7 +48,8 @@ class ProductQuantizer final : public Codec {
  private:
   void copy_part(Matrix<const float> x, size_t m, std::vector<float>& out) const;
   // The centroids of k-means in each part, from those there are or from the start.
-  std::vector<float> clustered(Matrix<const float> x, cluster::Options options, bool onward) const;
+  std::vector<float> clustered(Matrix<const float> x, cluster::Options options, bool onward,
+                               slot_t* nearest = nullptr) const;
 };
 
 }  // namespace shortlist

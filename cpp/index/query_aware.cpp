@@ -21,7 +21,7 @@ using Trial = QueryAwareTransform::Trial;
 constexpr double kExponents[] = {0, 0.25, 0.5, 0.75, 1};
 constexpr size_t kLeastQueries = 32, kMostHeldOut = 500, kMostQueries = 8192;
 constexpr size_t kMostVectors = 20000;  // in a trial
-constexpr int kMostTurns = 10;          // of OPQ in a trial: what more would gain is small
+constexpr int kMostTurns = 10;          // of OPQ in a trial, and iterations in the first one
 constexpr size_t kRecallAt = 10, kNeighbours = 100;
 constexpr double kSure = 2;  // standard errors by which the plain codec must lose
 constexpr uint64_t kSeed = 77;
@@ -202,8 +202,10 @@ class Trials {
     transform.set_exponent(roots_, exponent);
     const auto copy = std::dynamic_pointer_cast<IndexPreTransform>(clone_index(behind_));
     for (const auto& part : copy->chain())
-      if (auto* opq = dynamic_cast<OPQMatrix*>(part.get()))
+      if (auto* opq = dynamic_cast<OPQMatrix*>(part.get())) {
         opq->niter = std::min(opq->niter, kMostTurns);
+        opq->niter_pq_0 = std::min(opq->niter_pq_0, kMostTurns);
+      }
     const std::vector<float> y = transformed(transform);
     train_behind(*copy, {y.data(), vectors_.rows(), vectors_.d});
     add_to(*copy, transform);
