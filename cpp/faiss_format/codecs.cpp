@@ -46,6 +46,9 @@ std::shared_ptr<ScalarQuantizer> read_scalar(Input& in, size_t d, bool is_traine
 }
 
 void write(const ProductQuantizer& pq, Output& out) {
+  if (pq.offset)
+    throw UnsupportedError(
+        "faiss's files have no form for offsets beside product-quantised codes; use index.save");
   out.put(uint64_t{pq.d});
   out.put(uint64_t{pq.M});
   out.put(static_cast<uint64_t>(pq.nbits));
