@@ -38,7 +38,7 @@ struct Options {
   // Of each row, where all are clustered: a guess of the initial centroid nearest to it, and then
   // the one that was nearest in the last iteration. Good guesses make it faster, no different.
   slot_t* nearest = nullptr;
-  ProgressFn progress;              // iterations done, of nredo * niter
+  ProgressFn progress;  // iterations done, of nredo * niter
   std::function<void(const Iteration&)> report;
 };
 

@@ -21,8 +21,11 @@ using Trial = QueryAwareTransform::Trial;
 
 constexpr double kExponents[] = {0, 0.25, 0.5, 0.75, 1};
 constexpr size_t kLeastQueries = 32, kMostHeldOut = 500, kMostQueries = 8192;
-constexpr size_t kMostVectors = 20000;  // in a trial
-constexpr int kMostTurns = 10;          // of OPQ in a trial, and iterations in the first one
+constexpr size_t kMostVectors = 30000;  // in a trial, of which a third is searched
+constexpr size_t kLeastApart = 6000;    // of fewer all are learnt from and searched
+constexpr size_t kMostFitted =
+    100000;                     // vectors whose codes the queries' side is fitted to at last
+constexpr int kMostTurns = 10;  // of OPQ in a trial, and iterations in the first one
 constexpr size_t kRecallAt = 10, kNeighbours = 100;
 constexpr size_t kDifferent = 4;  // neighbours of a query whose differences from it make H of L2
 constexpr double kSure = 2;       // standard errors by which the plain codec must lose
@@ -46,18 +49,26 @@ Owned sample_of(Matrix<const float> x, size_t most) {
   return rows_of(x, cluster::sample(x.rows, std::min(x.rows, most), kSeed));
 }
 
-// Queries and their true neighbours among the vectors of a trial.
+// Vectors, queries and their true neighbours.
 struct Judged {
-  Owned queries;
+  Owned vectors, queries;
   size_t k;
   std::vector<float> distances;  // or products
   std::vector<id_t> neighbours;
 
-  Judged(Owned queries_, const Index& exact)
-      : queries(std::move(queries_)), k(std::min(kNeighbours, exact.ntotal())) {
+  Judged(Owned vectors_, Owned queries_, Metric metric)
+      : vectors(std::move(vectors_)),
+        queries(std::move(queries_)),
+        k(std::min(kNeighbours, vectors.rows())) {
+    IndexFlat exact(vectors.d, metric);
+    exact.add(as_rows(vectors.view()));
     distances.resize(queries.rows() * k);
     neighbours.resize(distances.size());
     exact.search(as_rows(queries.view()), k, distances.data(), neighbours.data());
+  }
+  const float* query(size_t i) const { return queries.view().row(i); }
+  const float* neighbour(size_t i, size_t j) const {
+    return vectors.view().row(static_cast<size_t>(neighbours[i * k + j]));
   }
 };
 
@@ -98,11 +109,12 @@ float nearness(Metric metric, const float* q, const float* x, size_t d) {
   return -distance;
 }
 
-Outcome outcome_of(const Index& index, const Judged& judged, Matrix<const float> vectors) {
+// Of an index of the vectors.
+Outcome outcome_of(const Index& index, const Judged& judged) {
   constexpr size_t kBatch = 32;
-  const size_t d = vectors.cols, n = index.ntotal(), k = judged.k;
+  const size_t d = index.d, n = index.ntotal(), k = judged.k;
   const Metric metric = index.metric_type;
-  const Matrix<const float> queries = judged.queries.view();
+  const Matrix<const float> queries = judged.queries.view(), vectors = judged.vectors.view();
   std::vector<float> distances(kBatch * n), told(n);
   std::vector<id_t> labels(kBatch * n);
   Outcome out;
@@ -137,6 +149,56 @@ Outcome outcome_of(const Index& index, const Judged& judged, Matrix<const float>
   return out;
 }
 
+// Of the queries from their nearest vectors: what the errors of L2 distances are products with.
+Owned differences(const Judged& learnt) {
+  const size_t d = learnt.vectors.d, each = std::min(kDifferent, learnt.k);
+  Owned out{std::vector<float>(learnt.queries.rows() * each * d), d};
+  float* next = out.values.data();
+  for (size_t i = 0; i < learnt.queries.rows(); ++i)
+    for (size_t j = 0; j < each; ++j, next += d)
+      for (size_t t = 0; t < d; ++t) next[t] = learnt.query(i)[t] - learnt.neighbour(i, j)[t];
+  return out;
+}
+
+// Which products of queries and codes, that stand for `told`, would make L2 distances exact.
+std::vector<float> products_for(const Judged& learnt, const std::vector<float>& told,
+                                bool residual) {
+  const size_t d = learnt.vectors.d;
+  std::vector<float> out = learnt.distances;
+  for (size_t i = 0; i < out.size(); ++i) {
+    const float* q = learnt.query(i / learnt.k);
+    const float* code = told.data() + static_cast<size_t>(learnt.neighbours[i]) * d;
+    const float offset = IndexPreTransform::offset_of(learnt.neighbour(i / learnt.k, i % learnt.k),
+                                                      code, d, residual);
+    out[i] = (ordered_dot(q, q, d) + offset - out[i]) / 2;
+  }
+  return out;
+}
+
+// Fits the queries' side to the codes of `index`, which `transform` stands before and which holds
+// the vectors; whether those can be told.
+bool fit(QueryAwareTransform& transform, const IndexPreTransform& index, const Judged& learnt,
+         Objective objective) {
+  const size_t n = learnt.vectors.rows(), d = learnt.vectors.d;
+  std::vector<float> told(n * d), codes(n * d);
+  std::vector<id_t> ids(n);
+  std::iota(ids.begin(), ids.end(), id_t{0});
+  try {
+    index.reconstruct_batch(ids.data(), n, told.data());
+  } catch (const UnsupportedError&) {
+    return false;
+  }
+  transform.apply({told.data(), n, d}, codes.data());
+  // What neighbours share changes no recall; a little of it keeps scores near.
+  const double level = objective == Objective::recall ? 0.05 : 1;
+  const std::vector<float> products = index.metric_type == Metric::l2
+                                          ? products_for(learnt, told, transform.residual)
+                                          : learnt.distances;
+  transform.fit(learnt.queries.view(), learnt.k, learnt.neighbours.data(), products.data(),
+                {codes.data(), n, d}, level);
+  return true;
+}
+
 class Trials {
  public:
   Trials(const IndexPreTransform& whole, Matrix<const float> x, Matrix<const float> queries,
@@ -144,11 +206,11 @@ class Trials {
       : whole_(whole),
         objective_(objective),
         vectors_(sample_of(x, kMostVectors)),
-        split_(queries),
-        exact_(vectors_, whole.metric_type),
-        learnt_(std::move(split_.learnt), *exact_.index),
-        held_(std::move(split_.held), *exact_.index),
-        roots_(whole.metric_type == Metric::l2 ? differences().view() : learnt_.queries.view()) {}
+        queries_(queries),
+        learnt_(part(true), queries_.learnt, whole.metric_type),
+        held_(part(false), queries_.held, whole.metric_type),
+        roots_(whole.metric_type == Metric::l2 ? differences(learnt_).view()
+                                               : queries_.learnt.view()) {}
 
   void run(QueryAwareTransform& chosen) {
     for (const double exponent : kExponents) try_exponent(exponent);
@@ -159,34 +221,12 @@ class Trials {
       chosen.chosen = best;
       chosen.objective = objective_;
       chosen.residual = trials_[best].residual;
-      chosen.sizes = {vectors_.rows(), learnt_.queries.rows(), held_.queries.rows()};
+      chosen.sizes = {vectors_.rows(), queries_.learnt.rows(), queries_.held.rows()};
     }
     chosen.set_exponent(roots_, trials_[best].exponent);
   }
 
-  // Fits the queries' side to the codes of `index`, which `transform` stands before; whether those
-  // can be told.
-  bool fit(QueryAwareTransform& transform, const IndexPreTransform& index) const {
-    std::vector<float> told(vectors_.values.size()), codes(told.size());
-    std::vector<id_t> ids(vectors_.rows());
-    std::iota(ids.begin(), ids.end(), id_t{0});
-    try {
-      index.reconstruct_batch(ids.data(), ids.size(), told.data());
-    } catch (const UnsupportedError&) {
-      return false;
-    }
-    transform.apply({told.data(), vectors_.rows(), vectors_.d}, codes.data());
-    // What neighbours share changes no recall; a little of it keeps scores near.
-    const double level = objective_ == Objective::recall ? 0.05 : 1;
-    const std::vector<float> products = index.metric_type == Metric::l2
-                                            ? products_for(told, transform.residual)
-                                            : learnt_.distances;
-    transform.fit(learnt_.queries.view(), learnt_.k, learnt_.neighbours.data(), products.data(),
-                  {codes.data(), vectors_.rows(), vectors_.d}, level);
-    return true;
-  }
-
-  const Owned& vectors() const { return vectors_; }
+  const Owned& queries() const { return queries_.learnt; }
 
  private:
   struct Split {
@@ -204,41 +244,13 @@ class Trials {
       learnt = sample_of(rows_of(queries, others).view(), kMostQueries);
     }
   };
-  struct Exact {
-    std::unique_ptr<IndexFlat> index;
-    Exact(const Owned& vectors, Metric metric)
-        : index(std::make_unique<IndexFlat>(vectors.d, metric)) {
-      index->add(as_rows(vectors.view()));
-    }
-  };
-
-  // Of the queries from their nearest vectors: what the errors of L2 distances are products with.
-  Owned differences() const {
-    const size_t d = vectors_.d, each = std::min(kDifferent, learnt_.k);
-    Owned out{std::vector<float>(learnt_.queries.rows() * each * d), d};
-    float* next = out.values.data();
-    for (size_t i = 0; i < learnt_.queries.rows(); ++i)
-      for (size_t j = 0; j < each; ++j, next += d) {
-        const float* q = learnt_.queries.view().row(i);
-        const float* x =
-            vectors_.view().row(static_cast<size_t>(learnt_.neighbours[i * learnt_.k + j]));
-        for (size_t t = 0; t < d; ++t) next[t] = q[t] - x[t];
-      }
-    return out;
-  }
-
-  // Which products of queries and codes, that stand for `told`, would make L2 distances exact.
-  std::vector<float> products_for(const std::vector<float>& told, bool residual) const {
-    const size_t d = vectors_.d;
-    std::vector<float> out = learnt_.distances;
-    for (size_t i = 0; i < out.size(); ++i) {
-      const float* q = learnt_.queries.view().row(i / learnt_.k);
-      const auto j = static_cast<size_t>(learnt_.neighbours[i]);
-      const float offset =
-          IndexPreTransform::offset_of(vectors_.view().row(j), told.data() + j * d, d, residual);
-      out[i] = (ordered_dot(q, q, d) + offset - out[i]) / 2;
-    }
-    return out;
+  // The vectors to learn from, or the others, which are searched: a fit to codes can learn by heart
+  // how each of them errs.
+  Owned part(bool learnt) const {
+    std::vector<size_t> which;
+    for (size_t i = 0; i < vectors_.rows(); ++i)
+      if (vectors_.rows() < kLeastApart || (i % 3 > 0) == learnt) which.push_back(i);
+    return rows_of(vectors_.view(), which);
   }
 
   void try_exponent(double exponent) {
@@ -258,12 +270,18 @@ class Trials {
       if (residual && !copy->index->takes_offset()) break;
       transform.set_exponent(roots_, exponent);  // without what was fitted
       transform.residual = residual;
-      copy->reset();
-      copy->add(as_rows(vectors_.view()));
-      note(transform, exponent, false, outcome_of(*copy, held_, vectors_.view()));
-      if (fit(transform, *copy))
-        note(transform, exponent, true, outcome_of(*copy, held_, vectors_.view()));
+      hold(*copy, held_.vectors);
+      note(transform, exponent, false, outcome_of(*copy, held_));
+      hold(*copy, learnt_.vectors);
+      if (!fit(transform, *copy, learnt_, objective_)) continue;
+      hold(*copy, held_.vectors);
+      note(transform, exponent, true, outcome_of(*copy, held_));
     }
+  }
+
+  static void hold(IndexPreTransform& index, const Owned& vectors) {
+    index.reset();
+    index.add(as_rows(vectors.view()));
   }
 
   void note(const QueryAwareTransform& transform, double exponent, bool fitted, Outcome outcome) {
@@ -297,8 +315,7 @@ class Trials {
   const IndexPreTransform& whole_;
   const Objective objective_;
   const Owned vectors_;
-  Split split_;
-  const Exact exact_;
+  const Split queries_;
   const Judged learnt_, held_;
   const QueryAwareTransform::Roots roots_;
   std::vector<Trial> trials_;
@@ -335,9 +352,10 @@ void train_query_aware(const Chain& chain, const std::shared_ptr<Index>& index,
   transform.apply(x, y.data());
   train_behind(chain, *index, {y.data(), x.rows, x.cols});
   if (!transform.trials[transform.chosen].fitted) return;
+  const Judged learnt(sample_of(x, kMostFitted), trials.queries(), whole.metric_type);
   const auto copy = std::dynamic_pointer_cast<IndexPreTransform>(clone_index(whole));
-  copy->add(as_rows(trials.vectors().view()));
-  trials.fit(transform, *copy);
+  copy->add(as_rows(learnt.vectors.view()));
+  fit(transform, *copy, learnt, objective);
 }
 
 }  // namespace shortlist
