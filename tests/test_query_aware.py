@@ -124,6 +124,22 @@ def test_whatever_stands_behind_is_no_worse(data, rest):
     assert near(aware, x, q)[0] >= near(plain, x, q)[0] - 0.01
 
 
+@pytest.mark.parametrize("form", ["QA,HNSW16,PQ4x4", "QA,IVF8,PQ4x4", "IVF8,QA,PQ4x4"])
+def test_structures_find_what_the_codes_say(data, form):
+    q = data[2]
+    index = built(data, form, "score")
+    assert index.chain.at(0).report["chosen"] != index.chain.at(0).report["plain"]
+    expected = index.search_exact(q, 10)
+    if "IVF" in form:
+        index.index.nprobe = 8
+        np.testing.assert_allclose(index.search(q, 10)[0], expected[0], rtol=1e-4, atol=1e-4)
+        index.index.nprobe = 4
+    else:
+        index.index.hnsw.efSearch = 200
+    found = index.search(q, 10)[0] >= expected[0][:, -1:] - 1e-4  # codes tie
+    assert found.mean() > 0.9
+
+
 def test_searches_of_every_kind(data):
     x, _, q = data
     index = built(data, "QA,OPQ4,PQ4x4")

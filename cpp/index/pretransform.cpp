@@ -31,6 +31,14 @@ std::vector<float> through(const Chain& chain, Matrix<const float> x, bool queri
   return now;
 }
 
+bool adds_residual(const Chain& chain) {
+  const auto* aware =
+      chain.empty() ? nullptr : dynamic_cast<const QueryAwareTransform*>(chain.front().get());
+  if (!aware) return false;
+  const std::shared_lock hold(aware->lock());
+  return aware->residual;
+}
+
 // The parameters may be the inner index's own, as in faiss.
 std::shared_ptr<SearchParameters> inward(const SearchParameters* params) {
   if (!params) return nullptr;
@@ -123,13 +131,11 @@ IndexPreTransform::Transformed IndexPreTransform::with_offsets(const Rows& x) co
   constexpr size_t kRows = 4096;
   Transformed out = transformed(x);
   if (!index->takes_offset()) return out;
-  const Chain parts = chain();
-  const auto* aware =
-      parts.empty() ? nullptr : dynamic_cast<const QueryAwareTransform*>(parts.front().get());
-  const bool residual = aware && aware->residual;
-  std::vector<float> scratch, y(kRows * index->d);
+  const bool residual = adds_residual(chain());
+  const size_t most = std::min(x.n, kRows);
+  std::vector<float> scratch, y(most * index->d);
   const float* floats = as_floats(x, scratch);
-  std::vector<std::byte> codes(kRows * index->sa_code_size());
+  std::vector<std::byte> codes(most * index->sa_code_size());
   for (size_t at = 0; at < x.n; at += kRows) {
     const size_t n = std::min(kRows, x.n - at);
     index->sa_encode(out.rows.slice(at, at + n), codes.data());
