@@ -21,8 +21,7 @@ using Trial = QueryAwareTransform::Trial;
 
 constexpr double kExponents[] = {0, 0.25, 0.5, 0.75, 1};
 constexpr size_t kLeastQueries = 32, kMostHeldOut = 500, kMostQueries = 8192;
-constexpr size_t kMostVectors = 30000;  // in a trial, of which a third is searched
-constexpr size_t kLeastApart = 6000;    // of fewer all are learnt from and searched
+constexpr size_t kMostVectors = 20000;  // in a trial
 constexpr size_t kMostFitted =
     100000;                     // vectors whose codes the queries' side is fitted to at last
 constexpr int kMostTurns = 10;  // of OPQ in a trial, and iterations in the first one
@@ -207,8 +206,8 @@ class Trials {
         objective_(objective),
         vectors_(sample_of(x, kMostVectors)),
         queries_(queries),
-        learnt_(part(true), queries_.learnt, whole.metric_type),
-        held_(part(false), queries_.held, whole.metric_type),
+        learnt_(vectors_, queries_.learnt, whole.metric_type),
+        held_(vectors_, queries_.held, whole.metric_type),
         roots_(whole.metric_type == Metric::l2 ? differences(learnt_).view()
                                                : queries_.learnt.view()) {}
 
@@ -244,15 +243,6 @@ class Trials {
       learnt = sample_of(rows_of(queries, others).view(), kMostQueries);
     }
   };
-  // The vectors to learn from, or the others, which are searched: a fit to codes can learn by heart
-  // how each of them errs.
-  Owned part(bool learnt) const {
-    std::vector<size_t> which;
-    for (size_t i = 0; i < vectors_.rows(); ++i)
-      if (vectors_.rows() < kLeastApart || (i % 3 > 0) == learnt) which.push_back(i);
-    return rows_of(vectors_.view(), which);
-  }
-
   void try_exponent(double exponent) {
     const auto copy = std::dynamic_pointer_cast<IndexPreTransform>(clone_index(whole_));
     const Chain chain = copy->chain();
@@ -270,18 +260,12 @@ class Trials {
       if (residual && !copy->index->takes_offset()) break;
       transform.set_exponent(roots_, exponent);  // without what was fitted
       transform.residual = residual;
-      hold(*copy, held_.vectors);
+      copy->reset();
+      copy->add(as_rows(vectors_.view()));
       note(transform, exponent, false, outcome_of(*copy, held_));
-      hold(*copy, learnt_.vectors);
-      if (!fit(transform, *copy, learnt_, objective_)) continue;
-      hold(*copy, held_.vectors);
-      note(transform, exponent, true, outcome_of(*copy, held_));
+      if (fit(transform, *copy, learnt_, objective_))
+        note(transform, exponent, true, outcome_of(*copy, held_));
     }
-  }
-
-  static void hold(IndexPreTransform& index, const Owned& vectors) {
-    index.reset();
-    index.add(as_rows(vectors.view()));
   }
 
   void note(const QueryAwareTransform& transform, double exponent, bool fitted, Outcome outcome) {
