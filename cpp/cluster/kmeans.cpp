@@ -118,6 +118,7 @@ class Lloyd {
         take_batch();
       }
     }
+    if (options_.nearest) std::copy(nearest_.begin(), nearest_.end(), options_.nearest);
     return out;
   }
 
@@ -145,6 +146,7 @@ class Lloyd {
       }
     }
     finish(0);
+    if (options_.nearest) std::copy_n(options_.nearest, x_.n, nearest_.begin());
   }
 
   // The rows of each cluster, in order.

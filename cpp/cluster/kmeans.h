@@ -37,7 +37,10 @@ struct Options {
   const float* weights = nullptr;   // one for each row, or all 1
   Matrix<const float> initial{};    // the first centroids, up to k
   bool frozen = false;              // which then stay as they are
-  ProgressFn progress;              // iterations done, of nredo * niter
+  // Of each row, where all are clustered: a guess of the initial centroid nearest to it, and then
+  // the one that was nearest in the last iteration. Good guesses make it faster, no different.
+  slot_t* nearest = nullptr;
+  ProgressFn progress;  // iterations done, of nredo * niter
   std::function<void(const Iteration&)> report;
 };
 

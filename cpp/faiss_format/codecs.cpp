@@ -74,6 +74,9 @@ void check_factors(const RaBitQCodec& codec, const std::byte* codes, size_t n) {
 }
 
 void write(const ProductQuantizer& pq, Output& out) {
+  if (pq.offset)
+    throw UnsupportedError(
+        "faiss's files have no form for offsets beside product-quantised codes; use index.save");
   out.put(uint64_t{pq.d});
   out.put(uint64_t{pq.M});
   out.put(static_cast<uint64_t>(pq.nbits));

@@ -396,14 +396,16 @@ IndexIVFScalarQuantizer::IndexIVFScalarQuantizer(std::shared_ptr<Index> quantize
 IndexIVFPQ::IndexIVFPQ(std::shared_ptr<Index> quantizer, size_t nlist,
                        std::shared_ptr<ProductQuantizer> pq_, Metric metric, bool by_residual)
     : IndexIVF(std::move(quantizer), pq_->d, nlist, metric,
-               std::make_shared<lists::RowsForm>(pq_, metric, by_residual)),
+               std::make_shared<lists::RowsForm>(without_offset(pq_, "an inverted file"), metric,
+                                                 by_residual)),
       pq(pq_) {}
 
 IndexIVFPQFastScan::IndexIVFPQFastScan(std::shared_ptr<Index> quantizer, size_t nlist,
                                        std::shared_ptr<ProductQuantizer> pq_, Metric metric,
                                        int bbs, bool by_residual)
     : IndexIVF(std::move(quantizer), pq_->d, nlist, metric,
-               std::make_shared<lists::ProductForm>(pq_, metric, by_residual)),
+               std::make_shared<lists::ProductForm>(without_offset(pq_, "an inverted file"), metric,
+                                                    by_residual)),
       pq(pq_),
       bbs(checked_block(bbs)) {
   if (pq->nbits != 4)

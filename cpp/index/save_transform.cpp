@@ -59,12 +59,14 @@ auto arrays_of(Transform& aware) {
 void save_fields(const QueryAwareTransform& aware, io::Fields& fields) {
   fields["objective"] = text(static_cast<int>(aware.objective));
   fields["chosen"] = text(aware.chosen);
+  if (aware.residual) fields["residual"] = "1";
   for (size_t i = 0; i < aware.sizes.size(); ++i) fields[text("size", i)] = text(aware.sizes[i]);
   fields["trials"] = text(aware.trials.size());
   for (size_t i = 0; i < aware.trials.size(); ++i) {
     const auto& trial = aware.trials[i];
     fields[text("trial", i, "/exponent")] = bits_of(trial.exponent);
     fields[text("trial", i, "/fitted")] = text(trial.fitted);
+    if (trial.residual) fields[text("trial", i, "/residual")] = "1";
     fields[text("trial", i, "/recall")] = bits_of(trial.recall);
     fields[text("trial", i, "/score_error")] = bits_of(trial.score_error);
   }
@@ -73,6 +75,7 @@ void save_fields(const QueryAwareTransform& aware, io::Fields& fields) {
 void load_fields(QueryAwareTransform& aware, const Record& record) {
   constexpr size_t kMostTrials = 1000;
   aware.objective = static_cast<Objective>(record.number<int>("objective", 0, 1));
+  aware.residual = record.has("residual");
   aware.trials.resize(record.number<size_t>("trials", 0, kMostTrials));
   aware.chosen = record.number<size_t>("chosen", 0, std::max<size_t>(aware.trials.size(), 1) - 1);
   for (size_t i = 0; i < aware.sizes.size(); ++i)
@@ -81,6 +84,7 @@ void load_fields(QueryAwareTransform& aware, const Record& record) {
     auto& trial = aware.trials[i];
     trial.exponent = record.real(text("trial", i, "/exponent"));
     trial.fitted = record.number<int>(text("trial", i, "/fitted"), 0, 1) == 1;
+    trial.residual = record.has(text("trial", i, "/residual"));
     trial.recall = record.real(text("trial", i, "/recall"));
     trial.score_error = record.real(text("trial", i, "/score_error"));
   }

@@ -6,6 +6,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 from . import _core
+from ._plans import Pq
 
 if TYPE_CHECKING:
     from ._plans import Plan
@@ -66,10 +67,20 @@ class PreTransform:
             codec = getattr(self.inner, "codec", self.inner)  # a graph's or a list's, or itself
             transforms.append(plan.build(d, getattr(codec, "part_bits", None) if last else None))
             d = plan.d_after(d)
-        index = _core.IndexPreTransform(self.inner.build(d, metric, dtype))
+        index = _core.IndexPreTransform(self.behind(d, metric, dtype))
         for transform in reversed(transforms):
             index.prepend_transform(transform)
         return index
+
+    def behind(self, d: int, metric: int, dtype: str) -> Any:
+        if self.chain[0].kind != "QA" or metric != _core.METRIC_L2:
+            return self.inner.build(d, metric, dtype)
+        if not isinstance(self.inner, Pq):
+            raise _core.FactoryError(
+                "'QA' before other codes than PQ<M>[x<bits>], all compared, needs inner products; "
+                "pass METRIC_INNER_PRODUCT, or for L2 'QA,OPQ<M>,PQ<M>'"
+            )
+        return self.inner.build_with_offset(d)
 
     def bytes_per_vector(self, d: int, dtype: str = "float32") -> float:
         for plan in self.chain:

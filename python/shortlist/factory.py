@@ -36,7 +36,8 @@ def index_factory(d: int, description: str, metric: int = _core.METRIC_L2) -> An
         "LSH64rt", "RaBitQ", "RaBitQ4", "RaBitQfs4_64". Transforms stand before a structure:
         "PCA64,HNSW32", "PCAR64,SQ8" (R: rotated, W: whitened), "RR64,Flat", "L2norm,Flat",
         "OPQ16,PQ16", "OPQ16_64,PQ16x4fs" (the rotation to 64 dimensions that suits 16 parts);
-        beyond faiss "QA,OPQ48,PQ48", for inner products, trained by train(x, queries=...).
+        beyond faiss "QA,OPQ48,PQ48", trained by train(x, queries=...); for METRIC_L2 codes behind
+        QA are PQ, and take 4 bytes more. "IVF1024,QA,PQ48" is "QA,IVF1024,PQ48".
     metric: METRIC_L2 (default) or METRIC_INNER_PRODUCT.
 
     Returns the class that faiss returns for the same string. Raises FactoryError (a ValueError
@@ -159,6 +160,12 @@ class _Parser:
             if isinstance(rest, PreTransform):
                 return PreTransform((first, *rest.chain), rest.inner)
             return PreTransform((first,), rest)
+        if len(parts) > 2 and parts[1].text == "QA" and parts[0].text.startswith("IVF"):
+            # A (x - c) is A x - A c: a linear transform of what lists hold stands before the lists.
+            held = 1
+            while held < len(parts) - 1 and self.transform(parts[held]):
+                held += 1
+            return self.index([*parts[1:held], parts[0], *parts[held:]])
         if len(parts) > 1 and last.text == "QG":
             plan = self.structure(parts[:-1])
             if isinstance(plan, Hnsw) and isinstance(plan.codec, Codec):

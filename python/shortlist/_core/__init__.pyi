@@ -581,9 +581,11 @@ class QueryAwareTransform(VectorTransform):
     """
     Makes the codec behind it err where queries do not look: vectors become A x, queries B q.
 
-    With H = E[q q^T] of training queries, A = H^(a / 2) and B = A^-1, so that the products of A x and B q are those of x and q, and the squared error of the code of A x is, for a = 1, the expected squared error of the product. B is then fitted to what the codes have become, by least squares over the queries and their 100 nearest vectors. It stands first in an IndexPreTransform of METRIC_INNER_PRODUCT, with a learnt rotation behind it for product quantisers ("QA,OPQ48,PQ48"), and is trained by train(x, queries=...) of that index, which tries a of 0, 0.25, 0.5, 0.75 and 1, each with and without the fit, on queries held out. objective: "recall" of the 10 nearest, or "score", the squared error of the products with the 100 nearest. The codec alone is among what is tried, and is kept unless something is better by two standard errors; report tells the figures.
+    With H = E[q q^T] of training queries, A = H^(a / 2) and B = A^-1, so that the products of A x and B q are those of x and q, and the squared error of the code of A x is, for a = 1, the expected squared error of the product. B is then fitted to what the codes have become, by least squares over the queries and their 100 nearest vectors. It stands first in an IndexPreTransform, with a learnt rotation behind it for product quantisers ("QA,OPQ48,PQ48"), and is trained by train(x, queries=...) of that index, which tries a of 0, 0.25, 0.5, 0.75 and 1, each with and without the fit, on queries held out. objective: "recall" of the 10 nearest, or "score", the squared error of the products with the 100 nearest. The codec alone is among what is tried, and is kept unless something is better by two standard errors; report tells the figures. The fit, at last over up to 100,000 vectors of x, serves those best: let x be what will be added, or much of it.
 
-    Raises ArgumentError for an unknown objective and in train for fewer than 32 queries. faiss's files have no form for it. Source: A2ATS (arXiv 2502.12665), equations 13 to 18; the exponent and the fit are ours.
+    For L2, before an IndexPQ with offset=True, H is of the differences of queries and their nearest vectors. Each code has 4 bytes more, what distances are besides |q|^2 and a product: |x'|^2 of the code's vector x', or, tried beside it as residual, |x'|^2 + |x - x'|^2. Distances told so can be below 0.
+
+    Raises ArgumentError for an unknown objective and in train for fewer than 32 queries, UnsupportedError in train before other indexes of L2. faiss's files have no form for it. Source: A2ATS (arXiv 2502.12665), equations 13 to 18; the exponent and the fit are ours.
     """
     def __init__(self, d: typing.SupportsIndex, objective: str = "recall") -> None: ...
     def apply_queries(self, q: numpy.typing.ArrayLike) -> numpy.typing.NDArray[numpy.float32]:
@@ -608,7 +610,7 @@ class QueryAwareTransform(VectorTransform):
     @property
     def report(self) -> dict[str, typing.Any]:
         """
-        What training found, or {}: objective; vectors, queries and held_out, the sizes of the trial; candidates, a list of {exponent, fitted, recall, score_error} over the held-out queries; and of those chosen, and plain, the codec without a transform.
+        What training found, or {}: objective; vectors, queries and held_out, the sizes of the trial; candidates, a list of {exponent, fitted, residual, recall, score_error} over the held-out queries; and of those chosen, and plain, the codec without a transform.
         """
 
 class NormalizationTransform(VectorTransform):
@@ -1721,6 +1723,13 @@ class ProductQuantizer:
         Parts of a vector.
         """
     @property
+    def anisotropic_threshold(self) -> float:
+        """
+        Above 0 codes keep large inner products better: an error x - x' along x counts eta times as much as one across it, eta = (d - 1) t^2 / (1 - t^2) for the threshold t, but at least 1. Of t about 0.2 queries' products with their nearest vectors gain, and those with the others lose. 0 (default) turns it off. Set it before train, which moves the centroids for it; codes are made by it from then on (some times slower than without), and are read, saved and searched as any. ArgumentError unless 0 <= t < 1; UnsupportedError in train and add of an index of L2 or of lists of residuals. Source: Guo et al. 2020, Accelerating large-scale inference with anisotropic vector quantization (arXiv 1908.10396), theorem 3.4 with T = t |x|, and section 4.2.
+        """
+    @anisotropic_threshold.setter
+    def anisotropic_threshold(self, arg1: float) -> None: ...
+    @property
     def centroids(self) -> numpy.typing.NDArray[numpy.float32]:
         """
         A copy, (M, ksub, dsub) float32; empty until trained.
@@ -1755,12 +1764,17 @@ class ProductQuantizer:
         """
         Bits of a part.
         """
+    @property
+    def offset(self) -> bool:
+        """
+        Whether the last of the d values is a float behind the code: see IndexPQ.
+        """
 
 class IndexPQ(IndexFlatCodes):
     """
     Exhaustive search over product-quantised codes, each compared by M additions from a table of the query.
 
-    M: parts, a divisor of d. nbits: bits of a part, 1 to 8. train(x) needs at least 2^nbits vectors. faiss's polysemous codes are not trained, which changes no result.
+    M: parts, a divisor of d. nbits: bits of a part, 1 to 8. train(x) needs at least 2^nbits vectors. faiss's polysemous codes are not trained, which changes no result. offset: for an IndexPreTransform that begins with a QueryAwareTransform, of L2 (which index_factory builds of "QA,PQ48"): M divides d - 1, and the last value is kept as 4 bytes more; distances are q's last value + x's - 2 <q, x> of the others. Raises UnsupportedError for one of inner products.
     """
     def __init__(
         self,
@@ -1768,6 +1782,7 @@ class IndexPQ(IndexFlatCodes):
         M: typing.SupportsIndex,
         nbits: typing.SupportsIndex = 8,
         metric: typing.SupportsIndex = 1,
+        offset: bool = False,
     ) -> None: ...
     @property
     def pq(self) -> ProductQuantizer:
