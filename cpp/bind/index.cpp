@@ -17,6 +17,10 @@ Ranges found_within(const Index& index, const Vectors2D& x, float radius, const 
     const Unlocked unlocked;
     r = index.range_search(x.rows, radius, params.get());
   }
+  return as_ranges(r);
+}
+
+py::tuple as_ranges(const RangeResult& r) {
   return py::make_tuple(py::array_t<uint64_t>(signed_size(r.lims.size()), r.lims.data()),
                         py::array_t<float>(signed_size(r.distances.size()), r.distances.data()),
                         py::array_t<id_t>(signed_size(r.labels.size()), r.labels.data()));
