@@ -633,6 +633,26 @@ class NormalizationTransform(VectorTransform):
         2.0.
         """
 
+class RemapDimensionsTransform(VectorTransform):
+    """
+    Dimensions chosen, or added as zeros: value i is value map[i] of the vector, or zero where that is -1.
+
+    uniform: dimensions are dropped, or zeros put in, at even distances; else at the end. Or pass the map, d_out integers. Raises ArgumentError for a map that names no dimension.
+    """
+    @typing.overload
+    def __init__(
+        self, d_in: typing.SupportsIndex, d_out: typing.SupportsIndex, uniform: bool = True
+    ) -> None: ...
+    @typing.overload
+    def __init__(
+        self, d_in: typing.SupportsIndex, d_out: typing.SupportsIndex, map: numpy.typing.ArrayLike
+    ) -> None: ...
+    @property
+    def map(self) -> numpy.typing.NDArray[numpy.int32]:
+        """
+        A copy of the map, int32 (d_out,).
+        """
+
 class CenteringTransform(VectorTransform):
     """
     Vectors of d values without the mean of the training vectors.
@@ -1938,6 +1958,65 @@ class IndexHNSWPQ(IndexHNSW):
         pq_nbits: typing.SupportsIndex = 8,
         metric: typing.SupportsIndex = 1,
     ) -> None: ...
+
+class ITQMatrix(LinearTransform):
+    """
+    The rotation of d values behind which vectors lie nearest to their signs.
+
+    train(x) repeats max_iter times: the signs of the rotated vectors, then the rotation nearest to these. Source: Gong and Lazebnik 2011, Iterative quantization.
+    """
+    def __init__(self, d: typing.SupportsIndex) -> None: ...
+    @property
+    def max_iter(self) -> int:
+        """
+        Turns of signs and rotation.
+        """
+    @max_iter.setter
+    def max_iter(self, arg0: typing.SupportsIndex) -> None: ...
+    @property
+    def seed(self) -> int:
+        """
+        Of the rotation it begins with.
+        """
+    @seed.setter
+    def seed(self, arg0: typing.SupportsIndex) -> None: ...
+
+class ITQTransform(VectorTransform):
+    """
+    Vectors less their mean and of length 1, then d_out principal components, then an ITQMatrix: what stands before codes of signs.
+
+    do_pca: False leaves the components out, and d_out is d. It cannot be reversed. Raises ArgumentError for a d_out above d, and in train for fewer vectors than d_out.
+    """
+    def __init__(
+        self, d: typing.SupportsIndex, d_out: typing.SupportsIndex, do_pca: bool
+    ) -> None: ...
+    @property
+    def do_pca(self) -> bool:
+        """
+        Whether there are principal components.
+        """
+    @property
+    def itq(self) -> ITQMatrix:
+        """
+        The ITQMatrix; a live alias.
+        """
+    @property
+    def max_train_per_dim(self) -> int:
+        """
+        Training takes so many vectors for each dimension, or 32768.
+        """
+    @max_train_per_dim.setter
+    def max_train_per_dim(self, arg0: typing.SupportsIndex) -> None: ...
+    @property
+    def mean(self) -> numpy.typing.NDArray[numpy.float32]:
+        """
+        A copy of the training vectors' mean, float32 (d,); empty before training.
+        """
+    @property
+    def pca_then_itq(self) -> LinearTransform:
+        """
+        Components and rotation in one LinearTransform; a live alias.
+        """
 
 class OPQMatrix(LinearTransform):
     """
