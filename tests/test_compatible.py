@@ -148,3 +148,16 @@ def test_indexes_are_merged_and_searched_as_in_faiss(x):
     found = shortlist.range_search_with_parameters(parts[0], x[:9], 5.0, params)
     for got, wanted in zip(found, index.range_search(x[:9], 5.0), strict=True):
         np.testing.assert_array_equal(got, wanted)
+
+
+def test_the_level_in_use_is_the_only_one():
+    config = shortlist.SIMDConfig
+    level = config.get_level()
+    named = {"reference": "NONE", "neon": "ARM_NEON"}.get(
+        shortlist.simd_level(), shortlist.simd_level().upper()
+    )
+    assert level == getattr(shortlist, f"SIMDLevel_{named}") == config.get_dispatched_level()
+    assert [i for i in range(7) if config.is_simd_level_available(i)] == [level]
+    config.set_level(level)
+    with pytest.raises(shortlist.UnsupportedError, match="SHORTLIST_ISA"):
+        config.set_level((level + 1) % 7)

@@ -19,6 +19,14 @@ from ._ivflib import range_search_with_parameters as range_search_with_parameter
 from ._ivflib import search_with_parameters as search_with_parameters
 from ._ivflib import try_extract_index_ivf as try_extract_index_ivf
 from ._parameters import ParameterSpace as ParameterSpace
+from ._simd import SIMDConfig as SIMDConfig
+from ._simd import SIMDLevel_ARM_NEON as SIMDLevel_ARM_NEON
+from ._simd import SIMDLevel_ARM_SVE as SIMDLevel_ARM_SVE
+from ._simd import SIMDLevel_AVX2 as SIMDLevel_AVX2
+from ._simd import SIMDLevel_AVX512 as SIMDLevel_AVX512
+from ._simd import SIMDLevel_AVX512_SPR as SIMDLevel_AVX512_SPR
+from ._simd import SIMDLevel_NONE as SIMDLevel_NONE
+from ._simd import SIMDLevel_RISCV_RVV as SIMDLevel_RISCV_RVV
 from ._swig import copy_array_to_vector as copy_array_to_vector
 from ._swig import downcast_index as downcast_index
 from ._swig import downcast_IndexBinary as downcast_IndexBinary
