@@ -161,3 +161,28 @@ def test_the_level_in_use_is_the_only_one():
     config.set_level(level)
     with pytest.raises(shortlist.UnsupportedError, match="SHORTLIST_ISA"):
         config.set_level((level + 1) % 7)
+
+
+def test_random_arrays_have_the_shape_and_follow_the_seed():
+    for make, dtype in (
+        (shortlist.rand, np.float32),
+        (shortlist.randn, np.float32),
+        (shortlist.randint, np.int64),
+    ):
+        a = make((30, 4), 7)
+        assert a.shape == (30, 4)
+        assert a.dtype == dtype
+        np.testing.assert_array_equal(a, make((30, 4), seed=7))
+        assert (a != make((30, 4), 8)).any()
+        assert make(5).shape == (5,)
+    assert set(shortlist.randint(1000, 1, vmax=3)) == {0, 1, 2}
+    assert abs(shortlist.randn(10000).std() - 1) < 0.05
+    assert 0 <= shortlist.rand(10000).min() < shortlist.rand(10000).max() <= 1
+
+
+def test_assigning_is_searching_for_ids(x):
+    index = shortlist.IndexFlatL2(D)
+    index.add(x)
+    np.testing.assert_array_equal(index.assign(x[:7], 3), index.search(x[:7], 3)[1])
+    out = np.empty((7, 3), np.int64)
+    assert index.assign(x[:7], 3, out) is out

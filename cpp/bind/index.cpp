@@ -251,6 +251,13 @@ void bind_reads(py::class_<Index, py::smart_holder>& c) {
           "The stored vector (d,) float32 of id `key`, as the codec decodes it. Raises IdError if "
           "it is not there.")
       .def(
+          "assign",
+          [](const Index& self, const ArrayLike& x, py::ssize_t k, const py::object& labels) {
+            return search(self, vectors(x), k, nullptr, py::none(), labels).labels;
+          },
+          py::arg("x"), py::arg("k").noconvert(), py::arg("labels") = py::none(),
+          "The ids of search, without the distances.")
+      .def(
           "reconstruct_n",
           [](const Index& self, id_t n0, py::ssize_t ni, const py::object& x) {
             return reconstruct_rows(self, ids_from(self, n0, ni), x);

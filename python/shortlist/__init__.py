@@ -19,6 +19,9 @@ from ._ivflib import range_search_with_parameters as range_search_with_parameter
 from ._ivflib import search_with_parameters as search_with_parameters
 from ._ivflib import try_extract_index_ivf as try_extract_index_ivf
 from ._parameters import ParameterSpace as ParameterSpace
+from ._random import rand as rand
+from ._random import randint as randint
+from ._random import randn as randn
 from ._simd import SIMDConfig as SIMDConfig
 from ._simd import SIMDLevel_ARM_NEON as SIMDLevel_ARM_NEON
 from ._simd import SIMDLevel_ARM_SVE as SIMDLevel_ARM_SVE

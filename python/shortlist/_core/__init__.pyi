@@ -265,6 +265,15 @@ class Index:
 
         IndexIDMap, IndexIDMap2 and the HNSW indexes offer it; others raise UnsupportedError. Otherwise as add.
         """
+    def assign(
+        self,
+        x: numpy.typing.ArrayLike,
+        k: typing.SupportsIndex,
+        labels: numpy.typing.NDArray[numpy.int64] | None = None,
+    ) -> numpy.typing.NDArray[numpy.int64]:
+        """
+        The ids of search, without the distances.
+        """
     def check_compatible_for_merge(self, otherIndex: Index) -> None:
         """
         Raises ArgumentError unless merge_from could take the other index.
