@@ -88,10 +88,25 @@ void bind_ivf(py::module_& m) {
       .def_property_readonly(
           "code_size", [](const IndexIVF& self) { return self.ivf().form->faiss_size(); },
           "Bytes of one vector's code.")
+      .def(
+          "copy_subset_to",
+          [](const IndexIVF& self, IndexIVF& other, int subset_type, id_t a1, id_t a2) {
+            if (subset_type < 0 || subset_type > static_cast<int>(IndexIVF::Subset::list_range))
+              throw ArgumentError(text("subset_type = ", subset_type, "; choose 0 to 4"));
+            const Unlocked unlocked;
+            self.copy_subset_to(other, static_cast<IndexIVF::Subset>(subset_type), a1, a2);
+          },
+          py::arg("other"), py::arg("subset_type"), py::arg("a1"), py::arg("a2"),
+          "Copies some vectors, with their ids, behind those of an index with the same training "
+          "(a clone_index of this one, say).\n\n"
+          "subset_type, as in faiss: 0 a1 <= id < a2; 1 id % a1 == a2; 2 elements a1 to a2 of "
+          "ntotal, an even share of each list; 3 part a2 of the a1 parts of each list; 4 lists a1 "
+          "to a2 - 1. Raises ArgumentError for other numbers and for an index that does not fit.")
       .def_readwrite("quantizer_trains_alone", &IndexIVF::quantizer_trains_alone,
                      "1: train(x) trains the quantizer, which must then hold nlist vectors; else "
                      "k-means finds centroids, and the quantizer is given them.");
   bind_lists(c);
+  bind_preassigned<float>(c, [](const IndexIVF&, const ArrayLike& x) { return vectors(x); });
   py::class_<IndexIVFFlat, IndexIVF, py::smart_holder>(
       m, "IndexIVFFlat",
       "IndexIVF of whole vectors: exact among those in the lists looked at.\n\n"

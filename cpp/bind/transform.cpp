@@ -1,5 +1,6 @@
 // Transforms under faiss's names.
 #include "codec/transform/query_aware.h"
+#include "codec/transform/remap.h"
 
 #include <pybind11/stl.h>
 
@@ -364,6 +365,35 @@ void bind_others(py::module_& m) {
            py::arg("d"), py::arg("norm") = 2.f)
       .def_property_readonly(
           "norm", [](const NormalizationTransform& self) { return self.norm; }, "2.0.");
+  using Remap = RemapDimensionsTransform;
+  py::class_<Remap, VectorTransform, py::smart_holder>(
+      m, "RemapDimensionsTransform",
+      "Dimensions chosen, or added as zeros: value i is value map[i] of the vector, or zero where "
+      "that is -1.\n\n"
+      "uniform: dimensions are dropped, or zeros put in, at even distances; else at the end. Or "
+      "pass the map, d_out integers. Raises ArgumentError for a map that names no dimension.")
+      .def(py::init([](py::ssize_t d_in, py::ssize_t d_out, bool uniform) {
+             return std::make_shared<Remap>(size_arg(d_in, "d_in"), size_arg(d_out, "d_out"),
+                                            uniform);
+           }),
+           py::arg("d_in"), py::arg("d_out"), py::arg("uniform").noconvert() = true)
+      .def(py::init([](py::ssize_t d_in, py::ssize_t d_out, const ArrayLike& map) {
+             const size_t from = size_arg(d_in, "d_in");
+             std::vector<int32_t> own;
+             for (const id_t i : ids(map, -1, "map")) {
+               if (i < -1 || i >= static_cast<id_t>(kMaxDimension))
+                 throw ArgumentError(text("the map names dimension ", i, "; d_in is ", from));
+               own.push_back(static_cast<int32_t>(i));
+             }
+             return std::make_shared<Remap>(from, size_arg(d_out, "d_out"), std::move(own));
+           }),
+           py::arg("d_in"), py::arg("d_out"), py::arg("map"))
+      .def_property_readonly(
+          "map",
+          [](const Remap& self) {
+            return py::array_t<int32_t>(signed_size(self.map.size()), self.map.data());
+          },
+          "A copy of the map, int32 (d_out,).");
   using T = CenteringTransform;
   py::class_<T, VectorTransform, py::smart_holder>(
       m, "CenteringTransform", "Vectors of d values without the mean of the training vectors.")

@@ -169,10 +169,9 @@ std::shared_ptr<OddIntCodec> load_oddint(ContainerReader& in, const Record& reco
 }
 
 std::shared_ptr<RaBitQCodec> load_rabitq(ContainerReader& in, const Record& record,
-                                         const std::string& at, bool in_lists) {
-  auto codec =
-      std::make_shared<RaBitQCodec>(record.number<size_t>("d", 1, kMaxDimension),
-                                    record.number<int>("bits", 1, 8), record.metric(), in_lists);
+                                         const std::string& at) {
+  auto codec = std::make_shared<RaBitQCodec>(record.number<size_t>("d", 1, kMaxDimension),
+                                             record.number<int>("bits", 1, 8), record.metric());
   load_trained(in, *codec, record, at);
   return codec;
 }

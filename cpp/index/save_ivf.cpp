@@ -20,7 +20,7 @@ namespace {
 
 std::shared_ptr<IndexIVF> load_rabitq_lists(ContainerReader& in, const Record& record,
                                             const std::string& at, const LoadQuantizer& quantizer) {
-  auto codec = load_rabitq(in, record, at, true);
+  auto codec = load_rabitq(in, record, at);
   const auto nlist = record.number<size_t>("nlist");
   std::shared_ptr<IndexIVFRaBitQ> index;
   if (record.word("class") == "IndexIVFRaBitQFastScan") {

@@ -19,7 +19,7 @@ class Transform:
     """One step of the vectors on their way to an index."""
 
     text: str
-    kind: str  # PCA, RR, L2norm, OPQ or QA
+    kind: str  # PCA, RR, L2norm, OPQ, QA, ITQ or Pad
     d_out: int | None  # None: d
     whitened: bool = False
     rotated: bool = False
@@ -29,6 +29,8 @@ class Transform:
         """The transform; `nbits` are those of the product quantiser right behind it."""
         if self.kind == "L2norm":
             return _core.NormalizationTransform(d)
+        if self.kind == "Pad":
+            return _core.RemapDimensionsTransform(d, self.d_after(d), False)
         if self.kind == "QA":
             return _core.QueryAwareTransform(d)
         if self.kind == "RR":
@@ -43,15 +45,21 @@ class Transform:
             if nbits:
                 opq.pq = _core.ProductQuantizer(opq.d_out, self.M, nbits)
             return opq
+        if self.kind == "ITQ" and self.d_out is None:
+            return _core.ITQTransform(d, d, False)
         if self.d_after(d) > d:
             raise _core.FactoryError(
                 f"{self.text!r} asks for {self.d_out} principal components, but the vectors "
-                f"there have {d} dimensions; ask for at most PCA{d}"
+                f"there have {d} dimensions; ask for at most {self.kind}{d}"
             )
+        if self.kind == "ITQ":
+            return _core.ITQTransform(d, self.d_after(d), True)
         power = -0.5 if self.whitened else 0.0
         return _core.PCAMatrix(d, self.d_after(d), power, self.rotated)
 
     def d_after(self, d: int) -> int:
+        if self.kind == "Pad" and self.d_out is not None:
+            return max(d, self.d_out)
         return d if self.d_out is None else self.d_out
 
 
@@ -91,4 +99,6 @@ class PreTransform:
         return self.inner.stores_flat()
 
     def needs_training(self) -> bool:
-        return self.inner.needs_training() or any(t.kind != "L2norm" for t in self.chain)
+        return self.inner.needs_training() or any(
+            t.kind not in ("L2norm", "Pad") for t in self.chain
+        )

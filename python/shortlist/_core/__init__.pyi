@@ -55,19 +55,28 @@ class IDSelectorArray(IDSelector):
     """
     The ids of an integer array; a membership test scans it.
     """
+    @typing.overload
     def __init__(self, ids: numpy.typing.ArrayLike) -> None: ...
+    @typing.overload
+    def __init__(self, n: typing.SupportsIndex, ids: numpy.typing.ArrayLike) -> None: ...
 
 class IDSelectorBatch(IDSelector):
     """
     The ids of an integer array, as a hash set behind a Bloom filter.
     """
+    @typing.overload
     def __init__(self, ids: numpy.typing.ArrayLike) -> None: ...
+    @typing.overload
+    def __init__(self, n: typing.SupportsIndex, ids: numpy.typing.ArrayLike) -> None: ...
 
 class IDSelectorBitmap(IDSelector):
     """
     The ids whose bit is set in a uint8 array: bit i % 8 (least significant first) of byte i // 8.
     """
+    @typing.overload
     def __init__(self, bitmap: numpy.typing.ArrayLike) -> None: ...
+    @typing.overload
+    def __init__(self, n: typing.SupportsIndex, bitmap: numpy.typing.ArrayLike) -> None: ...
 
 class IDSelectorNot(IDSelector):
     """
@@ -255,6 +264,15 @@ class Index:
         Stores the rows of x (n, d) under ids (n,), any integers.
 
         IndexIDMap, IndexIDMap2 and the HNSW indexes offer it; others raise UnsupportedError. Otherwise as add.
+        """
+    def assign(
+        self,
+        x: numpy.typing.ArrayLike,
+        k: typing.SupportsIndex,
+        labels: numpy.typing.NDArray[numpy.int64] | None = None,
+    ) -> numpy.typing.NDArray[numpy.int64]:
+        """
+        The ids of search, without the distances.
         """
     def check_compatible_for_merge(self, otherIndex: Index) -> None:
         """
@@ -626,6 +644,26 @@ class NormalizationTransform(VectorTransform):
         2.0.
         """
 
+class RemapDimensionsTransform(VectorTransform):
+    """
+    Dimensions chosen, or added as zeros: value i is value map[i] of the vector, or zero where that is -1.
+
+    uniform: dimensions are dropped, or zeros put in, at even distances; else at the end. Or pass the map, d_out integers. Raises ArgumentError for a map that names no dimension.
+    """
+    @typing.overload
+    def __init__(
+        self, d_in: typing.SupportsIndex, d_out: typing.SupportsIndex, uniform: bool = True
+    ) -> None: ...
+    @typing.overload
+    def __init__(
+        self, d_in: typing.SupportsIndex, d_out: typing.SupportsIndex, map: numpy.typing.ArrayLike
+    ) -> None: ...
+    @property
+    def map(self) -> numpy.typing.NDArray[numpy.int32]:
+        """
+        A copy of the map, int32 (d_out,).
+        """
+
 class CenteringTransform(VectorTransform):
     """
     Vectors of d values without the mean of the training vectors.
@@ -693,6 +731,11 @@ class IndexFlatCodes(Index):
         """
         Bytes of one stored vector.
         """
+    @property
+    def codes(self) -> numpy.typing.NDArray[numpy.uint8]:
+        """
+        A copy of the codes, row after row, uint8 (ntotal * code_size,), in faiss's bytes.
+        """
 
 class IndexFlat(IndexFlatCodes):
     """
@@ -707,6 +750,10 @@ class IndexFlat(IndexFlatCodes):
         *,
         dtype: numpy.typing.DTypeLike = "float32",
     ) -> None: ...
+    def get_xb(self) -> numpy.typing.NDArray[numpy.float32]:
+        """
+        A copy of the vectors, row after row, float32 (ntotal * d,).
+        """
     @property
     def dtype(self) -> str:
         """
@@ -1129,6 +1176,18 @@ class IndexIVF(Index):
 
     quantizer holds the centroids and finds the nearest: an IndexFlat, or an IndexHNSWFlat for many lists. train(x) finds them by k-means (faiss advises 39 to 256 vectors a list), unless the quantizer holds nlist vectors already. add numbers vectors; add_with_ids takes ids of your own, and remove_ids leaves the other ids as they are.
     """
+    def copy_subset_to(
+        self,
+        other: IndexIVF,
+        subset_type: typing.SupportsIndex,
+        a1: typing.SupportsIndex,
+        a2: typing.SupportsIndex,
+    ) -> None:
+        """
+        Copies some vectors, with their ids, behind those of an index with the same training (a clone_index of this one, say).
+
+        subset_type, as in faiss: 0 a1 <= id < a2; 1 id % a1 == a2; 2 elements a1 to a2 of ntotal, an even share of each list; 3 part a2 of the a1 parts of each list; 4 lists a1 to a2 - 1. Raises ArgumentError for other numbers and for an index that does not fit.
+        """
     def get_list_size(self, list_no: typing.SupportsIndex) -> int:
         """
         How many vectors a list holds.
@@ -1136,6 +1195,40 @@ class IndexIVF(Index):
     def make_direct_map(self, new_maintain_direct_map: bool = True) -> None:
         """
         Makes now the table of where ids are, which reconstruct makes at its first call.
+        """
+    def range_search_preassigned(
+        self,
+        x: numpy.typing.ArrayLike,
+        thresh: float,
+        Iq: numpy.typing.ArrayLike,
+        Dq: typing.Annotated[numpy.typing.ArrayLike, numpy.float32] | None = None,
+        *,
+        params: SearchParameters | None = None,
+    ) -> tuple[
+        numpy.typing.NDArray[numpy.uint64],
+        numpy.typing.NDArray[numpy.float32],
+        numpy.typing.NDArray[numpy.int64],
+    ]:
+        """
+        range_search, in lists that were found elsewhere, as search_preassigned has them.
+        """
+    def search_preassigned(
+        self,
+        x: numpy.typing.ArrayLike,
+        k: typing.SupportsIndex,
+        Iq: numpy.typing.ArrayLike,
+        Dq: typing.Annotated[numpy.typing.ArrayLike, numpy.float32] | None = None,
+        *,
+        params: SearchParameters | None = None,
+        D: numpy.typing.NDArray[numpy.float32] | None = None,
+        I: numpy.typing.NDArray[numpy.int64] | None = None,
+    ) -> tuple[numpy.typing.NDArray[numpy.float32], numpy.typing.NDArray[numpy.int64]]:
+        """
+        search, in lists that were found elsewhere: as quantizer.search(x, nprobe) finds Dq and Iq.
+
+        Iq (n, nprobe), any integers: the lists each query looks at, nearest first, -1 for none; nprobe is that of params, or the index's. Dq, of that shape: the distances to their centroids, of which codes of residuals tell theirs, or None to have them computed. Otherwise as search.
+
+        Raises IdError for a list that is not there, DimensionError for another shape, ArgumentError for distances that are NaN or Inf.
         """
     @property
     def by_residual(self) -> bool:
@@ -1465,6 +1558,40 @@ class IndexBinaryIVF(IndexBinary):
     def make_direct_map(self, new_maintain_direct_map: bool = True) -> None:
         """
         Makes now the table of where ids are, which reconstruct makes at its first call.
+        """
+    def range_search_preassigned(
+        self,
+        x: numpy.typing.ArrayLike,
+        thresh: float,
+        Iq: numpy.typing.ArrayLike,
+        Dq: typing.Annotated[numpy.typing.ArrayLike, numpy.float32] | None = None,
+        *,
+        params: SearchParameters | None = None,
+    ) -> tuple[
+        numpy.typing.NDArray[numpy.uint64],
+        numpy.typing.NDArray[numpy.float32],
+        numpy.typing.NDArray[numpy.int64],
+    ]:
+        """
+        range_search, in lists that were found elsewhere, as search_preassigned has them.
+        """
+    def search_preassigned(
+        self,
+        x: numpy.typing.ArrayLike,
+        k: typing.SupportsIndex,
+        Iq: numpy.typing.ArrayLike,
+        Dq: typing.Annotated[numpy.typing.ArrayLike, numpy.float32] | None = None,
+        *,
+        params: SearchParameters | None = None,
+        D: numpy.typing.NDArray[numpy.int32] | None = None,
+        I: numpy.typing.NDArray[numpy.int64] | None = None,
+    ) -> tuple[numpy.typing.NDArray[numpy.int32], numpy.typing.NDArray[numpy.int64]]:
+        """
+        search, in lists that were found elsewhere: as quantizer.search(x, nprobe) finds Dq and Iq.
+
+        Iq (n, nprobe), any integers: the lists each query looks at, nearest first, -1 for none; nprobe is that of params, or the index's. Dq, of that shape: the distances to their centroids, of which codes of residuals tell theirs, or None to have them computed. Otherwise as search.
+
+        Raises IdError for a list that is not there, DimensionError for another shape, ArgumentError for distances that are NaN or Inf.
         """
     @property
     def cp(self) -> ClusteringOptions:
@@ -1881,6 +2008,65 @@ class IndexHNSWPQ(IndexHNSW):
         pq_nbits: typing.SupportsIndex = 8,
         metric: typing.SupportsIndex = 1,
     ) -> None: ...
+
+class ITQMatrix(LinearTransform):
+    """
+    The rotation of d values behind which vectors lie nearest to their signs.
+
+    train(x) repeats max_iter times: the signs of the rotated vectors, then the rotation nearest to these. Source: Gong and Lazebnik 2011, Iterative quantization.
+    """
+    def __init__(self, d: typing.SupportsIndex) -> None: ...
+    @property
+    def max_iter(self) -> int:
+        """
+        Turns of signs and rotation.
+        """
+    @max_iter.setter
+    def max_iter(self, arg0: typing.SupportsIndex) -> None: ...
+    @property
+    def seed(self) -> int:
+        """
+        Of the rotation it begins with.
+        """
+    @seed.setter
+    def seed(self, arg0: typing.SupportsIndex) -> None: ...
+
+class ITQTransform(VectorTransform):
+    """
+    Vectors less their mean and of length 1, then d_out principal components, then an ITQMatrix: what stands before codes of signs.
+
+    do_pca: False leaves the components out, and d_out is d. It cannot be reversed. Raises ArgumentError for a d_out above d, and in train for fewer vectors than d_out.
+    """
+    def __init__(
+        self, d: typing.SupportsIndex, d_out: typing.SupportsIndex, do_pca: bool
+    ) -> None: ...
+    @property
+    def do_pca(self) -> bool:
+        """
+        Whether there are principal components.
+        """
+    @property
+    def itq(self) -> ITQMatrix:
+        """
+        The ITQMatrix; a live alias.
+        """
+    @property
+    def max_train_per_dim(self) -> int:
+        """
+        Training takes so many vectors for each dimension, or 32768.
+        """
+    @max_train_per_dim.setter
+    def max_train_per_dim(self, arg0: typing.SupportsIndex) -> None: ...
+    @property
+    def mean(self) -> numpy.typing.NDArray[numpy.float32]:
+        """
+        A copy of the training vectors' mean, float32 (d,); empty before training.
+        """
+    @property
+    def pca_then_itq(self) -> LinearTransform:
+        """
+        Components and rotation in one LinearTransform; a live alias.
+        """
 
 class OPQMatrix(LinearTransform):
     """
