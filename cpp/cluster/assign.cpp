@@ -8,8 +8,8 @@
 
 #include "base/error.h"
 #include "base/threads.h"
-#include "kernels/topk.h"
 #include "kernels/floats.h"
+#include "kernels/topk.h"
 
 namespace shortlist::cluster {
 namespace {

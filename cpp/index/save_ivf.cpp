@@ -102,8 +102,7 @@ void save_ivf(ContainerWriter& out, const IndexIVF& index, const std::string& at
   fields["nlist"] = text(index.nlist());
   fields["nprobe"] = text(index.nprobe);
   fields["max_codes"] = text(index.max_codes);
-  if (index.soar_lambda() > 0)
-    fields["soar_lambda"] = bits_of(index.soar_lambda());
+  if (index.soar_lambda() > 0) fields["soar_lambda"] = bits_of(index.soar_lambda());
   fields["next_id"] = text(index.next_id());
   fields["trained"] = text(index.is_trained());
   fields["quantizer_trains_alone"] = text(index.quantizer_trains_alone);
