@@ -271,10 +271,13 @@ IndexIVF::Probing IndexIVF::probing(const Rows& x, const Preassigned& lists,
 }
 
 template <class Make, class Each>
-void IndexIVF::scan_all(const Rows& x, const Probing& how, const SelectedSlots* allowed,
-                        const Make& make, const Each& each) const {
-  constexpr size_t kMost = 1024;  // queries whose tables and lists are kept at a time
-  const size_t parts = std::max((x.n + kMost - 1) / kMost, std::min(x.n, num_threads()));
+void IndexIVF::scan_all(const Rows& x, const Probing& how, size_t kept,
+                        const SelectedSlots* allowed, const Make& make, const Each& each) const {
+  // Queries whose lists, tables and results are in memory at a time: the more, the less often a
+  // list is read.
+  constexpr size_t kMost = 2048, kFewest = 64, kBytes = size_t{64} << 20;
+  const size_t most = std::clamp(kBytes / (8 * (how.nprobe + d) + 16 * kept), kFewest, kMost);
+  const size_t parts = std::max((x.n + most - 1) / most, std::min(x.n, num_threads()));
   parallel_for(parts, {}, [&](size_t first, size_t last, size_t) {
     Ivf::Scanners scanners{[&] { return scanner(how.params); }};
     for (size_t part = first; part < last; ++part) {
@@ -318,7 +321,7 @@ void IndexIVF::search_in(const Rows& x, const Probing& how, size_t k, float* dis
   const auto allowed = how.params && how.params->sel ? ivf_.selected(*how.params->sel) : nullptr;
   const size_t kept = std::min(k, ntotal());
   scan_all(
-      x, how, allowed.get(), [&] { return TopK(kept * copies()); },
+      x, how, kept, allowed.get(), [&] { return TopK(kept * copies()); },
       [&](size_t i, std::vector<hit_t> hits) {
         if (copies() > 1) hits = once(std::move(hits));
         hits.resize(std::min(hits.size(), kept));
@@ -349,7 +352,7 @@ RangeResult IndexIVF::range_search_in(const Rows& x, const Probing& how, float r
   const auto allowed = how.params && how.params->sel ? ivf_.selected(*how.params->sel) : nullptr;
   std::vector<std::vector<hit_t>> hits(x.n);
   scan_all(
-      x, how, allowed.get(), [&] { return flat::Within(outward(radius)); },
+      x, how, 0, allowed.get(), [&] { return flat::Within(outward(radius)); },
       [&](size_t i, std::vector<hit_t> found) {
         if (copies() > 1) std::sort(found.begin(), found.end());
         hits[i] = copies() > 1 ? once(std::move(found)) : std::move(found);

@@ -148,10 +148,10 @@ class IndexIVF : public Index {
   std::vector<hit_t> once(std::vector<hit_t> hits) const;
   void train_quantizer(Matrix<const float> x);
   void take_centroids();
-  // Calls each(i, found) with what query i found, on any thread.
+  // Calls each(i, found) with what query i found, about `kept` of them, on any thread.
   template <class Make, class Each>
-  void scan_all(const Rows& x, const Probing& how, const SelectedSlots* allowed, const Make& make,
-                const Each& each) const;
+  void scan_all(const Rows& x, const Probing& how, size_t kept, const SelectedSlots* allowed,
+                const Make& make, const Each& each) const;
 
   Ivf ivf_;
   std::optional<cluster::Nearest> nearest_;  // of an exact quantizer's centroids
