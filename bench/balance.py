@@ -1,4 +1,4 @@
-"""What clusters of like sizes are worth, in lists and in codes: RepCONC's claim, measured.
+"""What clusters of like sizes are worth, in lists and in codes, and second lists: claims, measured.
 
     python bench/balance.py DATA_DIR
     python bench/balance.py DATA_DIR --limit 50000 --nlist 256 --json balance.json
@@ -6,7 +6,8 @@
 DATA_DIR holds base.*.npy and query.*.npy; vectors of unit length are compared by inner product,
 others by squared L2 distance. The first --limit vectors are indexed, and training sees them too.
 
-lists: IVF<nlist>,Flat with cp.balanced of 0, 0.5 and 1. Told are the imbalance of the lists
+lists: IVF<nlist>,Flat with cp.balanced of 0, 0.5 and 1 (RepCONC), and with soar_lambda of 1.5,
+which puts each vector into a second list. Told are the imbalance of the lists
 (nlist * sum n^2 / (sum n)^2, 1 at best), the longest list, CPU seconds of training, recall@10 at
 equal nprobe with the vectors that were looked at, and recall@10 at equal numbers of those.
 codes: IndexPQ, scanned whole, with pq.cp.balanced of 0, 0.5 and 1: recall@10, recall of its 100
@@ -26,6 +27,7 @@ import numpy as np
 import shortlist
 
 STRENGTHS = (0.0, 0.5, 1.0)
+SOAR = 1.5
 PROBES = (1, 2, 4, 8, 16, 32, 64)
 BUDGETS = (0.005, 0.01, 0.02, 0.04, 0.08)  # shares of the vectors
 
@@ -37,10 +39,17 @@ def recall(found: np.ndarray, true: np.ndarray) -> float:
 
 
 def lists(
-    x: np.ndarray, q: np.ndarray, true: np.ndarray, metric: int, nlist: int, strength: float
+    x: np.ndarray,
+    q: np.ndarray,
+    true: np.ndarray,
+    metric: int,
+    nlist: int,
+    strength: float,
+    soar_lambda: float,
 ) -> dict[str, Any]:
     index = shortlist.index_factory(x.shape[1], f"IVF{nlist},Flat", metric)
     index.cp.balanced = strength
+    index.soar_lambda = soar_lambda
     start = time.process_time()
     index.train(x)
     seconds = time.process_time() - start
@@ -55,15 +64,19 @@ def lists(
         found = index.search(q, 10)[1]
         probes.append((nprobe, recall(found, true), float(seen[:, nprobe - 1].mean())))
     # Recall as a function of vectors looked at, between whole numbers of lists.
-    home = np.empty(len(x), np.int64)
+    homes = np.full((len(x), 2), -1)
     for i in range(nlist):
-        home[index.invlists.get_ids(i)] = i
+        ids = index.invlists.get_ids(i)
+        homes[ids[homes[ids, 0] >= 0], 1] = i
+        homes[ids[homes[ids, 0] < 0], 0] = i
+    homes[:, 1] = np.where(homes[:, 1] < 0, homes[:, 0], homes[:, 1])
     rank = np.argsort(order, 1)
-    at = np.take_along_axis(rank, home[true], 1)
+    at = np.minimum(*(np.take_along_axis(rank, home[true], 1) for home in homes.T))
     curve = (at[:, :, None] <= np.arange(nlist)).mean((0, 1))
     budgets = [(share, float(np.interp(share * len(x), seen.mean(0), curve))) for share in BUDGETS]
     return {
         "strength": strength,
+        "soar_lambda": soar_lambda,
         "imbalance": index.invlists.imbalance_factor(),
         "longest": int(sizes.max()),
         "train_cpu_seconds": seconds,
@@ -119,12 +132,13 @@ def main() -> int:
         f"{args.data.name}: {x.shape[0]} x {x.shape[1]}, {len(q)} queries, {shortlist.simd_level()}"
     )
     results: dict[str, Any] = {"lists": [], "codes": []}
-    for strength in STRENGTHS:
-        row = lists(x, q, true, metric, args.nlist, strength)
+    for strength, soar_lambda in [*((s, 0.0) for s in STRENGTHS), (0.0, SOAR)]:
+        row = lists(x, q, true, metric, args.nlist, strength, soar_lambda)
         results["lists"].append(row)
         print(
-            f"IVF{args.nlist} balanced {strength}: imbalance {row['imbalance']:.3f}, longest "
-            f"{row['longest']}, training {row['train_cpu_seconds']:.1f} CPU s"
+            f"IVF{args.nlist} balanced {strength}, soar_lambda {soar_lambda}: "
+            f"imbalance {row['imbalance']:.3f}, longest {row['longest']}, "
+            f"training {row['train_cpu_seconds']:.1f} CPU s"
         )
         print("  nprobe", "  ".join(f"{p}: {r:.3f} ({n:.0f})" for p, r, n in row["probes"]))
         print("  share ", "  ".join(f"{s:g}: {r:.3f}" for s, r in row["budgets"]), flush=True)
