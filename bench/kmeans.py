@@ -2,11 +2,13 @@
 
     python bench/kmeans.py DATA_DIR
     python bench/kmeans.py DATA_DIR --n 65536 --k 1024 --threads 2 --json kmeans.json
+    python bench/kmeans.py DATA_DIR --n 1000000 --k 1024 --batch-size 65536
 
 DATA_DIR holds base.*.npy, whose first rows are clustered as float32. The contenders take turns,
 round after round. In a round both Kmeans begin with the same rows; faiss's SuperKmeans, which
-prunes by statistics, takes no beginning and draws its own. The objective is that of the final
-centroids, told by faiss's exact search.
+prunes by statistics, takes no beginning and draws its own. With --batch-size ours takes part a
+second time, with a first batch of so many rows. The objective is that of the final centroids, told
+by faiss's exact search.
 """
 
 from __future__ import annotations
@@ -41,13 +43,16 @@ class Run:
     objective: float
 
 
-def contenders(k: int, niter: int) -> dict[str, Callable[[np.ndarray, int], Any]]:
+def contenders(k: int, niter: int, batch_size: int) -> dict[str, Callable[[np.ndarray, int], Any]]:
     """How each is trained on the rows of x from a seed; returns what holds the centroids."""
 
-    def kmeans(library: Any) -> Callable[[np.ndarray, int], Any]:
+    def kmeans(library: Any, **parameters: Any) -> Callable[[np.ndarray, int], Any]:
         def train(x: np.ndarray, seed: int) -> Any:
             first = x[np.random.default_rng(seed).choice(len(x), k, replace=False)]
-            trained = library.Kmeans(x.shape[1], k, niter=niter, min_points_per_centroid=1)
+            trained = library.Kmeans(
+                x.shape[1], k, niter=niter, min_points_per_centroid=1,
+                max_points_per_centroid=len(x), **parameters,
+            )  # fmt: skip
             trained.train(x, init_centroids=first)
             return trained
 
@@ -59,6 +64,8 @@ def contenders(k: int, niter: int) -> dict[str, Callable[[np.ndarray, int], Any]
         return trained
 
     found = {OURS: kmeans(shortlist), "faiss": kmeans(faiss)}
+    if batch_size:
+        found["ours, batches"] = kmeans(shortlist, batch_size=batch_size)
     if hasattr(faiss, "SuperKmeans"):
         found["faiss Super"] = super_kmeans
     return found
@@ -70,10 +77,10 @@ def objective(x: np.ndarray, centroids: np.ndarray) -> float:
     return float(index.search(x, 1)[0].sum(dtype=np.float64))
 
 
-def measure(x: np.ndarray, k: int, niter: int, rounds: int) -> list[Run]:
+def measure(x: np.ndarray, k: int, niter: int, rounds: int, batch_size: int) -> list[Run]:
     runs = []
     for turn in range(rounds):
-        for name, train in contenders(k, niter).items():
+        for name, train in contenders(k, niter, batch_size).items():
             cpu, wall = time.process_time(), time.perf_counter()
             trained = train(x, turn)
             cpu, wall = time.process_time() - cpu, time.perf_counter() - wall
@@ -114,6 +121,7 @@ def main() -> int:
     parser.add_argument("--n", type=int, default=1 << 18, help="rows")
     parser.add_argument("--k", type=int, default=4096)
     parser.add_argument("--niter", type=int, default=10)
+    parser.add_argument("--batch-size", type=int, default=0, help="rows of a first batch of ours")
     parser.add_argument("--rounds", type=int, default=5)
     parser.add_argument("--threads", type=int, default=1)
     parser.add_argument("--json", type=Path, help="where every measurement goes")
@@ -128,7 +136,7 @@ def main() -> int:
         "shortlist": shortlist.__version__,
     }  # fmt: skip
     print(", ".join(f"{name} {value}" for name, value in setting.items()))
-    runs = measure(x, args.k, args.niter, args.rounds)
+    runs = measure(x, args.k, args.niter, args.rounds, args.batch_size)
     means = summary(runs)
     for name, row in means.items():
         line = f"{name:<12} {row['cpu_seconds']:8.2f} CPU s {row['wall_seconds']:8.2f} s"

@@ -7,7 +7,8 @@ DATA_DIR is as of bench.frontier, of unit vectors (inner product), with train_qu
 of the same kind, from which query-aware indexes learn. Everything is measured on query.*.npy, which
 nothing has seen: the mean squared error of a code's scores over all pairs of a query and a vector,
 and over each query's true top 100, and recall@10 (tie-aware) of the scan. PQ, OPQ and RaBitQ are
-plain, behind a query-aware transform of each objective, and faiss's own. One thread searches.
+plain, behind a query-aware transform of each objective, and faiss's own; PQ and OPQ also with the
+anisotropic loss, which no queries are needed for. One thread searches.
 """
 
 from __future__ import annotations
@@ -46,24 +47,35 @@ class Figures:
     chosen: dict[str, Any] | None  # by a query-aware transform
 
 
-def contenders(sizes: list[int]) -> Iterator[tuple[str, str, str | None, bool]]:
-    """Name, description, objective of a query-aware one, and whether it is faiss's."""
-    plain = [form for M in sizes for form in (f"PQ{M}", f"OPQ{M},PQ{M}")] + ["RaBitQ"]
-    for form in plain:
-        yield form, form, None, False
-        yield f"faiss {form}", form, None, True
+@dataclass(frozen=True)
+class Contender:
+    name: str
+    description: str
+    objective: str | None = None  # of a query-aware one
+    of_faiss: bool = False
+    threshold: float = 0  # of an anisotropic one
+
+
+def contenders(sizes: list[int], threshold: float) -> Iterator[Contender]:
+    products = [form for M in sizes for form in (f"PQ{M}", f"OPQ{M},PQ{M}")]
+    for form in [*products, "RaBitQ"]:
+        yield Contender(form, form)
+        yield Contender(f"faiss {form}", form, of_faiss=True)
         for objective in ("recall", "score"):
-            yield f"QA,{form} ({objective})", f"QA,{form}", objective, False
+            yield Contender(f"QA,{form} ({objective})", f"QA,{form}", objective)
+        if form in products:
+            yield Contender(f"{form} (anisotropic)", form, threshold=threshold)
 
 
-def built(
-    description: str, objective: str | None, of_faiss: bool, x: np.ndarray, train_q: np.ndarray
-) -> tuple[Any, float]:
-    library = faiss if of_faiss else shortlist
-    index = library.index_factory(x.shape[1], description, library.METRIC_INNER_PRODUCT)
+def built(contender: Contender, x: np.ndarray, train_q: np.ndarray) -> tuple[Any, float]:
+    library = faiss if contender.of_faiss else shortlist
+    index = library.index_factory(x.shape[1], contender.description, library.METRIC_INNER_PRODUCT)
+    if contender.threshold:
+        inner = getattr(index, "index", index)
+        inner.pq.anisotropic_threshold = contender.threshold
     start = time.process_time()
-    if objective:
-        index.train(x, queries=train_q, objective=objective)
+    if contender.objective:
+        index.train(x, queries=train_q, objective=contender.objective)
     else:
         index.train(x)
     spent = time.process_time() - start
@@ -115,6 +127,7 @@ def main() -> None:
     add("--queries", type=int, default=500, help="default: %(default)s")
     add("--sizes", default="16,32,48,64,96", help="bytes of PQ's codes (default: %(default)s)")
     add("--only", type=lambda text: text.split("|"), help="names that hold one of these, by |")
+    add("--threshold", type=float, default=0.2, help="anisotropic (default: %(default)s)")
     add("--json", type=Path, help="where to write the figures")
     args = parser.parse_args()
     data = dataset.load(args.data, K, args.limit, args.queries, "ip")
@@ -123,15 +136,16 @@ def main() -> None:
     train_q = np.load(file).astype(np.float32)
     threads = shortlist.omp_get_max_threads()
     out: list[Figures] = []
-    for name, description, objective, of_faiss in contenders(list(map(int, args.sizes.split(",")))):
+    for contender in contenders(list(map(int, args.sizes.split(","))), args.threshold):
+        name = contender.name
         if args.only and not any(word in name for word in args.only):
             continue
         for library in (faiss, shortlist):
             library.omp_set_num_threads(threads)
-        index, seconds = built(description, objective, of_faiss, x, train_q)
+        index, seconds = built(contender, x, train_q)
         for library in (faiss, shortlist):
             library.omp_set_num_threads(1)
-        chosen = index.chain.at(0).report["chosen"] if objective else None
+        chosen = index.chain.at(0).report["chosen"] if contender.objective else None
         figures = measured(index, data, x, q)
         out.append(
             Figures(name, index.sa_code_size(), train_seconds=seconds, chosen=chosen, **figures)

@@ -222,8 +222,6 @@ def test_wrong_descriptions_are_explained(description, words):
         "RaBitQfs9_64",
         "IMI2x8,PQ8",
         "SQtqmse4",
-        "ITQ64,LSH",
-        "Pad128,Flat",
         "MinMax,SQ8",
         "ZnLattice4x10_4",
         "BHash16",

@@ -103,7 +103,8 @@ def test_queries_are_rounded_as_faiss_rounds_them(rng, faiss, metric):
         for qb in range(9):
             theirs.qb = ours.qb = qb
             (D, I), (D2, I2) = ours.search(q, 10), theirs.search(q, 10)
-            np.testing.assert_allclose(D, D2, atol=1e-4 * abs(D2).max())
+            # Of one bit tables hold few values, whose roundings go one way.
+            np.testing.assert_allclose(D, D2, atol=(3e-4 if qb == 1 else 1e-4) * abs(D2).max())
             assert (I == I2)[D2 != 0].mean() > 0.98  # which of many at no distance, is open
             ours.qb = 0
             params = sl.IVFRaBitQSearchParameters(qb=qb, nprobe=nprobe)

@@ -403,7 +403,8 @@ def test_knobs_are_found_behind_transforms(x):
         ("Flat,PCA8", ["position 5", "must stand before an index"]),
         ("PCA8,", ["empty part at position 5"]),
         ("HNSW8,PCA8,Flat", ["'PCA8'", "position 6"]),
-        ("ITQ,PCA8,Flat", ["'ITQ'", "not available yet"]),
+        ("ITQ17,Flat", ["ITQ17", "the vectors there have 16 dimensions", "at most ITQ16"]),
+        ("HR,PCA8,Flat", ["'HR'", "not available yet"]),
         ("L2norms,Flat", ["did you mean 'L2norm'?"]),
     ],
 )

@@ -22,9 +22,9 @@ def data():
     return x.astype(np.float32), q[:400].astype(np.float32), q[400:].astype(np.float32)
 
 
-def built(data, form, objective=None, **kwargs):
+def built(data, form, objective=None, metric=IP, **kwargs):
     x, train, _ = data
-    index = sl.index_factory(D, form, IP)
+    index = sl.index_factory(D, form, metric)
     for transform in chain_of(index):
         if isinstance(transform, sl.OPQMatrix):
             transform.niter = 4
@@ -109,6 +109,7 @@ def test_products_of_the_two_sides_are_those_of_vectors_and_queries(data):
         "RaBitQ4",
         "HNSW8",
         "HNSW8,PQ4x4",
+        "PQ4x4fs",
         "IVF8,PQ4x4",
         "PCA12,SQ8",
         "L2norm,Flat",
@@ -121,6 +122,22 @@ def test_whatever_stands_behind_is_no_worse(data, rest):
     plain.add(x)
     aware = built(data, f"QA,{rest}")
     assert near(aware, x, q)[0] >= near(plain, x, q)[0] - 0.01
+
+
+@pytest.mark.parametrize("form", ["QA,HNSW16,PQ4x4", "QA,IVF8,PQ4x4", "IVF8,QA,PQ4x4"])
+def test_structures_find_what_the_codes_say(data, form):
+    q = data[2]
+    index = built(data, form, "score")
+    assert index.chain.at(0).report["chosen"] != index.chain.at(0).report["plain"]
+    expected = index.search_exact(q, 10)
+    if "IVF" in form:
+        index.index.nprobe = 8
+        np.testing.assert_allclose(index.search(q, 10)[0], expected[0], rtol=1e-4, atol=1e-4)
+        index.index.nprobe = 4
+    else:
+        index.index.hnsw.efSearch = 200
+    found = index.search(q, 10)[0] >= expected[0][:, -1:] - 1e-4  # codes tie
+    assert found.mean() > 0.9
 
 
 def test_searches_of_every_kind(data):
@@ -199,6 +216,136 @@ def test_few_queries(data):
     assert near(index, x, q)[0] > near(plain, x, q)[0] - 0.02
 
 
+def squares(q, x):
+    return ((q[:, None].astype(np.float64) - x) ** 2).sum(-1)
+
+
+@pytest.fixture(scope="module")
+def far(data):
+    """L2 indexes of both objectives."""
+    return {o: built(data, "QA,OPQ4,PQ4x4", o, metric=L2) for o in ("recall", "score")}
+
+
+@pytest.mark.parametrize(
+    ("objective", "rest"), [("recall", "PQ4x4"), ("score", "PQ4x5"), ("score", "OPQ4,PQ4x4")]
+)
+def test_l2_is_better_than_the_codec_alone(data, objective, rest):
+    x, _, q = data
+    aware = built(data, f"QA,{rest}", objective, metric=L2)
+    plain = sl.index_factory(D, rest, L2)
+    if "OPQ" in rest:
+        plain.chain.at(0).niter = 4
+    plain.train(x)
+    plain.add(x)
+    true = squares(q, x)
+    order = np.argsort(true, 1)
+
+    def figures(index):
+        told = scores(index, q, len(x))
+        found = np.argsort(told, 1)[:, :10]
+        hits = [len(set(a) & set(b)) / 10 for a, b in zip(found, order[:, :10], strict=True)]
+        return np.mean(hits), np.take_along_axis((told - true) ** 2, order[:, :100], 1).mean()
+
+    (recall, error), (plain_recall, plain_error) = figures(aware), figures(plain)
+    if objective == "recall":
+        assert recall > plain_recall + 0.05
+    else:
+        assert error < 0.85 * plain_error
+    report = chain_of(aware)[0].report
+    np.testing.assert_allclose(report["chosen"]["recall"], recall, atol=0.08)
+    np.testing.assert_allclose(report["chosen"]["score_error"], error, rtol=0.4)
+    np.testing.assert_allclose(report["plain"]["score_error"], plain_error, rtol=0.4)
+    assert aware.sa_code_size() == plain.sa_code_size() + 4
+
+
+@pytest.mark.parametrize("objective", ["recall", "score"])
+def test_l2_distances_are_those_of_codes_and_offsets(data, far, objective):
+    x, _, q = data
+    index = far[objective]
+    aware, opq = chain_of(index)
+    stored = index.index.reconstruct_n(0, len(x))
+    codes, offsets = stored[:, :D], stored[:, D]
+    back = index.reconstruct_n(0, len(x))
+    np.testing.assert_allclose(back, aware.reverse_transform(opq.reverse_transform(codes)))
+    left = aware.report["chosen"]["residual"] * ((x - back) ** 2).sum(1)
+    np.testing.assert_allclose(offsets, (back**2).sum(1) + left, rtol=1e-4)
+    asked = opq.apply(aware.apply_queries(q))
+    told = (q**2).sum(1)[:, None] + offsets - 2 * asked @ codes.T
+    np.testing.assert_allclose(scores(index, q, len(x)), told, rtol=1e-3, atol=1e-3)
+    np.testing.assert_allclose(index.sa_decode(index.sa_encode(x)), back, rtol=1e-5)
+    chosen = {chain_of(i)[0].report["chosen"]["residual"] for i in far.values()}
+    assert chosen == {False, True}  # so that both are seen here
+
+
+def test_l2_searches_of_every_kind(data, far, tmp_path):
+    x, _, q = data
+    index = sl.clone_index(far["recall"])
+    every = scores(index, q, len(x))
+    D_, I_ = index.search(q, 7)
+    np.testing.assert_allclose(D_, np.sort(every, 1)[:, :7], rtol=1e-5)
+    radius = float(np.median(every))
+    lims, D_, I_ = index.range_search(q, radius)
+    row = np.repeat(np.arange(len(q)), np.diff(lims).astype(int))
+    assert len(I_) == (every < radius).sum()
+    np.testing.assert_allclose(D_, every[row, I_], rtol=1e-5)
+    odd = sl.SearchParameters(sel=sl.IDSelectorBatch(np.arange(1, 1500, 2)))
+    np.testing.assert_allclose(
+        index.search(q, 9, params=odd)[0], np.sort(every[:, 1::2], 1)[:, :9], rtol=1e-5
+    )
+    index.save(tmp_path / "i")
+    for again in (sl.open(tmp_path / "i"), pickle.loads(pickle.dumps(index))):
+        again.add(x[:3])
+        np.testing.assert_array_equal(again.reconstruct(1500), again.reconstruct(0))
+        again.remove_ids(np.arange(1500, 1503))
+        for a, b in zip(index.search(q, 5), again.search(q, 5), strict=True):
+            np.testing.assert_array_equal(a, b)
+        assert chain_of(again)[0].report == chain_of(index)[0].report
+    index.merge_from(again)
+    assert index.ntotal == 3000
+    assert index.search(np.full((1, D), np.nan, np.float32), 3)[1].tolist() == [[-1, -1, -1]]
+    index.reset()
+    assert index.search(q[:1], 1)[1].tolist() == [[-1]]
+
+
+def test_offsets_are_kept_where_they_can_be(data, far, tmp_path):
+    x, train, _ = data
+    for form in ("QA,SQ8", "QA,HNSW8,PQ4x4", "QA,IVF8,PQ4x4", "QA,PQ4x4fs", "QA,RaBitQ", "QA,SDC2"):
+        with pytest.raises(sl.FactoryError, match=r"needs inner products.*'QA,OPQ<M>,PQ<M>'"):
+            sl.index_factory(D, form, L2)
+    codes = far["score"].index
+    with pytest.raises(sl.UnsupportedError, match="fast scan keeps no offsets"):
+        sl.IndexPQFastScan(codes)
+    with pytest.raises(sl.UnsupportedError, match="offset makes L2 distances"):
+        sl.IndexPQ(D + 1, 4, 4, IP, offset=True)
+    with pytest.raises(sl.ArgumentError, match=r"M = 4 .* d - 1 = 15"):
+        sl.IndexPQ(D, 4, 4, L2, offset=True)
+    with pytest.raises(sl.UnsupportedError, match="no form"):
+        sl.write_index(codes, str(tmp_path / "f"))
+    bare = sl.IndexPreTransform(sl.QueryAwareTransform(D), sl.IndexPQ(D, 4, 4, L2))
+    with pytest.raises(sl.UnsupportedError, match="with an offset"):
+        bare.train(x, queries=train)
+    # Without a query-aware transform distances are the codec's own.
+    plain, offset = sl.IndexPQ(D, 4, 4), sl.IndexPreTransform(sl.IndexPQ(D + 1, 4, 4, offset=True))
+    assert offset.d == D
+    for index in (plain, offset):
+        index.train(x)
+        index.add(x)
+    np.testing.assert_allclose(offset.search(x, 5)[0], plain.search(x, 5)[0], rtol=1e-3, atol=1e-3)
+
+
+def test_a_transform_inside_lists_stands_before_them():
+    for form in ("IVF8,QA,PQ4x4", "IVF8_HNSW,QA,OPQ4,PQ4x4", "IVF8,QA,PQ4x4,RFlat"):
+        index = sl.index_factory(D, form, IP)
+        index = getattr(index, "base_index", index)
+        assert isinstance(index.chain.at(0), sl.QueryAwareTransform)
+        assert isinstance(index.index, sl.IndexIVFPQ)
+        assert len(index.chain) == 1 + ("OPQ" in form)
+    with pytest.raises(sl.FactoryError):
+        sl.index_factory(D, "IVF8,QA", IP)
+    with pytest.raises(sl.FactoryError):
+        sl.index_factory(D, "IVF8,OPQ4,PQ4x4", IP)
+
+
 def test_bad_input_is_explained(data):
     x, train, _ = data
     index = sl.index_factory(D, "QA,PQ4x4", IP)
@@ -219,8 +366,6 @@ def test_bad_input_is_explained(data):
         index.train(x, objective="score")
     with pytest.raises(sl.NotTrainedError):
         index.add(x)
-    with pytest.raises(sl.UnsupportedError, match=r"not L2 distances.*METRIC_INNER_PRODUCT"):
-        sl.index_factory(D, "QA,PQ4x4", L2).train(x, queries=train)
     for form in ("PQ4x4", "PCA4,Flat", "PCA4,QA,Flat"):
         with pytest.raises(sl.UnsupportedError, match="QueryAwareTransform before it"):
             sl.index_factory(D, form, IP).train(x, queries=train)

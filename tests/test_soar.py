@@ -147,6 +147,13 @@ def test_what_makes_no_sense_is_refused():
         spilled(x, soar_lambda=0).merge_from(index, 0)
     with pytest.raises(Exception, match="two lists; use save"):
         shortlist.serialize_index(index)
+    other = shortlist.clone_index(index)
+    other.reset()
+    for kind in (2, 3, 4):
+        with pytest.raises(RuntimeError, match="two codes"):
+            index.copy_subset_to(other, kind, 1, 0)
+    index.copy_subset_to(other, 0, 0, 100)
+    assert other.ntotal == 100
     one = shortlist.IndexIVFFlat(shortlist.IndexFlatL2(D), D, 1)
     with pytest.raises(ValueError, match="nlist = 1"):
         one.soar_lambda = 1

@@ -115,20 +115,41 @@ Vectors2D bits(const ArrayLike& x, size_t d, const std::string& owner, const cha
   return vectors(py::reinterpret_borrow<ArrayLike>(a), name);
 }
 
-std::vector<id_t> ids(const ArrayLike& x, py::ssize_t n, const char* name) {
+namespace {
+
+std::vector<id_t> wide(const py::array& a, const char* name) {
+  if (a.dtype().kind() == 'u' && a.itemsize() == 8 && a.size() &&
+      a.attr("max")() > py::int_(INT64_MAX))
+    throw IdError(text(name, " holds values above 2^63 - 1; ids are signed 64-bit integers"));
+  const py::array_t<id_t, py::array::c_style | py::array::forcecast> all(a);
+  return {all.data(), all.data() + all.size()};
+}
+
+py::array integers(const ArrayLike& x, const char* name) {
   py::array a = to_numpy(x, name);
   const char kind = a.dtype().kind();
   if (kind != 'i' && kind != 'u' && a.size() != 0)
     throw py::type_error(
         text(name, " has dtype ", std::string(py::str(a.dtype())), "; expected integers"));
+  return a;
+}
+
+}  // namespace
+
+std::vector<id_t> ids(const ArrayLike& x, const std::vector<py::ssize_t>& shape, const char* name) {
+  const py::array a = integers(x, name);
+  if (!std::equal(shape.begin(), shape.end(), a.shape(), a.shape() + a.ndim()))
+    throw DimensionError(text(name, " has shape ", shape_of(a), "; expected ", shape_of(shape)));
+  return wide(a, name);
+}
+
+std::vector<id_t> ids(const ArrayLike& x, py::ssize_t n, const char* name) {
+  const py::array a = integers(x, name);
   if (a.ndim() != 1 || (n >= 0 && a.shape(0) != n))
     throw DimensionError(
         text(name, " has shape ", shape_of(a), "; expected ",
              n >= 0 ? text("(", n, ",), one per vector") : std::string("one dimension")));
-  if (kind == 'u' && a.itemsize() == 8 && a.size() && a.attr("max")() > py::int_(INT64_MAX))
-    throw IdError(text(name, " holds values above 2^63 - 1; ids are signed 64-bit integers"));
-  const py::array_t<id_t, py::array::c_style | py::array::forcecast> wide(a);
-  return {wide.data(), wide.data() + wide.size()};
+  return wide(a, name);
 }
 
 template <class T>

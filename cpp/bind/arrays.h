@@ -38,6 +38,9 @@ Vectors2D bits(const ArrayLike& x, size_t d, const std::string& owner, const cha
 // 1-D integers of any width as int64. `n` is the length wanted, or -1.
 std::vector<id_t> ids(const ArrayLike& x, py::ssize_t n, const char* name = "ids");
 
+// Such integers of that shape, in C order.
+std::vector<id_t> ids(const ArrayLike& x, const std::vector<py::ssize_t>& shape, const char* name);
+
 // The array the caller wants filled, checked, or a fresh one of that shape.
 template <class T>
 py::array_t<T> output(const py::object& wanted, std::vector<py::ssize_t> shape, const char* name);

@@ -295,6 +295,7 @@ void bind_inverted(py::module_& m) {
       .def_readwrite("per_invlist_search", &IndexBinaryIVF::per_invlist_search,
                      "Kept for faiss programs; many queries are answered list by list here.");
   bind_lists(c);
+  bind_preassigned<int32_t>(c, rows_for);
 }
 
 }  // namespace

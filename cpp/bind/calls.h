@@ -44,6 +44,7 @@ Found<Distance> found_by(const Run& run, const Vectors2D& x, py::ssize_t k, cons
 
 // lims, D and I.
 using Ranges = py::typing::Tuple<py::array_t<uint64_t>, py::array_t<float>, py::array_t<id_t>>;
+py::tuple as_ranges(const RangeResult& found);
 Ranges found_within(const Index& index, const Vectors2D& x, float radius, const Params& params);
 
 // The ids n0 to n0 + ni - 1, of all that follow n0 if ni is -1; throws IdError if some are not

@@ -66,11 +66,39 @@ void bind_scalar_quantizer(py::module_& m) {
   c.attr("RS_optim") = 3;
 }
 
+py::array_t<uint8_t> codes_of(const IndexFlatCodes& self) {
+  std::vector<std::byte> out;
+  {
+    const Unlocked unlocked;
+    const std::shared_lock hold(self.lock());
+    const size_t n = self.codes().size();
+    out.assign(self.codes().row(0), self.codes().row(n));
+    self.codec().swap_faiss_form(out.data(), n);
+  }
+  return py::array_t<uint8_t>(static_cast<py::ssize_t>(out.size()),
+                              reinterpret_cast<const uint8_t*>(out.data()));
+}
+
+py::array_t<float> values_of(const IndexFlat& self) {
+  std::vector<float> out;
+  {
+    const Unlocked unlocked;
+    const std::shared_lock hold(self.lock());
+    const CodeStore& codes = self.codes();
+    out.resize(codes.size() * self.d);
+    if (codes.size()) self.codec().decode(codes.row(0), codes.size(), out.data());
+  }
+  return py::array_t<float>(static_cast<py::ssize_t>(out.size()), out.data());
+}
+
 void bind_flat(py::module_& m) {
   py::class_<IndexFlatCodes, Index, py::smart_holder>(
       m, "IndexFlatCodes", "Codes in a row, all compared at each search.")
       .def_property_readonly("code_size", &IndexFlatCodes::sa_code_size,
-                             "Bytes of one stored vector.");
+                             "Bytes of one stored vector.")
+      .def_property_readonly("codes", &codes_of,
+                             "A copy of the codes, row after row, uint8 (ntotal * code_size,), in "
+                             "faiss's bytes.");
   py::class_<IndexFlat, IndexFlatCodes, py::smart_holder>(
       m, "IndexFlat",
       "Exact search: every vector is compared.\n\n"
@@ -82,7 +110,8 @@ void bind_flat(py::module_& m) {
            py::arg("d"), py::arg("metric") = kL2, py::kw_only(), py::arg("dtype") = "float32")
       .def_property_readonly(
           "dtype", [](const IndexFlat& self) { return std::string(name_of(self.dtype)); },
-          "Storage dtype.");
+          "Storage dtype.")
+      .def("get_xb", &values_of, "A copy of the vectors, row after row, float32 (ntotal * d,).");
   py::class_<IndexFlatL2, IndexFlat, py::smart_holder>(m, "IndexFlatL2",
                                                        "Exact search by squared L2 distance.")
       .def(py::init([](py::ssize_t d, const py::object& dtype) {

@@ -10,7 +10,10 @@
 #include "base/error.h"
 #include "bind/arrays.h"
 #include "bind/bind.h"
+#include "bind/calls.h"
 #include "cluster/assign.h"
+#include "cluster/balance.h"
+#include "cluster/hierarchical.h"
 #include "cluster/kmeans.h"
 #include "kernels/floats.h"
 
@@ -58,7 +61,8 @@ std::pair<py::array_t<float>, std::vector<Stats>> kmeans(
     const std::optional<ArrayLike>& initial, int metric, py::ssize_t niter, py::ssize_t nredo,
     bool spherical, bool int_centroids, bool frozen_centroids, py::ssize_t min_points_per_centroid,
     py::ssize_t max_points_per_centroid, int64_t seed, int init_method, double early_stop_threshold,
-    const py::object& progress, const std::optional<Report>& report) {
+    double balanced, py::ssize_t batch_size, const py::object& progress,
+    const std::optional<Report>& report) {
   const Vectors2D v = vectors(x);
   if (weights && (weights->ndim() != 1 || static_cast<size_t>(weights->size()) != v.rows.n))
     throw DimensionError(text("weights has shape ", std::string(py::str(weights->attr("shape"))),
@@ -77,6 +81,8 @@ std::pair<py::array_t<float>, std::vector<Stats>> kmeans(
       .seed = seed < 0 ? std::random_device()() : static_cast<uint64_t>(seed),
       .init = init_of(init_method),
       .early_stop_threshold = early_stop_threshold,
+      .balanced = balanced,
+      .batch_size = count(batch_size, "batch_size"),
       .weights = weights ? weights->data() : nullptr,
       .initial = matrix(first, scratch),
       .frozen = frozen_centroids,
@@ -122,22 +128,96 @@ std::pair<py::array_t<float>, py::array_t<id_t>> assign(const ArrayLike& x,
   return {distances, labels};
 }
 
+// As assign, but to clusters of like sizes; also what a centroid costs.
+std::tuple<py::array_t<float>, py::array_t<id_t>, py::array_t<float>> balance(
+    const ArrayLike& x, const ArrayLike& centroids, int metric, double strength,
+    const std::optional<Floats>& weights) {
+  const Vectors2D v = vectors(x), c = vectors(centroids, "the centroids");
+  py::array_t<float> distances(signed_size(v.rows.n)), prices(signed_size(c.rows.n));
+  py::array_t<id_t> labels(signed_size(v.rows.n));
+  float *D = distances.mutable_data(), *P = prices.mutable_data();
+  id_t* I = labels.mutable_data();
+  const Metric by = metric_of(metric);
+  const Unlocked unlocked;
+  std::vector<float> scratch;
+  std::vector<slot_t> chosen(v.rows.n);
+  const cluster::Nearest nearest(matrix(c, scratch), by);
+  cluster::Balance balance(c.rows.n, strength);
+  balance.assign(nearest, v.rows, weights ? weights->data() : nullptr, chosen.data(), D);
+  std::copy(chosen.begin(), chosen.end(), I);
+  std::copy(balance.prices().begin(), balance.prices().end(), P);
+  return {distances, labels, prices};
+}
+
+std::pair<py::array_t<float>, py::array_t<id_t>> hierarchical(
+    const ArrayLike& x, py::ssize_t max_size, int metric, py::ssize_t branching, py::ssize_t niter,
+    bool spherical, int64_t seed, const py::object& progress) {
+  const Vectors2D v = vectors(x);
+  const cluster::HierarchyOptions options{
+      .branching = count(branching, "branching"),
+      .niter = count(niter, "niter"),
+      .metric = metric_of(metric),
+      .spherical = spherical,
+      .seed = static_cast<uint64_t>(seed),
+      .progress = progress_from(progress),
+  };
+  cluster::Hierarchy found;
+  {
+    const Unlocked unlocked;
+    found = cluster::hierarchical_kmeans(v.rows, count(max_size, "max_size"), options);
+  }
+  py::array_t<float> centroids(
+      {signed_size(found.centroids.size() / v.rows.d), signed_size(v.rows.d)},
+      found.centroids.data());
+  py::array_t<id_t> labels(signed_size(v.rows.n));
+  std::copy(found.labels.begin(), found.labels.end(), labels.mutable_data());
+  return {centroids, labels};
+}
+
+void bind_options(py::module_& m) {
+  using cluster::Options;
+  py::class_<Options>(m, "ClusteringOptions",
+                      "How an index's train finds centroids: fields of ClusteringParameters.")
+      .def_readwrite("niter", &Options::niter, "Iterations of k-means.")
+      .def_readwrite("nredo", &Options::nredo, "Runs from other beginnings; the best is kept.")
+      .def_readwrite("spherical", &Options::spherical, "Centroids of length 1.")
+      .def_readwrite("int_centroids", &Options::int_centroids, "Centroids of whole numbers.")
+      .def_readwrite("min_points_per_centroid", &Options::min_points_per_centroid,
+                     "With fewer there is a warning.")
+      .def_readwrite("max_points_per_centroid", &Options::max_points_per_centroid,
+                     "Of more a sample is drawn.")
+      .def_readwrite("seed", &Options::seed, "The same seed gives the same centroids.")
+      .def_readwrite("balanced", &Options::balanced,
+                     "0, plain k-means, to 1, centroids of clusters of like sizes. Vectors are "
+                     "then assigned to the nearest centroid as ever.")
+      .def_readwrite("batch_size", &Options::batch_size,
+                     "Vectors of the first iterations, later ones have more; 0: all in each.");
+}
+
 }  // namespace
 
 void bind_cluster(py::module_& m) {
+  bind_options(m);
   py::module_ c = m.def_submodule("_cluster", "What Kmeans and Clustering are made of.");
   c.def("kmeans", &kmeans, py::arg("x"), py::arg("k"), py::kw_only(),
         py::arg("weights") = py::none(), py::arg("initial") = py::none(), py::arg("metric"),
         py::arg("niter"), py::arg("nredo"), py::arg("spherical"), py::arg("int_centroids"),
         py::arg("frozen_centroids"), py::arg("min_points_per_centroid"),
         py::arg("max_points_per_centroid"), py::arg("seed"), py::arg("init_method"),
-        py::arg("early_stop_threshold"), py::arg("progress") = py::none(),
-        py::arg("report") = py::none(),
+        py::arg("early_stop_threshold"), py::arg("balanced"), py::arg("batch_size"),
+        py::arg("progress") = py::none(), py::arg("report") = py::none(),
         "Centroids (k, d) float32 and (obj, time, time_search, imbalance_factor, nsplit) of each "
         "iteration.");
   c.def("assign", &assign, py::arg("x"), py::arg("centroids"), py::arg("metric"),
         "Of each row of x (n, d) the distance to its nearest centroid, (n,) float32, and that "
         "centroid's number, (n,) int64.");
+  c.def("hierarchical", &hierarchical, py::arg("x"), py::arg("max_size"), py::arg("metric"),
+        py::arg("branching"), py::arg("niter"), py::arg("spherical"), py::arg("seed"),
+        py::arg("progress") = py::none(),
+        "Centroids (k, d) float32, and of each row of x its cluster, (n,) int64.");
+  c.def("balance", &balance, py::arg("x"), py::arg("centroids"), py::arg("metric"),
+        py::arg("strength") = 1.0, py::arg("weights") = py::none(),
+        "As assign, to clusters of like sizes; also the centroids' prices, (k,) float32.");
 }
 
 }  // namespace shortlist

@@ -17,6 +17,10 @@ Ranges found_within(const Index& index, const Vectors2D& x, float radius, const 
     const Unlocked unlocked;
     r = index.range_search(x.rows, radius, params.get());
   }
+  return as_ranges(r);
+}
+
+py::tuple as_ranges(const RangeResult& r) {
   return py::make_tuple(py::array_t<uint64_t>(signed_size(r.lims.size()), r.lims.data()),
                         py::array_t<float>(signed_size(r.distances.size()), r.distances.data()),
                         py::array_t<id_t>(signed_size(r.labels.size()), r.labels.data()));
@@ -246,6 +250,13 @@ void bind_reads(py::class_<Index, py::smart_holder>& c) {
           py::arg("key"), py::arg("x") = py::none(),
           "The stored vector (d,) float32 of id `key`, as the codec decodes it. Raises IdError if "
           "it is not there.")
+      .def(
+          "assign",
+          [](const Index& self, const ArrayLike& x, py::ssize_t k, const py::object& labels) {
+            return search(self, vectors(x), k, nullptr, py::none(), labels).labels;
+          },
+          py::arg("x"), py::arg("k").noconvert(), py::arg("labels") = py::none(),
+          "The ids of search, without the distances.")
       .def(
           "reconstruct_n",
           [](const Index& self, id_t n0, py::ssize_t ni, const py::object& x) {

@@ -57,18 +57,6 @@ void bind_parts(py::module_& m) {
            "A copy of a list's codes, uint8 (list_size, code_size).")
       .def("imbalance_factor", &InvertedLists::imbalance,
            "How many times longer a search of one list takes than if all were of one size.");
-  using cluster::Options;
-  py::class_<Options>(m, "IVFClustering",
-                      "How an IVF index's train finds centroids: faiss's ClusteringParameters.")
-      .def_readwrite("niter", &Options::niter, "Iterations of k-means.")
-      .def_readwrite("nredo", &Options::nredo, "Runs from other beginnings; the best is kept.")
-      .def_readwrite("spherical", &Options::spherical, "Centroids of length 1.")
-      .def_readwrite("int_centroids", &Options::int_centroids, "Centroids of whole numbers.")
-      .def_readwrite("min_points_per_centroid", &Options::min_points_per_centroid,
-                     "With fewer there is a warning.")
-      .def_readwrite("max_points_per_centroid", &Options::max_points_per_centroid,
-                     "Of more a sample is drawn.")
-      .def_readwrite("seed", &Options::seed, "The same seed gives the same centroids.");
 }
 
 }  // namespace
@@ -100,10 +88,25 @@ void bind_ivf(py::module_& m) {
       .def_property_readonly(
           "code_size", [](const IndexIVF& self) { return self.ivf().form->faiss_size(); },
           "Bytes of one vector's code.")
+      .def(
+          "copy_subset_to",
+          [](const IndexIVF& self, IndexIVF& other, int subset_type, id_t a1, id_t a2) {
+            if (subset_type < 0 || subset_type > static_cast<int>(IndexIVF::Subset::list_range))
+              throw ArgumentError(text("subset_type = ", subset_type, "; choose 0 to 4"));
+            const Unlocked unlocked;
+            self.copy_subset_to(other, static_cast<IndexIVF::Subset>(subset_type), a1, a2);
+          },
+          py::arg("other"), py::arg("subset_type"), py::arg("a1"), py::arg("a2"),
+          "Copies some vectors, with their ids, behind those of an index with the same training "
+          "(a clone_index of this one, say).\n\n"
+          "subset_type, as in faiss: 0 a1 <= id < a2; 1 id % a1 == a2; 2 elements a1 to a2 of "
+          "ntotal, an even share of each list; 3 part a2 of the a1 parts of each list; 4 lists a1 "
+          "to a2 - 1. Raises ArgumentError for other numbers and for an index that does not fit.")
       .def_readwrite("quantizer_trains_alone", &IndexIVF::quantizer_trains_alone,
                      "1: train(x) trains the quantizer, which must then hold nlist vectors; else "
                      "k-means finds centroids, and the quantizer is given them.");
   bind_lists(c);
+  bind_preassigned<float>(c, [](const IndexIVF&, const ArrayLike& x) { return vectors(x); });
   py::class_<IndexIVFFlat, IndexIVF, py::smart_holder>(
       m, "IndexIVFFlat",
       "IndexIVF of whole vectors: exact among those in the lists looked at.\n\n"

@@ -1,7 +1,10 @@
 // What the classes of inverted files share.
 #pragma once
 
+#include <pybind11/stl.h>
+
 #include <memory>
+#include <optional>
 #include <shared_mutex>
 
 #include "base/error.h"
@@ -55,6 +58,81 @@ inline size_t at_least_0(py::ssize_t value, const char* name) {
 inline void check_owned(bool own_invlists) {
   if (!own_invlists)
     throw UnsupportedError("own_invlists = False: an index always has lists of its own here");
+}
+
+// Lists found elsewhere, as the user gives them: Iq (n, nprobe) and Dq of that shape or None.
+class GivenLists {
+ public:
+  using Distances = std::optional<py::array_t<float, py::array::c_style | py::array::forcecast>>;
+
+  GivenLists(const IndexIVF& index, size_t n, const ArrayLike& Iq, const Distances& Dq,
+             const SearchParameters* params)
+      : near_(Dq) {
+    const auto* own = dynamic_cast<const SearchParametersIVF*>(params);
+    n_ = own ? own->nprobe : index.nprobe.load();
+    lists_ = shortlist::ids(Iq, {signed_size(n), signed_size(n_)}, "Iq");
+    if (near_ && (near_->ndim() != 2 || near_->shape(0) != signed_size(n) ||
+                  near_->shape(1) != signed_size(n_)))
+      throw DimensionError(text("Dq has shape ", std::string(py::str(near_->attr("shape"))),
+                                "; expected (", n, ", ", n_, "), as of Iq"));
+  }
+  operator IndexIVF::Preassigned() const {
+    return {lists_.data(), near_ ? near_->data() : nullptr, n_};
+  }
+
+ private:
+  const Distances near_;
+  std::vector<id_t> lists_;
+  size_t n_;
+};
+
+// rows(self, x) reads queries of distances of type Distance.
+template <class Distance, class T, class Rows, class... Of>
+void bind_preassigned(py::class_<T, Of...>& c, const Rows& rows) {
+  using Pair = py::typing::Tuple<py::array_t<Distance>, py::array_t<id_t>>;
+  c.def(
+       "search_preassigned",
+       [rows](const T& self, const ArrayLike& x, py::ssize_t k, const ArrayLike& Iq,
+              const GivenLists::Distances& Dq, const Params& given, const py::object& D,
+              const py::object& I) -> Pair {
+         const Params params = frozen(given);
+         const Vectors2D v = rows(self, x);
+         const GivenLists where(self, v.rows.n, Iq, Dq, params.get());
+         const auto run = [&](size_t width, Distance* distances, id_t* labels) {
+           self.search_preassigned(v.rows, where, width, distances, labels, params.get());
+         };
+         auto found = found_by<Distance>(run, v, k, D, I);
+         return py::make_tuple(in_kind(x, std::move(found.distances)),
+                               in_kind(x, std::move(found.labels)));
+       },
+       py::arg("x"), py::arg("k").noconvert(), py::arg("Iq"), py::arg("Dq") = py::none(),
+       py::kw_only(), py::arg("params") = nullptr, py::arg("D") = py::none(),
+       py::arg("I") = py::none(),
+       "search, in lists that were found elsewhere: as quantizer.search(x, nprobe) finds Dq and "
+       "Iq.\n\n"
+       "Iq (n, nprobe), any integers: the lists each query looks at, nearest first, -1 for none; "
+       "nprobe is that of params, or the index's. Dq, of that shape: the distances to their "
+       "centroids, of which codes of residuals tell theirs, or None to have them computed. "
+       "Otherwise as search.\n\n"
+       "Raises IdError for a list that is not there, DimensionError for another shape, "
+       "ArgumentError for distances that are NaN or Inf.")
+      .def(
+          "range_search_preassigned",
+          [rows](const T& self, const ArrayLike& x, float thresh, const ArrayLike& Iq,
+                 const GivenLists::Distances& Dq, const Params& given) -> Ranges {
+            const Params params = frozen(given);
+            const Vectors2D v = rows(self, x);
+            const GivenLists where(self, v.rows.n, Iq, Dq, params.get());
+            RangeResult found;
+            {
+              const Unlocked unlocked;
+              found = self.range_search_preassigned(v.rows, where, thresh, params.get());
+            }
+            return as_ranges(found);
+          },
+          py::arg("x"), py::arg("thresh"), py::arg("Iq"), py::arg("Dq") = py::none(), py::kw_only(),
+          py::arg("params") = nullptr,
+          "range_search, in lists that were found elsewhere, as search_preassigned has them.");
 }
 
 template <class T, class... Of>

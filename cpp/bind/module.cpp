@@ -13,13 +13,13 @@ PYBIND11_MODULE(_core, m) {
   shortlist::bind_transform(m);
   shortlist::bind_classes(m);
   shortlist::bind_pretransform(m);
+  shortlist::bind_cluster(m);
   shortlist::bind_ivf(m);
   shortlist::bind_binary(m);
   shortlist::bind_sdc(m);
   shortlist::bind_product(m);
   shortlist::bind_opq(m);
   shortlist::bind_rabitq(m);
-  shortlist::bind_cluster(m);
   shortlist::bind_kv(m);
   shortlist::bind_functions(m);
   shortlist::bind_disk(m);

@@ -43,6 +43,15 @@ std::vector<uint8_t> bytes_of(const ArrayLike& x) {
   return {plain.data(), plain.data() + plain.size()};
 }
 
+// As faiss counts what a pointer leads to.
+template <class T>
+std::vector<T> first(py::ssize_t n, std::vector<T> all, const char* what) {
+  if (n < 0 || static_cast<size_t>(n) > all.size())
+    throw ArgumentError(text("n = ", n, " ", what, " of an array of ", all.size()));
+  all.resize(static_cast<size_t>(n));
+  return all;
+}
+
 template <SelectorPair::Op kOp>
 void bind_pair(py::module_& m, const char* name, const char* doc) {
   struct Named final : SelectorPair {
@@ -72,11 +81,19 @@ void bind_selectors(py::module_& m) {
   py::class_<SelectorArray, Selector, py::smart_holder>(
       m, "IDSelectorArray", "The ids of an integer array; a membership test scans it.")
       .def(py::init([](const ArrayLike& x) { return std::make_shared<SelectorArray>(ids(x, -1)); }),
-           py::arg("ids"));
+           py::arg("ids"))
+      .def(py::init([](py::ssize_t n, const ArrayLike& x) {
+             return std::make_shared<SelectorArray>(first(n, ids(x, -1), "ids"));
+           }),
+           py::arg("n"), py::arg("ids"));
   py::class_<SelectorBatch, Selector, py::smart_holder>(
       m, "IDSelectorBatch", "The ids of an integer array, as a hash set behind a Bloom filter.")
       .def(py::init([](const ArrayLike& x) { return std::make_shared<SelectorBatch>(ids(x, -1)); }),
-           py::arg("ids"));
+           py::arg("ids"))
+      .def(py::init([](py::ssize_t n, const ArrayLike& x) {
+             return std::make_shared<SelectorBatch>(first(n, ids(x, -1), "ids"));
+           }),
+           py::arg("n"), py::arg("ids"));
   py::class_<SelectorBitmap, Selector, py::smart_holder>(
       m, "IDSelectorBitmap",
       "The ids whose bit is set in a uint8 array: bit i % 8 (least significant first) of byte i // "
@@ -84,7 +101,11 @@ void bind_selectors(py::module_& m) {
       .def(py::init([](const ArrayLike& bits) {
              return std::make_shared<SelectorBitmap>(bytes_of(bits));
            }),
-           py::arg("bitmap"));
+           py::arg("bitmap"))
+      .def(py::init([](py::ssize_t n, const ArrayLike& bits) {
+             return std::make_shared<SelectorBitmap>(first(n, bytes_of(bits), "bytes"));
+           }),
+           py::arg("n"), py::arg("bitmap"));
   py::class_<SelectorNot, Selector, py::smart_holder>(m, "IDSelectorNot",
                                                       "The ids that are not in `sel`.")
       .def(py::init<SelectorPtr>(), py::arg("sel").none(false));

@@ -10,8 +10,9 @@
 namespace shortlist {
 namespace {
 
-std::shared_ptr<ProductQuantizer> quantizer(py::ssize_t d, py::ssize_t M, int nbits) {
-  return std::make_shared<ProductQuantizer>(size_arg(d, "d"), size_arg(M, "M"), nbits);
+std::shared_ptr<ProductQuantizer> quantizer(py::ssize_t d, py::ssize_t M, int nbits,
+                                            bool offset = false) {
+  return std::make_shared<ProductQuantizer>(size_arg(d, "d"), size_arg(M, "M"), nbits, offset);
 }
 
 py::array_t<uint8_t> codes_of(const ProductQuantizer& pq, const ArrayLike& x) {
@@ -51,7 +52,25 @@ void bind_product(py::module_& m) {
       "M: a divisor of d. nbits: 1 to 8. Raises ArgumentError for others. Codes and centroids are "
       "in faiss's order. Source: Jegou, Douze and Schmid 2011, Product quantization for nearest "
       "neighbor search.")
-      .def(py::init(&quantizer), py::arg("d"), py::arg("M"), py::arg("nbits") = 8)
+      .def(py::init([](py::ssize_t d, py::ssize_t M, int nbits) { return quantizer(d, M, nbits); }),
+           py::arg("d"), py::arg("M"), py::arg("nbits") = 8)
+      .def_property_readonly(
+          "offset", [](const ProductQuantizer& pq) { return pq.offset; },
+          "Whether the last of the d values is a float behind the code: see IndexPQ.")
+      .def_property(
+          "anisotropic_threshold",
+          [](const ProductQuantizer& pq) { return pq.anisotropic_threshold.load(); },
+          &ProductQuantizer::set_anisotropic_threshold,
+          "Above 0 codes keep large inner products better: an error x - x' along x counts eta "
+          "times "
+          "as much as one across it, eta = (d - 1) t^2 / (1 - t^2) for the threshold t, but at "
+          "least 1. Of t about 0.2 queries' products with their nearest vectors gain, and those "
+          "with the others lose. 0 (default) turns it off. Set it before train, which moves the "
+          "centroids for it; codes are made by it from then on (some times slower than "
+          "without), and are read, saved and searched as any. ArgumentError unless 0 <= t < 1; "
+          "UnsupportedError in train and add of an index of L2 or of lists of residuals. Source: "
+          "Guo et al. 2020, Accelerating large-scale inference with anisotropic vector "
+          "quantization (arXiv 1908.10396), theorem 3.4 with T = t |x|, and section 4.2.")
       .def_property_readonly(
           "d", [](const ProductQuantizer& pq) { return pq.d; }, "Dimensions of a vector.")
       .def_property_readonly(
@@ -70,6 +89,10 @@ void bind_product(py::module_& m) {
                 pq.centroids.data());
           },
           "A copy, (M, ksub, dsub) float32; empty until trained.")
+      .def_property_readonly(
+          "cp", [](ProductQuantizer& pq) { return &pq.cp; },
+          py::return_value_policy::reference_internal,
+          "How train finds the centroids of each part; set its fields.")
       .def(
           "train",
           [](ProductQuantizer& pq, const ArrayLike& x) {
@@ -82,7 +105,8 @@ void bind_product(py::module_& m) {
             pq.train({as_floats(v.rows, scratch), v.rows.n, v.rows.d});
           },
           py::arg("x"),
-          "k-means in each part of x (n, d): 25 iterations over at most 256 vectors a centroid. "
+          "k-means in each part of x (n, d), as cp says: 25 iterations over at most 256 vectors a "
+          "centroid. "
           "Raises ArgumentError for fewer than ksub vectors, NaN and infinities. Not for a "
           "quantizer whose index holds vectors.")
       .def("compute_codes", &codes_of, py::arg("x"), "Codes of x (n, d): uint8 (n, code_size).")
@@ -93,12 +117,16 @@ void bind_product(py::module_& m) {
       "Exhaustive search over product-quantised codes, each compared by M additions from a table "
       "of the query.\n\n"
       "M: parts, a divisor of d. nbits: bits of a part, 1 to 8. train(x) needs at least 2^nbits "
-      "vectors. faiss's polysemous codes are not trained, which changes no result.")
-      .def(py::init([](py::ssize_t d, py::ssize_t M, int nbits, int metric) {
-             return std::make_shared<IndexPQ>(quantizer(d, M, nbits), metric_of(metric));
+      "vectors. faiss's polysemous codes are not trained, which changes no result. offset: for an "
+      "IndexPreTransform that begins with a QueryAwareTransform, of L2 (which index_factory builds "
+      "of \"QA,PQ48\"): M divides d - 1, and the last value is kept as 4 bytes more; distances are "
+      "q's last value + x's - 2 <q, x> of the others. Raises UnsupportedError for one of inner "
+      "products.")
+      .def(py::init([](py::ssize_t d, py::ssize_t M, int nbits, int metric, bool offset) {
+             return std::make_shared<IndexPQ>(quantizer(d, M, nbits, offset), metric_of(metric));
            }),
            py::arg("d"), py::arg("M"), py::arg("nbits") = 8,
-           py::arg("metric") = static_cast<int>(Metric::l2))
+           py::arg("metric") = static_cast<int>(Metric::l2), py::arg("offset") = false)
       .def_property_readonly(
           "pq", [](const IndexPQ& self) { return self.pq; },
           "The ProductQuantizer; a live alias that may outlive the index.");

@@ -35,9 +35,8 @@ int checked_qb(int qb, int least) {
   return qb;
 }
 
-std::shared_ptr<RaBitQCodec> codec_of(py::ssize_t d, int metric, int nb_bits,
-                                      bool in_lists = false) {
-  return std::make_shared<RaBitQCodec>(size_arg(d, "d"), nb_bits, metric_of(metric), in_lists);
+std::shared_ptr<RaBitQCodec> codec_of(py::ssize_t d, int metric, int nb_bits) {
+  return std::make_shared<RaBitQCodec>(size_arg(d, "d"), nb_bits, metric_of(metric));
 }
 
 constexpr const char* kQbDoc =
@@ -89,7 +88,7 @@ void bind_inverted(py::module_& m) {
                        int metric, bool own_invlists, int nb_bits) {
              check_owned(own_invlists);
              return std::make_shared<IndexIVFRaBitQ>(std::move(quantizer), size_arg(nlist, "nlist"),
-                                                     codec_of(d, metric, nb_bits, true));
+                                                     codec_of(d, metric, nb_bits));
            }),
            py::arg("quantizer").none(false), py::arg("d"), py::arg("nlist"),
            py::arg("metric") = kL2, py::arg("own_invlists").noconvert() = true,
@@ -119,8 +118,7 @@ void bind_inverted(py::module_& m) {
                        int metric, int bbs, bool own_invlists, int nb_bits) {
              check_owned(own_invlists);
              return std::make_shared<IndexIVFRaBitQFastScan>(
-                 std::move(quantizer), size_arg(nlist, "nlist"), codec_of(d, metric, nb_bits, true),
-                 bbs);
+                 std::move(quantizer), size_arg(nlist, "nlist"), codec_of(d, metric, nb_bits), bbs);
            }),
            py::arg("quantizer").none(false), py::arg("d"), py::arg("nlist"),
            py::arg("metric") = kL2, py::arg("bbs") = 32, py::arg("own_invlists").noconvert() = true,

@@ -1,5 +1,6 @@
 // Transforms under faiss's names.
 #include "codec/transform/query_aware.h"
+#include "codec/transform/remap.h"
 
 #include <pybind11/stl.h>
 
@@ -267,6 +268,7 @@ Report report_of(const QueryAwareTransform& self) {
     py::dict one;
     one["exponent"] = trial.exponent;
     one["fitted"] = trial.fitted;
+    one["residual"] = trial.residual;
     one["recall"] = trial.recall;
     one["score_error"] = trial.score_error;
     all.append(one);
@@ -291,14 +293,22 @@ void bind_query_aware(py::module_& m) {
       "A x and B q are those of x and q, and the squared error of the code of A x is, for a = 1, "
       "the expected squared error of the product. B is then fitted to what the codes have become, "
       "by least squares over the queries and their 100 nearest vectors. It stands first in an "
-      "IndexPreTransform of METRIC_INNER_PRODUCT, with a learnt rotation behind it for product "
-      "quantisers (\"QA,OPQ48,PQ48\"), and is trained by train(x, queries=...) of that index, "
-      "which "
-      "tries a of 0, 0.25, 0.5, 0.75 and 1, each with and without the fit, on queries held out. "
-      "objective: \"recall\" of the 10 nearest, or \"score\", the squared error of the products "
-      "with the 100 nearest. The codec alone is among what is tried, and is kept unless something "
-      "is better by two standard errors; report tells the figures.\n\n"
-      "Raises ArgumentError for an unknown objective and in train for fewer than 32 queries. "
+      "IndexPreTransform, with a learnt rotation behind it for product quantisers "
+      "(\"QA,OPQ48,PQ48\"), and is trained by train(x, queries=...) of that index, which tries a "
+      "of "
+      "0, 0.25, 0.5, 0.75 and 1, each with and without the fit, on queries held out. objective: "
+      "\"recall\" of the 10 nearest, or \"score\", the squared error of the products with the 100 "
+      "nearest. The codec alone is among what is tried, and is kept unless something is better by "
+      "two standard errors; report tells the figures. The fit, at last over up to 100,000 vectors "
+      "of "
+      "x, serves those best: let x be what will be added, or much of it.\n\n"
+      "For L2, before an IndexPQ with offset=True, H is of the differences of queries and their "
+      "nearest vectors. Each code has 4 bytes more, what distances are besides |q|^2 and a "
+      "product: "
+      "|x'|^2 of the code's vector x', or, tried beside it as residual, |x'|^2 + |x - x'|^2. "
+      "Distances told so can be below 0.\n\n"
+      "Raises ArgumentError for an unknown objective and in train for fewer than 32 queries, "
+      "UnsupportedError in train before other indexes of L2. "
       "faiss's files have no form for it. Source: A2ATS (arXiv 2502.12665), equations 13 to 18; "
       "the exponent and the fit are ours.")
       .def(py::init([](py::ssize_t d, const std::string& objective) {
@@ -322,7 +332,8 @@ void bind_query_aware(py::module_& m) {
       .def_property_readonly(
           "report", &report_of,
           "What training found, or {}: objective; vectors, queries and held_out, the sizes of the "
-          "trial; candidates, a list of {exponent, fitted, recall, score_error} over the held-out "
+          "trial; candidates, a list of {exponent, fitted, residual, recall, score_error} over the "
+          "held-out "
           "queries; and of those chosen, and plain, the codec without a transform.")
       .def(
           "apply_queries",
@@ -354,6 +365,35 @@ void bind_others(py::module_& m) {
            py::arg("d"), py::arg("norm") = 2.f)
       .def_property_readonly(
           "norm", [](const NormalizationTransform& self) { return self.norm; }, "2.0.");
+  using Remap = RemapDimensionsTransform;
+  py::class_<Remap, VectorTransform, py::smart_holder>(
+      m, "RemapDimensionsTransform",
+      "Dimensions chosen, or added as zeros: value i is value map[i] of the vector, or zero where "
+      "that is -1.\n\n"
+      "uniform: dimensions are dropped, or zeros put in, at even distances; else at the end. Or "
+      "pass the map, d_out integers. Raises ArgumentError for a map that names no dimension.")
+      .def(py::init([](py::ssize_t d_in, py::ssize_t d_out, bool uniform) {
+             return std::make_shared<Remap>(size_arg(d_in, "d_in"), size_arg(d_out, "d_out"),
+                                            uniform);
+           }),
+           py::arg("d_in"), py::arg("d_out"), py::arg("uniform").noconvert() = true)
+      .def(py::init([](py::ssize_t d_in, py::ssize_t d_out, const ArrayLike& map) {
+             const size_t from = size_arg(d_in, "d_in");
+             std::vector<int32_t> own;
+             for (const id_t i : ids(map, -1, "map")) {
+               if (i < -1 || i >= static_cast<id_t>(kMaxDimension))
+                 throw ArgumentError(text("the map names dimension ", i, "; d_in is ", from));
+               own.push_back(static_cast<int32_t>(i));
+             }
+             return std::make_shared<Remap>(from, size_arg(d_out, "d_out"), std::move(own));
+           }),
+           py::arg("d_in"), py::arg("d_out"), py::arg("map"))
+      .def_property_readonly(
+          "map",
+          [](const Remap& self) {
+            return py::array_t<int32_t>(signed_size(self.map.size()), self.map.data());
+          },
+          "A copy of the map, int32 (d_out,).");
   using T = CenteringTransform;
   py::class_<T, VectorTransform, py::smart_holder>(
       m, "CenteringTransform", "Vectors of d values without the mean of the training vectors.")

@@ -8,8 +8,8 @@
 
 #include "base/error.h"
 #include "base/threads.h"
-#include "kernels/topk.h"
 #include "kernels/floats.h"
+#include "kernels/topk.h"
 
 namespace shortlist::cluster {
 namespace {
@@ -242,6 +242,12 @@ struct KeepSome {
 
 }  // namespace
 
+void throw_too_far() {
+  throw ArgumentError(
+      "a vector is too far from every centroid: the distance is more than float32 holds; "
+      "scale the vectors down");
+}
+
 void Nearest::assign(const Rows& x, slot_t* nearest, float* distances) const {
   parallel_for(x.n, {.grain = kGrain}, [&](size_t begin, size_t end, size_t) {
     Scratch own = scratch();
@@ -249,10 +255,7 @@ void Nearest::assign(const Rows& x, slot_t* nearest, float* distances) const {
       const size_t n = std::min(kGroup, end - at);
       KeepOne keep{nearest + at, distances + at};
       compare_group(x.slice(at, at + n), own, keep);
-      if (!finite(distances + at, n))
-        throw ArgumentError(
-            "a vector is too far from every centroid: the distance is more than float32 holds; "
-            "scale the vectors down");
+      if (!finite(distances + at, n)) throw_too_far();
     }
   });
 }

@@ -16,6 +16,9 @@
 
 namespace shortlist::cluster {
 
+// The ArgumentError of a row whose distances are too large for a float.
+[[noreturn]] void throw_too_far();
+
 class Nearest {
  public:
   // Borrows the centroids, which are finite. Throws DimensionError for more than 2^18 dimensions.

@@ -12,6 +12,8 @@
 #include "base/memory.h"
 #include "base/random.h"
 #include "cluster/assign.h"
+#include "cluster/balance.h"
+#include "cluster/batches.h"
 #include "cluster/init.h"
 #include "kernels/floats.h"
 #include "kernels/kernels.h"
@@ -44,6 +46,12 @@ void check(const Rows& x, size_t k, const Options& options) {
   if (options.initial.rows && options.initial.cols != x.d)
     throw DimensionError(text("the initial centroids have ", options.initial.cols,
                               " dimensions but the vectors have ", x.d));
+  if (!(options.balanced >= 0 && options.balanced <= 1))
+    throw ArgumentError(text("balanced = ", options.balanced,
+                             "; it must be from 0, plain k-means, to 1, clusters of like sizes"));
+  if (options.batch_size && options.batch_size < k)
+    throw ArgumentError(text("batch_size = ", options.batch_size, " rows for k = ", k,
+                             " clusters; use at least k, or 0 for all rows in each iteration"));
   check_finite(x, "cluster");
   check_finite(as_rows(options.initial), "start from");
   double total = 0;
@@ -58,38 +66,14 @@ void check(const Rows& x, size_t k, const Options& options) {
     throw ArgumentError("all weights are 0; at least one point must count");
 }
 
-// What is clustered: the rows, or a sample of them, with their weights.
-struct Points {
-  Rows x;
-  const float* weights;
-  Array<std::byte> own_rows;
-  std::vector<float> own_weights;
-
-  Points(const Rows& all, size_t most, const Options& options) : x(all), weights(options.weights) {
-    if (all.n <= most) return;
-    const size_t size = all.d * size_of(all.dtype);
-    own_rows.reserve(most * size);
-    for (size_t i : sample(all.n, most, options.seed)) {
-      own_rows.append(all.row(i), size);
-      if (weights) own_weights.push_back(weights[i]);
-    }
-    x = {own_rows.data(), most, all.d, all.dtype};
-    if (weights) weights = own_weights.data();
-  }
-  float weight(size_t i) const { return weights ? weights[i] : 1.f; }
-};
-
 class Lloyd {
  public:
-  Lloyd(const Points& points, size_t k, const Options& options)
-      : points_(points),
-        x_(points.x),
+  Lloyd(const Points& all, size_t k, const Options& options)
+      : batches_(all, options.batch_size, options.seed),
+        x_(batches_.points().x),
         k_(k),
         frozen_(options.frozen ? options.initial.rows : 0),
         options_(options),
-        nearest_(x_.n),
-        order_(x_.n),
-        distances_(x_.n),
         begin_(k + 1),
         weight_(k) {}
 
@@ -97,18 +81,26 @@ class Lloyd {
     Clusters out;
     out.centroids.resize(k_ * x_.d);
     centroids_ = {out.centroids.data(), k_, x_.d};
+    batches_.restart();
+    take_batch();
     initialise(mix64(options_.seed ^ mix64(redo + 1)));
     const auto start = Clock::now();
     double searching = 0;
+    bool again = false;  // the same rows as in the iteration before
+    Balance balance(k_, options_.balanced);
     for (size_t i = 0; i < options_.niter; ++i) {
       const auto before = Clock::now();
       const Nearest centroids({centroids_.data, k_, x_.d}, options_.metric);
-      centroids.assign(x_, nearest_.data(), distances_.data());
+      if (options_.balanced > 0)
+        balance.assign(centroids, x_, weights_, nearest_.data(), distances_.data());
+      else
+        centroids.assign(x_, nearest_.data(), distances_.data());
       searching += seconds_since(before);
       group();
       Iteration now;
       now.objective = objective();
       now.imbalance = imbalance();
+      if (!batches_.whole()) before_.assign(centroids_.data, centroids_.row(k_));
       average();
       now.splits = split();
       finish(frozen_);
@@ -118,17 +110,33 @@ class Lloyd {
       if (options_.report) options_.report(now);
       if (options_.progress)
         options_.progress(redo * options_.niter + i + 1, options_.nredo * options_.niter);
-      if (i > 0 && converged(out.iterations[i - 1].objective, now.objective)) break;
+      const bool stays = again && converged(out.iterations[i - 1].objective, now.objective);
+      if (batches_.whole() && stays) break;
+      again = batches_.whole() || (moved() && !stays);
+      if (!again) {
+        batches_.grow();
+        take_batch();
+      }
     }
+    if (options_.nearest) std::copy(nearest_.begin(), nearest_.end(), options_.nearest);
     return out;
   }
 
  private:
+  void take_batch() {
+    x_ = batches_.points().x;
+    weights_ = batches_.points().weights;
+    nearest_.assign(x_.n, kNoSlot);
+    distances_.resize(x_.n);
+    order_.resize(x_.n);
+  }
+  double weight(size_t i) const { return weights_ ? weights_[i] : 1.; }
+
   void initialise(uint64_t seed) {
     const auto& initial = options_.initial;
     std::copy_n(initial.data, initial.rows * x_.d, centroids_.data);
     if (options_.init == Init::kmeans_plus_plus) {
-      kmeans_plus_plus(x_, points_.weights, seed, initial.rows, centroids_);
+      kmeans_plus_plus(x_, weights_, seed, initial.rows, centroids_);
     } else {
       std::vector<float> scratch;
       float* next = centroids_.row(initial.rows);
@@ -138,7 +146,7 @@ class Lloyd {
       }
     }
     finish(0);
-    std::fill(nearest_.begin(), nearest_.end(), kNoSlot);
+    if (options_.nearest) std::copy_n(options_.nearest, x_.n, nearest_.begin());
   }
 
   // The rows of each cluster, in order.
@@ -152,8 +160,8 @@ class Lloyd {
 
   double objective() const {
     double sum = 0;
-    for (size_t i = 0; i < x_.n; ++i) sum += double{points_.weight(i)} * distances_[i];
-    return options_.metric == Metric::l2 ? sum : -sum;
+    for (size_t i = 0; i < x_.n; ++i) sum += weight(i) * distances_[i];
+    return batches_.share() * (options_.metric == Metric::l2 ? sum : -sum);
   }
 
   double imbalance() const {
@@ -169,9 +177,16 @@ class Lloyd {
     return std::fabs(before - now) <= options_.early_stop_threshold * std::fabs(before);
   }
 
+  double squared_distance(const float* a, const float* b) const {
+    float distance;
+    kernels::active().rows[kernels::l2_f32](a, reinterpret_cast<const std::byte*>(b), 0, nullptr, 1,
+                                            x_.d, &distance);
+    return distance;
+  }
+
   // Calls body(cluster, scratch) for each cluster that may move.
   template <class Body>
-  void each_cluster(const Body& body) {
+  void each_cluster(const Body& body) const {
     parallel_for(k_ - frozen_, {.grain = kClusterGrain}, [&](size_t begin, size_t end, size_t) {
       std::vector<float> scratch;
       for (size_t c = begin; c < end; ++c) body(frozen_ + c, scratch);
@@ -187,20 +202,39 @@ class Lloyd {
   void average() {
     each_cluster([&](size_t c, std::vector<float>& scratch) {
       std::vector<double> sums(x_.d);
-      double weight = 0;
+      double total = 0;
       for (size_t m = begin_[c]; m < begin_[c + 1]; ++m) {
         const size_t i = order_[m];
         if (m % kPollRows == 0) poll_interrupt();
         fetch(m + kAhead);
         const float* row = as_floats(x_.slice(i, i + 1), scratch);
-        const double w = points_.weight(i);
-        weight += w;
+        const double w = weight(i);
+        total += w;
         for (size_t t = 0; t < x_.d; ++t) sums[t] += w * row[t];
       }
-      weight_[c] = weight;
-      if (!(weight > 0)) return;
-      for (size_t t = 0; t < x_.d; ++t) centroids_.row(c)[t] = static_cast<float>(sums[t] / weight);
+      weight_[c] = total;
+      if (!(total > 0)) return;
+      for (size_t t = 0; t < x_.d; ++t) centroids_.row(c)[t] = static_cast<float>(sums[t] / total);
     });
+  }
+
+  // Whether centroids moved by more than the choice of a batch's rows would make them: by more than
+  // the variance of a mean of so many rows, all clusters taken together.
+  bool moved() const {
+    std::vector<double> excess(k_);
+    each_cluster([&](size_t c, std::vector<float>& scratch) {
+      const float *now = centroids_.row(c), *then = &before_[c * x_.d];
+      double spread = 0;
+      for (size_t m = begin_[c]; m < begin_[c + 1]; ++m) {
+        const size_t i = order_[m];
+        if (m % kPollRows == 0) poll_interrupt();
+        spread += weight(i) * squared_distance(as_floats(x_.slice(i, i + 1), scratch), now);
+      }
+      const size_t n = begin_[c + 1] - begin_[c];
+      const double step = weight_[c] * squared_distance(then, now);
+      if (n) excess[c] = step - spread / static_cast<double>(n);
+    });
+    return std::accumulate(excess.begin(), excess.end(), 0.) > 0;
   }
 
   // An empty cluster takes half of the one whose points are farthest from it, all told: both become
@@ -217,11 +251,7 @@ class Lloyd {
         if (m % kPollRows == 0) poll_interrupt();
         const size_t i = order_[m];
         const float* row = as_floats(x_.slice(i, i + 1), scratch);
-        float distance;
-        kernels::active().rows[kernels::l2_f32](centroids_.row(c),
-                                                reinterpret_cast<const std::byte*>(row), 0, nullptr,
-                                                1, x_.d, &distance);
-        spread[c] += double{points_.weight(i)} * distance;
+        spread[c] += weight(i) * squared_distance(row, centroids_.row(c));
       }
     });
     struct Part {
@@ -276,11 +306,13 @@ class Lloyd {
     }
   }
 
-  const Points& points_;
-  const Rows& x_;
+  Batches batches_;
+  Rows x_;
+  const float* weights_ = nullptr;
   const size_t k_, frozen_;
   const Options& options_;
   Matrix<float> centroids_{};
+  std::vector<float> before_;  // the centroids an iteration began with
   std::vector<slot_t> nearest_;
   std::vector<size_t> order_;
   std::vector<float> distances_;
@@ -299,7 +331,8 @@ bool better(const Clusters& a, const Clusters& b, Metric metric) {
 Clusters kmeans(const Rows& x, size_t k, const Options& options) {
   check(x, k, options);
   const auto points_for = [&](size_t each) { return each > SIZE_MAX / k ? SIZE_MAX : each * k; };
-  const Points points(x, points_for(options.max_points_per_centroid), options);
+  const Points points =
+      Points(x, options.weights).some(points_for(options.max_points_per_centroid), options.seed);
   if (points.x.n == k) {  // each is its own cluster
     std::vector<float> scratch;
     const float* rows = as_floats(points.x, scratch);

@@ -1,4 +1,4 @@
-// k-means: Lloyd's iterations over an exact assignment.
+// k-means: Lloyd's iterations over an exact assignment, or one to clusters of like sizes.
 #pragma once
 
 #include <cstdint>
@@ -32,10 +32,15 @@ struct Options {
   uint64_t seed = 1234;
   Init init = Init::random;
   double early_stop_threshold = 0;  // the relative change of the objective that ends it
+  double balanced = 0;              // 0 to 1: how far clusters are made of like sizes, see Balance
+  size_t batch_size = 0;            // rows of the first iterations, or 0 for all in each
   const float* weights = nullptr;   // one for each row, or all 1
   Matrix<const float> initial{};    // the first centroids, up to k
   bool frozen = false;              // which then stay as they are
-  ProgressFn progress;              // iterations done, of nredo * niter
+  // Of each row, where all are clustered: a guess of the initial centroid nearest to it, and then
+  // the one that was nearest in the last iteration. Good guesses make it faster, no different.
+  slot_t* nearest = nullptr;
+  ProgressFn progress;  // iterations done, of nredo * niter
   std::function<void(const Iteration&)> report;
 };
 
@@ -46,6 +51,11 @@ struct Clusters {
 
 // The same rows, options and seed give the same bytes, whatever the number of threads. Throws
 // ArgumentError for fewer rows than clusters, NaN, Inf, and values whose squares are too large.
+//
+// With a batch_size iterations begin with so many rows drawn at random, and go on with twice as
+// many whenever centroids moved less than the choice of rows alone would move them: nested batches
+// (Newling and Fleuret 2016), a form of mini-batch k-means (Sculley 2010) that ends where Lloyd's
+// does. Objectives are then told as if of all rows.
 Clusters kmeans(const Rows& x, size_t k, const Options& options);
 
 }  // namespace shortlist::cluster

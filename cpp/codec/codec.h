@@ -74,6 +74,9 @@ class Codec {
   virtual bool needs_training() const { return false; }
   virtual void train(Matrix<const float>) {}
 
+  // Throws UnsupportedError where its codes are made for another metric, or not of residuals.
+  virtual void check_serves(Metric, bool /*residuals*/) const {}
+
   // The dtype whose rows are codes byte for byte, so that they are stored without conversion.
   virtual bool stores(DType) const { return false; }
   virtual void encode(Matrix<const float> x, std::byte* codes) const = 0;

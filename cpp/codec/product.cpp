@@ -2,13 +2,19 @@
 
 #include <algorithm>
 #include <cstring>
+#include <optional>
 
 #include "base/error.h"
 #include "cluster/assign.h"
+#include "cluster/init.h"
+#include "codec/anisotropic.h"
 #include "codec/decoding.h"
 
 namespace shortlist {
 namespace {
+
+constexpr size_t kAnisotropicTurns = 8, kAnisotropicPoints = 128;  // points a centroid
+constexpr uint64_t kSeed = 4321;
 
 // The numbers of one code, in order.
 class Reader {
@@ -39,7 +45,16 @@ void put(std::byte* code, size_t m, size_t nbits, uint32_t number) {
   if (at % 8 + nbits > 8) code[at / 8 + 1] |= static_cast<std::byte>(shifted >> 8);
 }
 
-using Table = std::vector<float>;
+float offset_of(const std::byte* code, size_t parts_size) {
+  float value;
+  std::memcpy(&value, code + parts_size, sizeof value);
+  return value;
+}
+
+struct Table {
+  std::vector<float> entries;
+  float bias = 0;  // with an offset: the query's
+};
 
 class ProductComputer final : public DecodingComputer<ProductComputer, Table> {
  public:
@@ -47,8 +62,11 @@ class ProductComputer final : public DecodingComputer<ProductComputer, Table> {
       : DecodingComputer(pq, store), pq_(pq), metric_(metric) {}
 
   void ready(const float* q, Table& table) const {
-    table.resize(pq_.M * pq_.ksub());
-    pq_.table(q, metric_, table.data());
+    table.entries.resize(pq_.M * pq_.ksub());
+    pq_.table(q, pq_.offset ? Metric::inner_product : metric_, table.entries.data());
+    if (!pq_.offset) return;
+    for (float& entry : table.entries) entry *= 2;
+    table.bias = q[pq_.d - 1];
   }
   // Several rows at a time, whose sums do not wait for each other; a row's sum has one order
   // whatever its company.
@@ -66,9 +84,11 @@ class ProductComputer final : public DecodingComputer<ProductComputer, Table> {
       }
       float sums[kRows];
       if (pq_.nbits == 8)
-        bytes(table.data(), rows, sums);
+        bytes(table.entries.data(), rows, sums);
       else
-        for (size_t r = 0; r < kRows; ++r) sums[r] = any(table.data(), rows[r]);
+        for (size_t r = 0; r < kRows; ++r) sums[r] = any(table.entries.data(), rows[r]);
+      for (size_t r = 0; pq_.offset && r < kRows; ++r)
+        sums[r] += table.bias + offset_of(rows[r], pq_.parts_size());
       std::copy_n(sums, std::min(kRows, n - i), out + i);
     }
   }
@@ -100,46 +120,74 @@ class ProductComputer final : public DecodingComputer<ProductComputer, Table> {
 
 }  // namespace
 
-ProductQuantizer::ProductQuantizer(size_t d, size_t M, int nbits) : Codec(d), M(M), nbits(nbits) {
+ProductQuantizer::ProductQuantizer(size_t d, size_t M, int nbits, bool offset)
+    : Codec(d), M(M), nbits(nbits), offset(offset) {
   if (d < 1 || d > kMaxDimension)
     throw DimensionError(
         text("dimension d = ", d, " is out of range; choose 1 to ", kMaxDimension));
-  if (M < 1 || d % M)
-    throw ArgumentError(text("M = ", M, " parts do not divide the d = ", d,
-                             " dimensions evenly; choose a divisor of d"));
+  const size_t cut = d - offset;
+  if (M < 1 || cut < 1 || cut % M)
+    throw ArgumentError(text("M = ", M, " parts do not divide the ", offset ? "d - 1 = " : "d = ",
+                             cut, " dimensions evenly; choose a divisor"));
   if (nbits < 1 || nbits > 8)
     throw ArgumentError(text("nbits = ", nbits, "; it must be from 1 to 8 for a part"));
+  cp.min_points_per_centroid = 0;  // ksub are enough
 }
 
-std::string ProductQuantizer::name() const { return text("PQ", M, "x", nbits); }
+std::string ProductQuantizer::name() const {
+  return text("PQ", M, "x", nbits, offset ? " with an offset" : "");
+}
 
 bool ProductQuantizer::same_as(const Codec& other) const {
   const auto* that = dynamic_cast<const ProductQuantizer*>(&other);
-  return that && that->d == d && that->M == M && that->nbits == nbits &&
+  return that && that->d == d && that->M == M && that->nbits == nbits && that->offset == offset &&
          that->centroids == centroids;
 }
 
 void ProductQuantizer::train(Matrix<const float> x) {
-  cluster::Options options;
-  options.min_points_per_centroid = 0;  // ksub are enough
-  centroids = clustered(x, options, false);
+  std::vector<float> found = clustered(x, cp, false);
+  if (const float threshold = anisotropic_threshold; threshold > 0) {
+    std::vector<float> sample;
+    for (const size_t i :
+         cluster::sample(x.rows, std::min(x.rows, kAnisotropicPoints * ksub()), kSeed))
+      sample.insert(sample.end(), x.row(i), x.row(i) + d);
+    refine_anisotropic({sample.data(), sample.size() / d, d}, anisotropic_eta(threshold, d),
+                       kAnisotropicTurns, {M, ksub(), dsub()}, found);
+  }
+  centroids = std::move(found);
 }
 
-void ProductQuantizer::refine(Matrix<const float> x, size_t niter, float* nearest) {
+void ProductQuantizer::set_anisotropic_threshold(float threshold) {
+  if (!(threshold >= 0 && threshold < 1))
+    throw ArgumentError(text("anisotropic_threshold = ", threshold,
+                             "; it is a share of a vector's length: choose 0 (off) or more, and "
+                             "less than 1, such as 0.2"));
+  anisotropic_threshold = threshold;
+}
+
+void ProductQuantizer::check_serves(Metric metric, bool residuals) const {
+  if (!(anisotropic_threshold > 0)) return;
+  if (metric != Metric::inner_product)
+    throw UnsupportedError(
+        "anisotropic_threshold makes codes for inner products, but the metric is L2; set it to 0, "
+        "or use METRIC_INNER_PRODUCT");
+  if (residuals)
+    throw UnsupportedError(
+        "anisotropic_threshold looks at errors along vectors, but the codes of these lists are of "
+        "residuals; set by_residual = False before train, or the threshold to 0");
+}
+
+void ProductQuantizer::refine(Matrix<const float> x, size_t niter, slot_t* nearest) {
   cluster::Options options;
   options.niter = niter;
   options.min_points_per_centroid = 0;
   options.max_points_per_centroid = SIZE_MAX;
-  centroids = clustered(x, options, is_trained());
+  centroids = clustered(x, options, is_trained(), nearest);
   std::vector<float> values, distances(x.rows);
-  std::vector<slot_t> which(x.rows);
   for (size_t m = 0; m < M; ++m) {
     copy_part(x, m, values);
-    std::fill(which.begin(), which.end(), kNoSlot);
     cluster::Nearest({part(m), ksub(), dsub()}, Metric::l2)
-        .assign(as_rows({values.data(), x.rows, dsub()}), which.data(), distances.data());
-    for (size_t r = 0; r < x.rows; ++r)
-      std::copy_n(part(m) + which[r] * dsub(), dsub(), nearest + r * d + m * dsub());
+        .assign(as_rows({values.data(), x.rows, dsub()}), nearest + m * x.rows, distances.data());
   }
 }
 
@@ -150,7 +198,7 @@ void ProductQuantizer::copy_part(Matrix<const float> x, size_t m, std::vector<fl
 }
 
 std::vector<float> ProductQuantizer::clustered(Matrix<const float> x, cluster::Options options,
-                                               bool onward) const {
+                                               bool onward, slot_t* nearest) const {
   if (x.rows < ksub())
     throw ArgumentError(text("training on ", x.rows, " vectors; ", nbits, " bits need at least ",
                              ksub(), ", one for each centroid"));
@@ -161,6 +209,7 @@ std::vector<float> ProductQuantizer::clustered(Matrix<const float> x, cluster::O
     copy_part(x, m, values);
     options.seed = seed + m;
     if (onward) options.initial = {part(m), ksub(), dsub()};
+    if (nearest) options.nearest = nearest + m * x.rows;
     const auto clusters =
         cluster::kmeans(as_rows({values.data(), x.rows, dsub()}), ksub(), options);
     found.insert(found.end(), clusters.centroids.begin(), clusters.centroids.end());
@@ -172,15 +221,29 @@ void ProductQuantizer::encode(Matrix<const float> x, std::byte* codes) const {
   if (x.rows == 0) return;
   std::memset(codes, 0, x.rows * code_size());
   std::vector<float> distances(ksub());
+  std::vector<uint8_t> numbers(M);
   const auto bits = static_cast<size_t>(nbits);
-  for (size_t r = 0; r < x.rows; ++r, codes += code_size())
+  const float threshold = anisotropic_threshold;
+  std::optional<AnisotropicEncoder> anisotropic;
+  if (threshold > 0)
+    anisotropic.emplace(Parts{M, ksub(), dsub()}, centroids, anisotropic_eta(threshold, d));
+  const auto nearest = [&](const float* x) {
     for (size_t m = 0; m < M; ++m) {
       kernels::active().rows[kernels::l2_f32](
-          x.row(r) + m * dsub(), reinterpret_cast<const std::byte*>(part(m)),
-          dsub() * sizeof(float), nullptr, ksub(), dsub(), distances.data());
-      const auto nearest = std::min_element(distances.begin(), distances.end());
-      put(codes, m, bits, static_cast<uint32_t>(nearest - distances.begin()));
+          x + m * dsub(), reinterpret_cast<const std::byte*>(part(m)), dsub() * sizeof(float),
+          nullptr, ksub(), dsub(), distances.data());
+      numbers[m] = static_cast<uint8_t>(std::min_element(distances.begin(), distances.end()) -
+                                        distances.begin());
     }
+  };
+  for (size_t r = 0; r < x.rows; ++r, codes += code_size()) {
+    if (anisotropic)
+      anisotropic->encode(x.row(r), false, numbers.data());
+    else
+      nearest(x.row(r));
+    for (size_t m = 0; m < M; ++m) put(codes, m, bits, numbers[m]);
+    if (offset) std::memcpy(codes + parts_size(), x.row(r) + d - 1, sizeof(float));
+  }
 }
 
 void ProductQuantizer::decode(const std::byte* codes, size_t n, float* x) const {
@@ -188,6 +251,7 @@ void ProductQuantizer::decode(const std::byte* codes, size_t n, float* x) const 
     Reader numbers(codes, static_cast<size_t>(nbits));
     for (size_t m = 0; m < M; ++m, x += dsub())
       std::copy_n(part(m) + numbers.next() * dsub(), dsub(), x);
+    if (offset) *x++ = offset_of(codes, parts_size());
   }
 }
 
@@ -204,6 +268,13 @@ void ProductQuantizer::table(const float* q, Metric metric, float* out) const {
 std::unique_ptr<DistanceComputer> ProductQuantizer::distance_computer(
     Metric metric, const CodeStore& store) const {
   return std::make_unique<ProductComputer>(*this, metric, store);
+}
+
+std::shared_ptr<ProductQuantizer> without_offset(std::shared_ptr<ProductQuantizer> pq,
+                                                 const char* what) {
+  if (pq->offset)
+    throw UnsupportedError(text(what, " keeps no offsets beside codes; use an IndexPQ"));
+  return pq;
 }
 
 }  // namespace shortlist

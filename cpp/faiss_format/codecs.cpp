@@ -47,7 +47,7 @@ std::shared_ptr<ScalarQuantizer> read_scalar(Input& in, size_t d, bool is_traine
   return sq;
 }
 
-RaBitQ read_rabitq(Input& in, size_t d, Metric metric, bool one_bit, bool in_lists) {
+RaBitQ read_rabitq(Input& in, size_t d, Metric metric, bool one_bit) {
   const auto own_d = in.get<uint64_t>(), code_size = in.get<uint64_t>();
   const auto own_metric = in.get<int32_t>();
   const auto bits = one_bit ? uint64_t{1} : in.get<uint64_t>();
@@ -56,7 +56,7 @@ RaBitQ read_rabitq(Input& in, size_t d, Metric metric, bool one_bit, bool in_lis
                  " but the index d = ", d, " and ", name_of(metric)));
   if (bits == 9) throw UnsupportedError("it has codes of 9 bits; only 1 to 8 are supported");
   if (bits < 1 || bits > 9) corrupt(text("nb_bits = ", bits, " is not between 1 and 9"));
-  return {std::make_shared<RaBitQCodec>(d, static_cast<int>(bits), metric, in_lists), code_size};
+  return {std::make_shared<RaBitQCodec>(d, static_cast<int>(bits), metric), code_size};
 }
 
 // faiss 1.13 gave these factors other meanings under the same name, which later releases do not
@@ -74,6 +74,9 @@ void check_factors(const RaBitQCodec& codec, const std::byte* codes, size_t n) {
 }
 
 void write(const ProductQuantizer& pq, Output& out) {
+  if (pq.offset)
+    throw UnsupportedError(
+        "faiss's files have no form for offsets beside product-quantised codes; use index.save");
   out.put(uint64_t{pq.d});
   out.put(uint64_t{pq.M});
   out.put(static_cast<uint64_t>(pq.nbits));

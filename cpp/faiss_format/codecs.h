@@ -18,7 +18,7 @@ struct RaBitQ {
   std::shared_ptr<RaBitQCodec> codec;
   size_t code_size;
 };
-RaBitQ read_rabitq(Input& in, size_t d, Metric metric, bool one_bit, bool in_lists = false);
+RaBitQ read_rabitq(Input& in, size_t d, Metric metric, bool one_bit);
 // Throws UnsupportedError for n codes whose factors have other meanings.
 void check_factors(const RaBitQCodec& codec, const std::byte* codes, size_t n);
 void write(const ProductQuantizer& pq, Output& out);

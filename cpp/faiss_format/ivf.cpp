@@ -246,7 +246,7 @@ class Reading {
   }
 
   std::shared_ptr<Index> rabitq(bool one_bit) {
-    const RaBitQ of_codes = read_rabitq(in_, h_.d, h_.metric, one_bit, true);
+    const RaBitQ of_codes = read_rabitq(in_, h_.d, h_.metric, one_bit);
     const auto size = in_.get<uint64_t>();
     const auto index =
         std::make_shared<IndexIVFRaBitQ>(head_.quantizer, head_.nlist, of_codes.codec);
@@ -254,11 +254,11 @@ class Reading {
     check_code_size(*index, size);
     in_.get_bool("by_residual");  // codes are of residuals whatever it says
     take_query_bits(*index, 0);
-    return with_centres(index, [&] { return of_lists(index); });
+    return learnt(index, [&] { return of_lists(index); });
   }
 
   std::shared_ptr<Index> rabitq_blocks() {
-    const RaBitQ of_codes = read_rabitq(in_, h_.d, h_.metric, false, true);
+    const RaBitQ of_codes = read_rabitq(in_, h_.d, h_.metric, false);
     in_.get_bool("by_residual");  // as above
     const auto size = in_.get<uint64_t>();
     const auto bbs = in_.get<int32_t>();
@@ -273,7 +273,7 @@ class Reading {
     index->implem = implem;
     take_query_bits(*index, 1);
     index->centered = in_.get_bool("centered");
-    return with_centres(index, [&] { return of_blocks(index); });
+    return learnt(index, [&] { return of_blocks(index); });
   }
 
  private:
@@ -289,9 +289,7 @@ class Reading {
   }
 
   template <class Read>
-  std::shared_ptr<Index> with_centres(const std::shared_ptr<IndexIVFRaBitQ>& index,
-                                      const Read& read) {
-    if (h_.is_trained) index->set_centres();
+  std::shared_ptr<Index> learnt(const std::shared_ptr<IndexIVFRaBitQ>& index, const Read& read) {
     auto out = read();
     if (h_.is_trained) index->learn_from_codes();
     return out;

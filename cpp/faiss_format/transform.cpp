@@ -2,6 +2,8 @@
 
 #include <shared_mutex>
 
+#include "codec/transform/itq.h"
+#include "codec/transform/remap.h"
 #include "faiss_format/faiss_format.h"
 
 namespace shortlist {
@@ -70,6 +72,66 @@ std::shared_ptr<VectorTransform> get_pca(Input& in, uint32_t name) {
   return with_matrix(std::move(pca), std::move(stored), ends);
 }
 
+// LTra, OPQ's too, rrot and Viqm.
+std::shared_ptr<LinearTransform> get_linear(Input& in, uint32_t name) {
+  int32_t max_iter = 0, seed = 0;
+  if (name == fourcc("Viqm")) {
+    max_iter = in.get<int32_t>();
+    seed = in.get<int32_t>();
+  }
+  StoredMatrix stored = get_matrix(in);
+  const Ends ends = get_ends(in);
+  std::shared_ptr<LinearTransform> linear;
+  if (name == fourcc("Viqm")) {
+    if (ends.d_in != ends.d_out) corrupt("an ITQMatrix changes the number of dimensions");
+    auto itq = std::make_shared<ITQMatrix>(ends.d_in);
+    itq->max_iter = max_iter;
+    itq->seed = seed;
+    linear = itq;
+  } else if (name == fourcc("rrot")) {
+    linear = std::make_shared<RandomRotationMatrix>(ends.d_in, ends.d_out);
+  } else {
+    linear = std::make_shared<LinearTransform>(ends.d_in, ends.d_out);
+  }
+  return with_matrix(std::move(linear), std::move(stored), ends);
+}
+
+std::shared_ptr<VectorTransform> get_itq(Input& in) {
+  auto mean = in.get_vector<float>("the mean");
+  const bool do_pca = in.get_bool("do_pca");
+  const auto part = [&](const char* wanted) {
+    if (in.get<uint32_t>() != fourcc(wanted)) corrupt("an ITQTransform of other parts");
+    return get_linear(in, fourcc(wanted));
+  };
+  const auto rotation = part("Viqm"), all = part("LTra");
+  const Ends ends = get_ends(in);
+  if (rotation->d_in != ends.d_out || all->d_in != ends.d_in || all->d_out != ends.d_out ||
+      ends.d_out > ends.d_in || (!do_pca && ends.d_in != ends.d_out))
+    corrupt("the parts of an ITQTransform do not fit together");
+  auto itq = std::make_shared<ITQTransform>(ends.d_in, ends.d_out, do_pca);
+  itq->mean = std::move(mean);
+  itq->itq->max_iter = dynamic_cast<const ITQMatrix&>(*rotation).max_iter;
+  itq->itq->seed = dynamic_cast<const ITQMatrix&>(*rotation).seed;
+  itq->itq->A = std::move(rotation->A);
+  itq->pca_then_itq->A = std::move(all->A);
+  if (ends.is_trained) {
+    set_trained(*itq->itq, true);
+    set_trained(*itq->pca_then_itq, true);
+  }
+  set_trained(*itq, ends.is_trained);
+  return itq;
+}
+
+std::shared_ptr<VectorTransform> get_remap(Input& in) {
+  auto map = in.get_vector<int32_t>("the map");
+  const Ends ends = get_ends(in);
+  try {
+    return std::make_shared<RemapDimensionsTransform>(ends.d_in, ends.d_out, std::move(map));
+  } catch (const ArgumentError& e) {
+    corrupt(e.what());
+  }
+}
+
 std::shared_ptr<VectorTransform> get_centering(Input& in) {
   auto mean = in.get_vector<float>("the mean");
   const Ends ends = get_ends(in);
@@ -91,15 +153,10 @@ std::shared_ptr<VectorTransform> get_normalization(Input& in) {
 
 std::shared_ptr<VectorTransform> read_transform(Input in) {
   const auto name = in.get<uint32_t>();
-  if (name == fourcc("LTra") || name == fourcc("rrot")) {
-    StoredMatrix stored = get_matrix(in);
-    const Ends ends = get_ends(in);
-    if (name == fourcc("LTra"))  // OPQ's, too
-      return with_matrix(std::make_shared<LinearTransform>(ends.d_in, ends.d_out),
-                         std::move(stored), ends);
-    return with_matrix(std::make_shared<RandomRotationMatrix>(ends.d_in, ends.d_out),
-                       std::move(stored), ends);
-  }
+  if (name == fourcc("LTra") || name == fourcc("rrot") || name == fourcc("Viqm"))
+    return get_linear(in, name);
+  if (name == fourcc("Viqt")) return get_itq(in);
+  if (name == fourcc("RmDT")) return get_remap(in);
   if (name == fourcc("Pcam") || name == fourcc("PcAm") || name == fourcc("PCAm"))
     return get_pca(in, name);
   if (name == fourcc("VCnt")) return get_centering(in);
@@ -121,12 +178,25 @@ void write_transform(const VectorTransform& transform, Output out) {
       out.array(pca->mean.data(), pca->mean.size());
       out.array(pca->eigenvalues.data(), pca->eigenvalues.size());
       out.array(pca->PCAMat.data(), pca->PCAMat.size());
+    } else if (const auto* itq = dynamic_cast<const ITQMatrix*>(linear)) {
+      out.put(fourcc("Viqm"));
+      out.put(int32_t{itq->max_iter});
+      out.put(int32_t{itq->seed});
     } else {
       out.put(fourcc(dynamic_cast<const RandomRotationMatrix*>(linear) ? "rrot" : "LTra"));
     }
     out.put(static_cast<uint8_t>(linear->have_bias));
     out.array(linear->A.data(), linear->A.size());
     out.array(linear->b.data(), linear->b.size());
+  } else if (const auto* itq = dynamic_cast<const ITQTransform*>(&transform)) {
+    out.put(fourcc("Viqt"));
+    out.array(itq->mean.data(), itq->mean.size());
+    out.put(static_cast<uint8_t>(itq->do_pca));
+    write_transform(*itq->itq, out);
+    write_transform(*itq->pca_then_itq, out);
+  } else if (const auto* remap = dynamic_cast<const RemapDimensionsTransform*>(&transform)) {
+    out.put(fourcc("RmDT"));
+    out.array(remap->map.data(), remap->map.size());
   } else if (const auto* centering = dynamic_cast<const CenteringTransform*>(&transform)) {
     out.put(fourcc("VCnt"));
     out.array(centering->mean.data(), centering->mean.size());

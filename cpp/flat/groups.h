@@ -84,16 +84,17 @@ void near_blocks(size_t begin, size_t end, size_t n, size_t first, const Selecte
   for (size_t b = begin; b < end;) {
     const size_t most =
         limit() < std::numeric_limits<float>::infinity() ? std::min(end - b, kMostTogether) : 1;
-    size_t count = 0;
-    for (; count < most; ++count) {
-      const size_t left = n - (b + count) * kBlockVectors;
-      wanted[count] = left < kBlockVectors ? (uint32_t{1} << left) - 1 : ~uint32_t{0};
-      if (allowed) wanted[count] &= allowed->bits().half_word(first / kBlockVectors + b + count);
-      if (!wanted[count]) break;
-    }
+    size_t count = most;
+    if (allowed)
+      for (count = 0; count < most; ++count) {
+        wanted[count] = allowed->bits().half_word(first / kBlockVectors + b + count);
+        if (!wanted[count]) break;
+      }
     if (count) below(b, count, near);
+    if (const size_t past = (b + count) * kBlockVectors; count && past > n)
+      near[count - 1] &= ~uint32_t{0} >> (past - n);
     uint32_t any = 0;
-    for (size_t i = 0; i < count; ++i) any |= near[i] &= wanted[i];
+    for (size_t i = 0; i < count; ++i) any |= allowed ? near[i] &= wanted[i] : near[i];
     if (any) visit(b, count, near);
     b += std::max<size_t>(count, 1);
   }

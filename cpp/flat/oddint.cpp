@@ -95,52 +95,59 @@ OddIntScan::OddIntScan(const OddIntCodec& codec, const float* q, OddIntBlocks::H
       q_(q),
       sure_(how.sure),
       rounded_(how.rounded),
+      from_centroids_(how.from_centroids),
       grid_(codec.bits == 1 ? how.grid : QueryGrid{}),
       unit_(how.coded ? 1.f : 0.f) {
   if (how.reading)
     how.reading->set_query(codec_, q, query_);
   else
     codec_.set_query(q, query_);
+  if (from_centroids_) return;
   if (how.coded)
     codec_.code_query(query_);
   else if (how.rounded && codec_.bits > 1)
     codec_.round_query(query_);
-  if (grid_.bits) round_from(codec_.centre.data());
+  if (grid_.bits) ask_from(codec_.centre.data());
   set_tables();
-  set_terms(query_.length);
+  set_terms(query_.near, query_.length);
 }
 
-// Of what is relative to a centre: from there to the queries' centre it stays as it is.
-void OddIntScan::round_from(const float* centre) {
+// Of encoders that do not turn.
+void OddIntScan::ask_from(const float* centre) {
   float* r = query_.turned.data();
   for (size_t i = 0; i < codec_.d; ++i) r[i] = q_[i] - centre[i];
   grid_.round(r, codec_.d);
-  for (size_t i = 0; i < codec_.d; ++i) r[i] += centre[i] - codec_.query_centre[i];
   codec_.finish(query_);
 }
 
 void OddIntScan::set_tables() {
   rough_.set(query_.turned.data(), codec_.padded(), unit_, kSmallEntry);
-  if (!rough_only())
-    fine_.set(query_.turned.data(), codec_.padded(), unit_, grid_.in_bytes ? 255 : 65535);
+  fine_made_ = false;
 }
 
-void OddIntScan::set_terms(float length) {
+void OddIntScan::make_fine() {
+  fine_.set(query_.turned.data(), codec_.padded(), unit_, grid_.in_bytes ? 255 : 65535);
+  fine_made_ = true;
+}
+
+void OddIntScan::set_terms(float near, float length) {
   // The rounding of a group is even over a step: four spreads of the sum.
   const float rounding =
       rough_only() ? 0 : 4 * rough_.step * std::sqrt(static_cast<float>(rough_.groups) / 12);
-  terms_ = {query_.near, query_.scale * (rough_.offset + rounding) + codec_.slack * length,
+  terms_ = {near, query_.scale * (rough_.offset + rounding) + codec_.slack * length,
             query_.scale * rough_.step};
 }
 
 void OddIntScan::in_list(const float* centroid, float near, float length) {
   query_.near = near;
-  if (grid_.bits) {
-    round_from(centroid);
+  if (from_centroids_) {
+    ask_from(centroid);
     set_tables();
+    query_.near += codec_.of_centroid(centroid);
+    return set_terms(near, query_.length);
   }
   // Of one bit the slack is of rounded factors, which are those of the whole query.
-  set_terms(codec_.bits == 1 ? query_.length : length);
+  set_terms(near, codec_.bits == 1 ? query_.length : length);
 }
 
 void OddIntBlocks::search(Matrix<const float> queries, How how, size_t k,

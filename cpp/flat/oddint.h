@@ -32,10 +32,11 @@ class OddIntBlocks {
   void clear();
 
   struct How {
-    bool coded = false;                      // queries are compared by their own codes
-    bool sure = false;                       // nothing is ruled out by the high bits
-    bool rounded = false;                    // distances may be off by little beside the codes
-    QueryGrid grid = {};                     // of one bit and an encoder that does not turn
+    bool coded = false;           // queries are compared by their own codes
+    bool sure = false;            // nothing is ruled out by the high bits
+    bool rounded = false;         // distances may be off by little beside the codes
+    bool from_centroids = false;  // in lists, only what they leave of queries is compared
+    QueryGrid grid = {};          // of one bit and an encoder that does not turn
     const OddIntReading* reading = nullptr;  // queries are a newer model's
   };
   // For each query the k nearest slots, sorted by (distance, slot); a query with NaN has none.

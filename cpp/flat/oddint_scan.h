@@ -54,6 +54,7 @@ class OddIntScan {
     const uint8_t* block = blocks_->block(b);
     const uint16_t* add = blocks_->coarse(b);
     uint32_t high[kBlockVectors], low[kBlockVectors];
+    if (!fine_made_) make_fine();
     use.lut32(block, fine_.high.data(), fine_.groups, high);
     use.lut32(block, fine_.low.data(), fine_.groups, low);
     slot_t slots[kBlockVectors];
@@ -79,9 +80,10 @@ class OddIntScan {
     }
   }
 
-  void round_from(const float* centre);
+  void ask_from(const float* centre);
   void set_tables();
-  void set_terms(float length);
+  void make_fine();
+  void set_terms(float near, float length);
   // One bit tells no more than its estimate, which tables of bytes leave as good as it was.
   bool rough_only() const { return rounded_ && codec_.bits == 1; }
 
@@ -89,12 +91,13 @@ class OddIntScan {
   size_t first_ = 0;
   const OddIntCodec& codec_;
   const float* const q_;
-  const bool sure_, rounded_;
+  const bool sure_, rounded_, from_centroids_;
   const QueryGrid grid_;
   const float unit_;  // that the query's values are multiples of, or 0
   OddIntCodec::Query query_;
   QueryTable rough_;
   FineQueryTable fine_;
+  bool fine_made_ = false;
   kernels::EstimateTerms terms_;
 };
 

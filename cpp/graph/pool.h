@@ -8,8 +8,8 @@
 #include <limits>
 #include <vector>
 
-#include "base/memory.h"
 #include "base/hit.h"
+#include "base/memory.h"
 #include "graph/blocks.h"
 
 namespace shortlist {

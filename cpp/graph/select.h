@@ -6,8 +6,8 @@
 #include <span>
 #include <vector>
 
-#include "base/random.h"
 #include "base/hit.h"
+#include "base/random.h"
 #include "codec/codec.h"
 #include "graph/hnsw.h"
 

@@ -1,9 +1,5 @@
 #include "index/binary.h"
 
-#include <algorithm>
-#include <cfloat>
-#include <limits>
-
 #include "base/error.h"
 
 namespace shortlist {
@@ -16,25 +12,16 @@ size_t bytes_of(size_t bits) {
   return bits / 8;
 }
 
-// search(out) writes the distances as floats.
-template <class Search>
-void whole(const Search& search, size_t n, int32_t* distances) {
-  std::vector<float> found(n);
-  search(found.data());
-  std::transform(found.begin(), found.end(), distances, [](float x) {
-    return x == FLT_MAX ? std::numeric_limits<int32_t>::max() : static_cast<int32_t>(x);
-  });
-}
-
 }  // namespace
 
 void IndexBinary::search(const Rows& x, size_t k, int32_t* distances, id_t* labels,
                          const SearchParameters* params) const {
-  whole([&](float* out) { of_bytes().search(x, k, out, labels, params); }, x.n * k, distances);
+  search_whole([&](float* out) { of_bytes().search(x, k, out, labels, params); }, x.n * k,
+               distances);
 }
 
 void IndexBinary::search_exact(const Rows& x, size_t k, int32_t* distances, id_t* labels) const {
-  whole([&](float* out) { of_bytes().search_exact(x, k, out, labels); }, x.n * k, distances);
+  search_whole([&](float* out) { of_bytes().search_exact(x, k, out, labels); }, x.n * k, distances);
 }
 
 void IndexBinary::reconstruct_batch(const id_t* ids, size_t n, uint8_t* out) const {

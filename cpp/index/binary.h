@@ -1,6 +1,11 @@
 // faiss's binary indexes: the structures of the other indexes over bits.
 #pragma once
 
+#include <algorithm>
+#include <cfloat>
+#include <limits>
+#include <vector>
+
 #include "codec/bits.h"
 #include "index/hnsw.h"
 #include "index/wrap.h"
@@ -25,6 +30,16 @@ class IndexBinary {
   void search_exact(const Rows& x, size_t k, int32_t* distances, id_t* labels) const;
   void reconstruct_batch(const id_t* ids, size_t n, uint8_t* out) const;
 };
+
+// Distances of bits are whole numbers: search(out) writes n of them as floats.
+template <class Search>
+void search_whole(const Search& search, size_t n, int32_t* distances) {
+  std::vector<float> found(n);
+  search(found.data());
+  std::transform(found.begin(), found.end(), distances, [](float x) {
+    return x == FLT_MAX ? std::numeric_limits<int32_t>::max() : static_cast<int32_t>(x);
+  });
+}
 
 class IndexBinaryFlat final : public IndexFlatCodes, public IndexBinary {
  public:

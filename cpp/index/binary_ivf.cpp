@@ -34,6 +34,13 @@ IndexBinaryIVF::IndexBinaryIVF(std::shared_ptr<Index> quantizer, size_t bits, si
     : IndexIVF(checked(std::move(quantizer), bits), bits / 8, nlist, Metric::l2,
                std::make_shared<lists::BitsForm>(std::make_shared<BitCodec>(bits / 8))) {}
 
+void IndexBinaryIVF::search_preassigned(const Rows& x, const Preassigned& lists, size_t k,
+                                        int32_t* distances, id_t* labels,
+                                        const SearchParameters* params) const {
+  search_whole([&](float* out) { search_preassigned(x, lists, k, out, labels, params); }, x.n * k,
+               distances);
+}
+
 void IndexBinaryIVF::do_train(const Rows& x) {
   check_empty();
   if (quantizer->ntotal() != nlist()) {

@@ -12,6 +12,10 @@ class IndexBinaryIVF final : public IndexIVF, public IndexBinary {
   IndexBinaryIVF(std::shared_ptr<Index> quantizer, size_t bits, size_t nlist);
   std::string class_name() const override { return "IndexBinaryIVF"; }
 
+  using IndexIVF::search_preassigned;
+  void search_preassigned(const Rows& x, const Preassigned& lists, size_t k, int32_t* distances,
+                          id_t* labels, const SearchParameters* params = nullptr) const;
+
   bool use_heap = true;  // faiss's fields; our results are the same either way
   bool per_invlist_search = false;
 

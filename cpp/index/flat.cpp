@@ -17,11 +17,13 @@ IndexFlatCodes::IndexFlatCodes(std::shared_ptr<Codec> codec, Metric metric)
 
 void IndexFlatCodes::do_train(const Rows& x) {
   if (codec_->needs_training()) check_empty();
+  codec_->check_serves(metric_type, false);
   std::vector<float> scratch;
   codec_->train({as_floats(x, scratch), x.n, x.d});
 }
 
 void IndexFlatCodes::do_add(const Rows& x, const AddOptions& options) {
+  codec_->check_serves(metric_type, false);
   const size_t before = store_.size();
   std::byte* fresh = store_.grow(x.n);
   try {
@@ -93,7 +95,10 @@ IndexScalarQuantizer::IndexScalarQuantizer(size_t d, QuantizerType qtype, Metric
 IndexPQ::IndexPQ(std::shared_ptr<ProductQuantizer> pq, Metric metric)
     : IndexFlatCodes(pq, metric),
       pq(std::move(pq)),
-      polysemous_ht(static_cast<int>(this->pq->M) * this->pq->nbits + 1) {}
+      polysemous_ht(static_cast<int>(this->pq->M) * this->pq->nbits + 1) {
+  if (this->pq->offset && metric != Metric::l2)
+    throw UnsupportedError("an offset makes L2 distances of products; use METRIC_L2");
+}
 
 std::string IndexLSH::summary() const {
   return text(lsh->nbits, " bits", lsh->rotates ? ", rotated" : "",

@@ -77,8 +77,10 @@ class IndexScalarQuantizer final : public IndexFlatCodes {
 
 class IndexPQ final : public IndexFlatCodes {
  public:
+  // Throws UnsupportedError for products with an offset.
   IndexPQ(std::shared_ptr<ProductQuantizer> pq, Metric metric);
   std::string class_name() const override { return "IndexPQ"; }
+  bool takes_offset() const override { return pq->offset; }
   const std::shared_ptr<ProductQuantizer> pq;  // shared: an alias may outlive the index
   // faiss's fields of other ways to search, for its files.
   int search_type = 0, polysemous_ht;

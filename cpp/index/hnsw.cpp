@@ -30,7 +30,12 @@ IndexHNSW::IndexHNSW(std::shared_ptr<IndexFlatCodes> storage_, size_t M)
       hnsw(std::make_shared<Hnsw>(M)),
       storage(std::move(storage_)),
       int8_traversal_(codes_gain(*storage)),
-      building_(d) {}
+      building_(d) {
+  if (storage->takes_offset())
+    throw UnsupportedError(
+        "a graph compares vectors with each other, which codes with offsets cannot be; use an "
+        "IndexPQ alone");
+}
 
 bool IndexHNSW::codes_gain(const IndexFlatCodes& storage) {
   return dynamic_cast<const FlatCodec*>(&storage.codec()) != nullptr;

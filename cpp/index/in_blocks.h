@@ -41,10 +41,12 @@ class IndexInBlocks : public IndexRows {
  protected:
   void do_train(const Rows& x) override {
     check_empty();
+    codec_->check_serves(metric_type, false);
     std::vector<float> scratch;
     codec_->train({as_floats(x, scratch), x.n, x.d});
   }
   void do_add(const Rows& x, const AddOptions& options) override {
+    codec_->check_serves(metric_type, false);
     std::vector<std::byte> codes(x.n * codec_->code_size());
     encode_rows(*codec_, x, codes.data(), &options.progress);
     blocks_.append(codes.data(), x.n);

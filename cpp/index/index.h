@@ -99,6 +99,9 @@ class Index {
   virtual bool is_trained() const { return true; }
   virtual size_t memory() const = 0;                          // bytes held by codes, links and ids
   virtual bool keeps_ids_on_remove() const { return false; }  // false: rows behind are renumbered
+  // Whether the last of the d values is no dimension, but what is added to distances: see
+  // ProductQuantizer.
+  virtual bool takes_offset() const { return false; }
   // How far a distance that a search for q tells may be above the true one, but for one vector in a
   // thousand; +inf where that is not known.
   virtual float margin(const float* /*q*/) const { return std::numeric_limits<float>::infinity(); }

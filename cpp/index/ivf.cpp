@@ -5,6 +5,7 @@
 #include <cmath>
 #include <mutex>
 #include <numeric>
+#include <shared_mutex>
 #include <utility>
 
 #include "base/error.h"
@@ -190,16 +191,31 @@ void IndexIVF::nearest_lists(const Rows& x, size_t n, const SearchParameters* qu
     for (size_t i = 0; i < labels.size(); ++i) near[i] = outward(near[i]);
     return;
   }
+  measure(x, n, lists, near);
+}
+
+void IndexIVF::measure(const Rows& x, size_t n, const slot_t* lists, float* near) const {
   std::vector<float> scratch;
   const Matrix<const float> q{as_floats(x, scratch), x.n, x.d};
   const auto kernel =
       kernels::active().rows[metric_type == Metric::l2 ? kernels::l2_f32 : kernels::ip_f32];
   const auto* centroids = reinterpret_cast<const std::byte*>(ivf_.centroids().data());
-  for (size_t i = 0; i < labels.size(); ++i)
+  for (size_t i = 0; i < x.n * n; ++i)
     if (lists[i] != kNoSlot) {
       kernel(q.row(i / n), centroids, d * sizeof(float), &lists[i], 1, d, &near[i]);
       near[i] = outward(near[i]);
     }
+}
+
+void IndexIVF::find_lists(const Rows& x, size_t at, const Probing& how, float* near,
+                          slot_t* lists) const {
+  const size_t n = how.nprobe;
+  if (!how.lists) return nearest_lists(x, n, how.quantizer_params, near, lists);
+  const id_t* own = how.lists->lists + at * n;
+  for (size_t i = 0; i < x.n * n; ++i)
+    lists[i] = own[i] < 0 ? kNoSlot : static_cast<slot_t>(own[i]);
+  if (!how.lists->near) return measure(x, n, lists, near);
+  for (size_t i = 0; i < x.n * n; ++i) near[i] = outward(how.lists->near[at * n + i]);
 }
 
 void IndexIVF::do_expect(const Rows& x, const id_t* ids) {
@@ -235,11 +251,33 @@ IndexIVF::Probing IndexIVF::probing(const SearchParameters* params) const {
   return out;
 }
 
+IndexIVF::Probing IndexIVF::probing(const Rows& x, const Preassigned& lists,
+                                    const SearchParameters* params) const {
+  check_dimension(x);
+  check_trained("search");
+  Probing out = probing(params);
+  out.nprobe = lists.n;
+  out.lists = &lists;
+  for (size_t i = 0; i < x.n * lists.n; ++i) {
+    const id_t list = lists.lists[i];
+    if (list < -1 || list >= static_cast<id_t>(nlist()))
+      throw IdError(text("query ", i / lists.n, " is to look at list ", list,
+                         "; lists are 0 to nlist - 1 = ", nlist() - 1, ", or -1 for none"));
+    if (list >= 0 && lists.near && !std::isfinite(lists.near[i]))
+      throw ArgumentError(text("the distance of query ", i / lists.n, " to list ", list, " is ",
+                               lists.near[i], "; pass numbers, or None to have it computed"));
+  }
+  return out;
+}
+
 template <class Make, class Each>
-void IndexIVF::scan_all(const Rows& x, const Probing& how, const SelectedSlots* allowed,
-                        const Make& make, const Each& each) const {
-  constexpr size_t kMost = 1024;  // queries whose tables and lists are kept at a time
-  const size_t parts = std::max((x.n + kMost - 1) / kMost, std::min(x.n, num_threads()));
+void IndexIVF::scan_all(const Rows& x, const Probing& how, size_t kept,
+                        const SelectedSlots* allowed, const Make& make, const Each& each) const {
+  // Queries whose lists, tables and results are in memory at a time: the more, the less often a
+  // list is read.
+  constexpr size_t kMost = 2048, kFewest = 64, kBytes = size_t{64} << 20;
+  const size_t most = std::clamp(kBytes / (8 * (how.nprobe + d) + 16 * kept), kFewest, kMost);
+  const size_t parts = std::max((x.n + most - 1) / most, std::min(x.n, num_threads()));
   parallel_for(parts, {}, [&](size_t first, size_t last, size_t) {
     Ivf::Scanners scanners{[&] { return scanner(how.params); }};
     for (size_t part = first; part < last; ++part) {
@@ -248,7 +286,7 @@ void IndexIVF::scan_all(const Rows& x, const Probing& how, const SelectedSlots* 
       std::vector<float> scratch, near(some.n * how.nprobe);
       const Matrix<const float> q{as_floats(some, scratch), some.n, some.d};
       std::vector<slot_t> list(near.size());
-      nearest_lists(some, how.nprobe, how.quantizer_params, near.data(), list.data());
+      find_lists(some, at, how, near.data(), list.data());
       std::vector<Ivf::Probes> probes(some.n);
       std::vector<lists::Found> found;
       for (size_t i = 0; i < some.n; ++i) {
@@ -267,10 +305,23 @@ void IndexIVF::scan_all(const Rows& x, const Probing& how, const SelectedSlots* 
 
 void IndexIVF::do_search(const Rows& x, size_t k, float* distances, id_t* labels,
                          const SearchParameters* params) const {
-  const auto allowed = params && params->sel ? ivf_.selected(*params->sel) : nullptr;
+  search_in(x, probing(params), k, distances, labels);
+}
+
+void IndexIVF::search_preassigned(const Rows& x, const Preassigned& lists, size_t k,
+                                  float* distances, id_t* labels,
+                                  const SearchParameters* params) const {
+  check_search(x, k);
+  const std::shared_lock hold(lock());
+  search_in(x, probing(x, lists, params), k, distances, labels);
+}
+
+void IndexIVF::search_in(const Rows& x, const Probing& how, size_t k, float* distances,
+                         id_t* labels) const {
+  const auto allowed = how.params && how.params->sel ? ivf_.selected(*how.params->sel) : nullptr;
   const size_t kept = std::min(k, ntotal());
   scan_all(
-      x, probing(params), allowed.get(), [&] { return TopK(kept * copies()); },
+      x, how, kept, allowed.get(), [&] { return TopK(kept * copies()); },
       [&](size_t i, std::vector<hit_t> hits) {
         if (copies() > 1) hits = once(std::move(hits));
         hits.resize(std::min(hits.size(), kept));
@@ -287,10 +338,21 @@ void IndexIVF::do_search_exact(const Rows& x, size_t k, float* distances, id_t* 
 
 RangeResult IndexIVF::do_range_search(const Rows& x, float radius,
                                       const SearchParameters* params) const {
-  const auto allowed = params && params->sel ? ivf_.selected(*params->sel) : nullptr;
+  return range_search_in(x, probing(params), radius);
+}
+
+RangeResult IndexIVF::range_search_preassigned(const Rows& x, const Preassigned& lists,
+                                               float radius, const SearchParameters* params) const {
+  if (std::isnan(radius)) throw ArgumentError("the radius is NaN; pass a number");
+  const std::shared_lock hold(lock());
+  return range_search_in(x, probing(x, lists, params), radius);
+}
+
+RangeResult IndexIVF::range_search_in(const Rows& x, const Probing& how, float radius) const {
+  const auto allowed = how.params && how.params->sel ? ivf_.selected(*how.params->sel) : nullptr;
   std::vector<std::vector<hit_t>> hits(x.n);
   scan_all(
-      x, probing(params), allowed.get(), [&] { return flat::Within(outward(radius)); },
+      x, how, 0, allowed.get(), [&] { return flat::Within(outward(radius)); },
       [&](size_t i, std::vector<hit_t> found) {
         if (copies() > 1) std::sort(found.begin(), found.end());
         hits[i] = copies() > 1 ? once(std::move(found)) : std::move(found);
@@ -339,6 +401,74 @@ void IndexIVF::do_merge(Index& other, id_t add_id) {
   next_ += static_cast<id_t>(that.ntotal());
   ivf_.take(that.ivf_, add_id);
   that.next_ = 0;
+}
+
+void IndexIVF::copy_subset_to(IndexIVF& other, Subset kind, id_t a1, id_t a2) const {
+  if (&other == this) throw ArgumentError("cannot copy an index into itself");
+  check_compatible_for_merge(other);
+  if (copies() > 1 && kind != Subset::id_range && kind != Subset::id_mod)
+    throw UnsupportedError(
+        "parts of lists would hold one of a vector's two codes (soar_lambda); choose vectors by "
+        "id");
+  const bool parts = kind == Subset::id_mod || kind == Subset::list_fraction;
+  constexpr id_t kMostParts = id_t{1} << 31;
+  if (parts && (a1 < 1 || a1 > kMostParts || a2 < 0 || a2 >= a1))
+    throw ArgumentError(text("part ", a2, " of ", a1, "; there are a1 = 1 to ", kMostParts,
+                             " parts, and they are a2 = 0 to a1 - 1"));
+  const auto order = std::less<const Index*>{};
+  std::unique_lock writes(other.lock(), std::defer_lock);
+  std::shared_lock reads(lock(), std::defer_lock);
+  if (order(this, &other))
+    reads.lock(), writes.lock();
+  else
+    writes.lock(), reads.lock();
+  const id_t total = static_cast<id_t>(ntotal());
+  if (kind == Subset::element_range && (a1 < 0 || a2 < a1 || a2 > total))
+    throw ArgumentError(text("elements ", a1, " to ", a2, "; there are ", total));
+  std::vector<Ivf::Piece> pieces;
+  size_t copied = 0;
+  id_t seen = 0;
+  for (size_t l = 0; l < nlist(); ++l) {
+    const auto ids = ivf_.ids(l);
+    const auto n = static_cast<id_t>(ids.size());
+    const auto before = [&](id_t a) {  // elements of this list that are among the first a of all
+      const auto share = [&](id_t m) {
+        return static_cast<uint64_t>(m) * static_cast<uint64_t>(a) / static_cast<uint64_t>(total);
+      };
+      return static_cast<id_t>(share(seen + n) - share(seen));
+    };
+    const auto list = static_cast<id_t>(l);
+    const auto taken = [&](id_t i) {
+      const id_t id = ids[static_cast<size_t>(i)];
+      switch (kind) {
+        case Subset::id_range:
+          return a1 <= id && id < a2;
+        case Subset::id_mod:
+          return id % a1 == a2;
+        case Subset::element_range:
+          return before(a1) <= i && i < before(a2);
+        case Subset::list_fraction:
+          return n * a2 / a1 <= i && i < n * (a2 + 1) / a1;
+        case Subset::list_range:
+          return a1 <= list && list < a2;
+      }
+      return false;
+    };
+    const std::vector<std::byte> codes = ivf_.codes(l);
+    const size_t size = code_size();
+    Ivf::Piece piece{l, {}, {}};
+    for (id_t i = 0; i < n; ++i) {
+      if (!taken(i)) continue;
+      const std::byte* code = codes.data() + static_cast<size_t>(i) * size;
+      piece.codes.insert(piece.codes.end(), code, code + size);
+      piece.ids.push_back(ids[static_cast<size_t>(i)]);
+    }
+    seen += n;
+    copied += piece.ids.size();
+    if (!piece.ids.empty()) pieces.push_back(std::move(piece));
+  }
+  other.ivf_.append(pieces);
+  other.next_ += static_cast<id_t>(copied / copies());
 }
 
 size_t IndexIVF::coarse_code_size() const {
@@ -396,14 +526,16 @@ IndexIVFScalarQuantizer::IndexIVFScalarQuantizer(std::shared_ptr<Index> quantize
 IndexIVFPQ::IndexIVFPQ(std::shared_ptr<Index> quantizer, size_t nlist,
                        std::shared_ptr<ProductQuantizer> pq_, Metric metric, bool by_residual)
     : IndexIVF(std::move(quantizer), pq_->d, nlist, metric,
-               std::make_shared<lists::RowsForm>(pq_, metric, by_residual)),
+               std::make_shared<lists::RowsForm>(without_offset(pq_, "an inverted file"), metric,
+                                                 by_residual)),
       pq(pq_) {}
 
 IndexIVFPQFastScan::IndexIVFPQFastScan(std::shared_ptr<Index> quantizer, size_t nlist,
                                        std::shared_ptr<ProductQuantizer> pq_, Metric metric,
                                        int bbs, bool by_residual)
     : IndexIVF(std::move(quantizer), pq_->d, nlist, metric,
-               std::make_shared<lists::ProductForm>(pq_, metric, by_residual)),
+               std::make_shared<lists::ProductForm>(without_offset(pq_, "an inverted file"), metric,
+                                                    by_residual)),
       pq(pq_),
       bbs(checked_block(bbs)) {
   if (pq->nbits != 4)

@@ -54,6 +54,33 @@ class IndexIVF : public Index {
                      slot_t* lists) const;
   void make_direct_map() const { ivf_.make_direct_map(); }
 
+  // Which lists each query looks at, found elsewhere, nearest first: `n` of each query, -1 where
+  // there are fewer, and how far their centroids are in the metric's sign, or null to have that
+  // computed.
+  struct Preassigned {
+    const id_t* lists;
+    const float* near;
+    size_t n;
+  };
+  // As search and range_search, but in these lists. Throw IdError for a list that is not there,
+  // ArgumentError for a distance to one that is no number.
+  void search_preassigned(const Rows& x, const Preassigned& lists, size_t k, float* distances,
+                          id_t* labels, const SearchParameters* params = nullptr) const;
+  RangeResult range_search_preassigned(const Rows& x, const Preassigned& lists, float radius,
+                                       const SearchParameters* params = nullptr) const;
+
+  // Which vectors copy_subset_to takes; faiss's numbers.
+  enum class Subset : int {
+    id_range = 0,       // a1 <= id < a2
+    id_mod = 1,         // id % a1 == a2
+    element_range = 2,  // numbers a1 to a2 of ntotal, as even a share of each list as there is
+    list_fraction = 3,  // part a2 of the a1 parts of each list
+    list_range = 4,     // a1 <= list < a2
+  };
+  // Copies some vectors, ids and all, behind those of an index that was trained with this one.
+  // Throws ArgumentError where both do not fit, or for numbers that make no sense.
+  void copy_subset_to(IndexIVF& other, Subset kind, id_t a1, id_t a2) const;
+
   // For readers of saved indexes: after the quantizer is whole.
   void restore(bool trained, id_t next);
   void restore_list(size_t list, const std::byte* codes, const id_t* ids, size_t n) {
@@ -104,8 +131,16 @@ class IndexIVF : public Index {
     size_t nprobe, max_codes;
     const SearchParameters* params = nullptr;
     const SearchParameters* quantizer_params = nullptr;
+    const Preassigned* lists = nullptr;
   };
   Probing probing(const SearchParameters* params) const;
+  Probing probing(const Rows& x, const Preassigned& lists, const SearchParameters* params) const;
+  // Of x, the rows from `at` on of all queries.
+  void find_lists(const Rows& x, size_t at, const Probing& how, float* near, slot_t* lists) const;
+  // The distance of each row to the centroids of its n lists.
+  void measure(const Rows& x, size_t n, const slot_t* lists, float* near) const;
+  void search_in(const Rows& x, const Probing& how, size_t k, float* distances, id_t* labels) const;
+  RangeResult range_search_in(const Rows& x, const Probing& how, float radius) const;
   std::vector<slot_t> assign(Matrix<const float> x) const;
   size_t copies() const { return soar_lambda_ > 0 ? 2 : 1; }  // of each vector, in other lists
   void spill(Matrix<const float> x, std::vector<slot_t>& list) const;
@@ -113,10 +148,10 @@ class IndexIVF : public Index {
   std::vector<hit_t> once(std::vector<hit_t> hits) const;
   void train_quantizer(Matrix<const float> x);
   void take_centroids();
-  // Calls each(i, found) with what query i found, on any thread.
+  // Calls each(i, found) with what query i found, about `kept` of them, on any thread.
   template <class Make, class Each>
-  void scan_all(const Rows& x, const Probing& how, const SelectedSlots* allowed, const Make& make,
-                const Each& each) const;
+  void scan_all(const Rows& x, const Probing& how, size_t kept, const SelectedSlots* allowed,
+                const Make& make, const Each& each) const;
 
   Ivf ivf_;
   std::optional<cluster::Nearest> nearest_;  // of an exact quantizer's centroids

@@ -3,7 +3,6 @@
 #include <shared_mutex>
 
 #include "base/error.h"
-#include "codec/transform/transform.h"
 #include "index/in_blocks.h"
 #include "index/rabitq.h"
 
@@ -25,25 +24,13 @@ std::string IndexIVFRaBitQ::summary() const {
   return text(rabitq->bits, " bits; ", IndexIVF::summary());
 }
 
-void IndexIVFRaBitQ::set_centres() {
-  const std::vector<float> mean =
-      mean_of(nlist(), d, [&](size_t list) { return ivf().centroid(list); });
-  rabitq->set_centres(mean, mean);
-}
-
-void IndexIVFRaBitQ::do_train(const Rows& x) {
-  IndexIVF::do_train(x);
-  set_centres();
-}
-
 void IndexIVFRaBitQ::learn_from_codes() {
   constexpr size_t kEnough = 1024;
   const size_t size = code_size(), step = ntotal() / kEnough + 1;
-  if (rabitq->bits == 1) return;
   const std::vector<float> none(d);
   std::vector<float> residuals;
   size_t seen = 0;
-  for (size_t list = 0; list < nlist(); ++list) {
+  for (size_t list = 0; rabitq->bits > 1 && list < nlist(); ++list) {
     const std::vector<std::byte> codes = ivf().codes(list);
     for (size_t i = 0; i < ivf().list_size(list); ++i)
       if (seen++ % step == 0) {
@@ -77,7 +64,7 @@ IndexIVFRaBitQFastScan::IndexIVFRaBitQFastScan(std::shared_ptr<Index> quantizer,
 IndexIVFRaBitQFastScan::IndexIVFRaBitQFastScan(const IndexIVFRaBitQ& from, int bbs)
     : IndexIVFRaBitQFastScan(
           from.quantizer, from.nlist(),
-          std::make_shared<RaBitQCodec>(from.d, from.rabitq->bits, from.metric_type, true), bbs) {
+          std::make_shared<RaBitQCodec>(from.d, from.rabitq->bits, from.metric_type), bbs) {
   const std::shared_lock hold(from.lock());
   if (from.qb) qb = from.qb.load();
   nprobe = from.nprobe.load();

@@ -16,7 +16,6 @@ struct IVFRaBitQSearchParameters final : SearchParametersIVF {
 
 class IndexIVFRaBitQ : public IndexIVF {
  public:
-  // Throws ArgumentError unless the codec is made for lists.
   IndexIVFRaBitQ(std::shared_ptr<Index> quantizer, size_t nlist,
                  std::shared_ptr<RaBitQCodec> codec);
 
@@ -26,12 +25,9 @@ class IndexIVFRaBitQ : public IndexIVF {
   std::string class_name() const override { return "IndexIVFRaBitQ"; }
   std::string summary() const override;
 
-  // For readers of faiss's files: before codes come, and after the last.
-  void set_centres();
-  void learn_from_codes();
+  void learn_from_codes();  // for readers of faiss's files, after the last list
 
  protected:
-  void do_train(const Rows& x) override;
   void do_search_exact(const Rows& x, size_t k, float* distances, id_t* labels) const override;
   virtual QueryGrid grid() const { return {.bits = qb}; }
 

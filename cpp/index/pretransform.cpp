@@ -31,6 +31,14 @@ std::vector<float> through(const Chain& chain, Matrix<const float> x, bool queri
   return now;
 }
 
+bool adds_residual(const Chain& chain) {
+  const auto* aware =
+      chain.empty() ? nullptr : dynamic_cast<const QueryAwareTransform*>(chain.front().get());
+  if (!aware) return false;
+  const std::shared_lock hold(aware->lock());
+  return aware->residual;
+}
+
 // The parameters may be the inner index's own, as in faiss.
 std::shared_ptr<SearchParameters> inward(const SearchParameters* params) {
   if (!params) return nullptr;
@@ -43,6 +51,7 @@ std::shared_ptr<SearchParameters> inward(const SearchParameters* params) {
 
 IndexPreTransform::IndexPreTransform(std::shared_ptr<Index> index_, Chain chain)
     : Index(index_->d, index_->metric_type), index(std::move(index_)), chain_(std::move(chain)) {
+  d = d_behind();
   for (auto it = chain_.rbegin(); it != chain_.rend(); ++it) {
     check_fits(**it, d, it == chain_.rbegin() ? "an index" : "a transform");
     d = (*it)->d_in;
@@ -85,23 +94,66 @@ size_t IndexPreTransform::memory() const {
 
 IndexPreTransform::Transformed IndexPreTransform::transformed(const Rows& x, bool queries) const {
   const Chain parts = chain();
-  if (x.d != (parts.empty() ? index->d : parts.front()->d_in))
+  if (x.d != (parts.empty() ? d_behind() : parts.front()->d_in))
     check_dimension(x);  // d has changed since the caller looked
   Transformed out;
-  if (parts.empty()) {
+  if (parts.empty() && !index->takes_offset()) {
     out.rows = x;
     return out;
   }
   std::vector<float> scratch;
-  out.own = through(parts, {as_floats(x, scratch), x.n, x.d}, queries);
+  const float* floats = as_floats(x, scratch);
+  out.own = through(parts, {floats, x.n, x.d}, queries);
+  if (index->takes_offset()) {
+    std::vector<float> wider(x.n * index->d);  // vectors' offsets stay 0
+    const float* y = parts.empty() ? floats : out.own.data();
+    for (size_t i = 0; i < x.n; ++i) {
+      float* row = wider.data() + i * index->d;
+      std::copy_n(y + i * d_behind(), d_behind(), row);
+      if (queries) row[d_behind()] = ordered_dot(floats + i * x.d, floats + i * x.d, x.d);
+    }
+    out.own = std::move(wider);
+  }
   out.rows = as_rows({out.own.data(), x.n, index->d});
+  return out;
+}
+
+float IndexPreTransform::offset_of(const float* x, const float* y, size_t d, bool residual) {
+  double sum = 0;
+  for (size_t j = 0; j < d; ++j) {
+    const double off = double{x[j]} - y[j];
+    sum += double{y[j]} * y[j] + (residual ? off * off : 0);
+  }
+  return static_cast<float>(sum);
+}
+
+IndexPreTransform::Transformed IndexPreTransform::with_offsets(const Rows& x) const {
+  constexpr size_t kRows = 4096;
+  Transformed out = transformed(x);
+  if (!index->takes_offset()) return out;
+  const bool residual = adds_residual(chain());
+  const size_t most = std::min(x.n, kRows);
+  std::vector<float> scratch, y(most * index->d);
+  const float* floats = as_floats(x, scratch);
+  std::vector<std::byte> codes(most * index->sa_code_size());
+  for (size_t at = 0; at < x.n; at += kRows) {
+    const size_t n = std::min(kRows, x.n - at);
+    index->sa_encode(out.rows.slice(at, at + n), codes.data());
+    index->sa_decode(codes.data(), n, y.data(), index->d);
+    const std::vector<float> told = reverse_chain({y.data(), n, index->d});
+    for (size_t i = 0; i < n; ++i) {
+      const float* row = floats + (at + i) * x.d;
+      const float* code = told.data() + i * x.d;
+      out.own[(at + i + 1) * index->d - 1] = offset_of(row, code, x.d, residual);
+    }
+  }
   return out;
 }
 
 std::vector<float> IndexPreTransform::apply_chain(const Rows& x) const {
   check_dimension(x);
   const std::shared_lock hold(lock());
-  Transformed out = transformed(x);
+  Transformed out = with_offsets(x);
   if (out.own.empty() && x.n) {
     std::vector<float> scratch;
     const float* floats = as_floats(x, scratch);
@@ -118,7 +170,9 @@ std::vector<float> IndexPreTransform::reverse_chain(Matrix<const float> y) const
                               index->d));
   Chain parts = chain();
   std::reverse(parts.begin(), parts.end());
-  std::vector<float> now(y.data, y.data + y.rows * y.cols), next;
+  std::vector<float> now(y.rows * d_behind()), next;
+  for (size_t i = 0; i < y.rows; ++i)
+    std::copy_n(y.row(i), d_behind(), now.data() + i * d_behind());
   for (const auto& transform : parts) {
     next.resize(y.rows * transform->d_in);
     transform->reverse_transform({now.data(), y.rows, transform->d_out}, next.data());
@@ -145,7 +199,11 @@ void IndexPreTransform::do_train(const Rows& x) {
     std::swap(now, next);
     y = {now.data(), y.rows, parts[i]->d_out};
   }
-  if (whole) index->train(parts.empty() ? x : as_rows(y));
+  if (!whole) return;
+  if (index->takes_offset())
+    index->train(transformed(x).rows);
+  else
+    index->train(parts.empty() ? x : as_rows(y));
 }
 
 void IndexPreTransform::do_train_for(const Rows& x, const Rows& queries,
@@ -167,14 +225,14 @@ void IndexPreTransform::do_expect(const Rows& x, const id_t* ids) {
 }
 
 void IndexPreTransform::do_add(const Rows& x, const AddOptions& options) {
-  const Transformed y = transformed(x);
+  const Transformed y = with_offsets(x);
   if (!options.allow_nan) check_finite(y.rows, "add transformed");
   const std::lock_guard hold(index->lock());
   index->do_add(y.rows, options);
 }
 
 void IndexPreTransform::do_add_with_ids(const Rows& x, const id_t* ids, const AddOptions& options) {
-  const Transformed y = transformed(x);
+  const Transformed y = with_offsets(x);
   if (!options.allow_nan) check_finite(y.rows, "add transformed");
   const std::lock_guard hold(index->lock());
   index->do_add_with_ids(y.rows, ids, options);
@@ -229,7 +287,7 @@ void IndexPreTransform::do_merge(Index& other, id_t add_id) {
 }
 
 void IndexPreTransform::do_sa_encode(const Rows& x, std::byte* codes) const {
-  index->sa_encode(transformed(x).rows, codes);
+  index->sa_encode(with_offsets(x).rows, codes);
 }
 
 void IndexPreTransform::do_sa_decode(const std::byte* codes, size_t n, float* x) const {

@@ -7,6 +7,10 @@
 namespace shortlist {
 
 // Vectors and queries go through `chain`, first to last, to `index`, whose distances are returned.
+// An index that takes offsets is given, behind what the chain makes of a query q, |q|^2, and of a
+// vector x |x'|^2, where x' is what its code stands for: distances are |q - x'|^2. A query-aware
+// transform that found so adds |x - x'|^2, the rest of |q - x|^2 but for the product
+// 2 <q - x', x - x'>, whose mean over the vectors of a code is 0.
 class IndexPreTransform final : public Index {
  public:
   using Chain = std::vector<std::shared_ptr<VectorTransform>>;
@@ -19,6 +23,9 @@ class IndexPreTransform final : public Index {
   Chain chain() const;
   // d becomes what `transform` takes.
   void prepend_transform(std::shared_ptr<VectorTransform> transform);
+
+  // Of a vector x whose code stands for y.
+  static float offset_of(const float* x, const float* y, size_t d, bool residual);
 
   // Vectors as `index` sees them, and back.
   std::vector<float> apply_chain(const Rows& x) const;
@@ -61,6 +68,8 @@ class IndexPreTransform final : public Index {
     Rows rows;
   };
   Transformed transformed(const Rows& x, bool queries = false) const;
+  Transformed with_offsets(const Rows& x) const;  // of vectors to be stored
+  size_t d_behind() const { return index->d - (index->takes_offset() ? 1 : 0); }
 
   mutable RwLock chain_lock_;  // of the list; each transform has a lock of its own
   Chain chain_;

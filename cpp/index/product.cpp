@@ -10,7 +10,7 @@ namespace {
 std::shared_ptr<ProductQuantizer> of_4_bits(std::shared_ptr<ProductQuantizer> pq) {
   if (pq->nbits != 4)
     throw ArgumentError(text("nbits = ", pq->nbits, "; a fast scan looks up parts of 4 bits"));
-  return pq;
+  return without_offset(std::move(pq), "a fast scan");
 }
 
 }  // namespace
@@ -22,8 +22,10 @@ IndexPQFastScan::IndexPQFastScan(std::shared_ptr<ProductQuantizer> quantizer, Me
       bbs(checked_block(bbs)) {}
 
 IndexPQFastScan::IndexPQFastScan(const IndexPQ& from, int bbs)
-    : IndexPQFastScan(std::make_shared<ProductQuantizer>(from.d, from.pq->M, from.pq->nbits),
-                      from.metric_type, bbs) {
+    : IndexPQFastScan(
+          std::make_shared<ProductQuantizer>(from.d, from.pq->M, from.pq->nbits, from.pq->offset),
+          from.metric_type, bbs) {
+  pq->set_anisotropic_threshold(from.pq->anisotropic_threshold);
   const std::shared_lock hold(from.lock());
   pq->centroids = from.pq->centroids;
   if (const size_t n = from.ntotal()) restore_codes(from.codes().row(0), n);

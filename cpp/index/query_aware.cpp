@@ -11,6 +11,7 @@
 #include "codec/transform/opq.h"
 #include "index/flat.h"
 #include "kernels/floats.h"
+#include "kernels/kernels.h"
 
 namespace shortlist {
 namespace {
@@ -21,9 +22,12 @@ using Trial = QueryAwareTransform::Trial;
 constexpr double kExponents[] = {0, 0.25, 0.5, 0.75, 1};
 constexpr size_t kLeastQueries = 32, kMostHeldOut = 500, kMostQueries = 8192;
 constexpr size_t kMostVectors = 20000;  // in a trial
-constexpr int kMostTurns = 10;          // of OPQ in a trial: what more would gain is small
+constexpr size_t kMostFitted =
+    100000;                     // vectors whose codes the queries' side is fitted to at last
+constexpr int kMostTurns = 10;  // of OPQ in a trial, and iterations in the first one
 constexpr size_t kRecallAt = 10, kNeighbours = 100;
-constexpr double kSure = 2;  // standard errors by which the plain codec must lose
+constexpr size_t kDifferent = 4;  // neighbours of a query whose differences from it make H of L2
+constexpr double kSure = 2;       // standard errors by which the plain codec must lose
 constexpr uint64_t kSeed = 77;
 
 struct Owned {
@@ -44,18 +48,26 @@ Owned sample_of(Matrix<const float> x, size_t most) {
   return rows_of(x, cluster::sample(x.rows, std::min(x.rows, most), kSeed));
 }
 
-// Queries and their true neighbours among the vectors of a trial.
+// Vectors, queries and their true neighbours.
 struct Judged {
-  Owned queries;
+  Owned vectors, queries;
   size_t k;
-  std::vector<float> products;
+  std::vector<float> distances;  // or products
   std::vector<id_t> neighbours;
 
-  Judged(Owned queries_, const Index& exact)
-      : queries(std::move(queries_)), k(std::min(kNeighbours, exact.ntotal())) {
-    products.resize(queries.rows() * k);
-    neighbours.resize(products.size());
-    exact.search(as_rows(queries.view()), k, products.data(), neighbours.data());
+  Judged(Owned vectors_, Owned queries_, Metric metric)
+      : vectors(std::move(vectors_)),
+        queries(std::move(queries_)),
+        k(std::min(kNeighbours, vectors.rows())) {
+    IndexFlat exact(vectors.d, metric);
+    exact.add(as_rows(vectors.view()));
+    distances.resize(queries.rows() * k);
+    neighbours.resize(distances.size());
+    exact.search(as_rows(queries.view()), k, distances.data(), neighbours.data());
+  }
+  const float* query(size_t i) const { return queries.view().row(i); }
+  const float* neighbour(size_t i, size_t j) const {
+    return vectors.view().row(static_cast<size_t>(neighbours[i * k + j]));
   }
 };
 
@@ -68,48 +80,65 @@ double mean(const std::vector<double>& x) {
   return std::accumulate(x.begin(), x.end(), 0.) / static_cast<double>(x.size());
 }
 
-// What stands behind the transform, trained whatever it was before.
-void train_behind(const IndexPreTransform& behind, Matrix<const float> x) {
+// What stands behind the transform, trained whatever it was before; x is what the transform makes
+// of vectors.
+void train_behind(const Chain& chain, Index& index, Matrix<const float> x) {
   std::vector<float> now, next;
-  for (const auto& transform : behind.chain()) {
-    transform->train(x);
-    next.resize(x.rows * transform->d_out);
-    transform->apply(x, next.data());
+  for (size_t i = 1; i < chain.size(); ++i) {
+    chain[i]->train(x);
+    next.resize(x.rows * chain[i]->d_out);
+    chain[i]->apply(x, next.data());
     std::swap(now, next);
-    x = {now.data(), x.rows, transform->d_out};
+    x = {now.data(), x.rows, chain[i]->d_out};
   }
-  behind.index->train(as_rows(x));
+  if (index.takes_offset()) {  // which training does not look at
+    next.assign(x.rows * index.d, 0);
+    for (size_t i = 0; i < x.rows; ++i) std::copy_n(x.row(i), x.cols, &next[i * index.d]);
+    x = {next.data(), x.rows, index.d};
+  }
+  index.train(as_rows(x));
 }
 
-Outcome outcome_of(const QueryAwareTransform& transform, const IndexPreTransform& behind,
-                   const Judged& judged, Matrix<const float> vectors) {
+// An inner product, or a distance negated: larger is nearer.
+float nearness(Metric metric, const float* q, const float* x, size_t d) {
+  if (metric == Metric::inner_product) return ordered_dot(q, x, d);
+  float distance;
+  kernels::active().rows[kernels::l2_f32](q, reinterpret_cast<const std::byte*>(x), 0, nullptr, 1,
+                                          d, &distance);
+  return -distance;
+}
+
+// Of an index of the vectors.
+Outcome outcome_of(const Index& index, const Judged& judged) {
   constexpr size_t kBatch = 32;
-  const size_t d = vectors.cols, n = behind.ntotal(), k = judged.k;
-  const Matrix<const float> queries = judged.queries.view();
-  std::vector<float> turned(kBatch * d), distances(kBatch * n), score(n);
+  const size_t d = index.d, n = index.ntotal(), k = judged.k;
+  const Metric metric = index.metric_type;
+  const Matrix<const float> queries = judged.queries.view(), vectors = judged.vectors.view();
+  std::vector<float> distances(kBatch * n), told(n);
   std::vector<id_t> labels(kBatch * n);
   Outcome out;
   for (size_t at = 0; at < queries.rows; at += kBatch) {
     const size_t m = std::min(kBatch, queries.rows - at);
-    transform.apply_queries(queries.slice(at, at + m), turned.data());
-    behind.search_exact(as_rows({turned.data(), m, d}), n, distances.data(), labels.data());
+    index.search_exact(as_rows(queries.slice(at, at + m)), n, distances.data(), labels.data());
     for (size_t i = 0; i < m; ++i) {
-      const float* products = judged.products.data() + (at + i) * k;
+      const float* q = queries.row(at + i);
+      const float* exact = judged.distances.data() + (at + i) * k;
       const id_t* neighbours = judged.neighbours.data() + (at + i) * k;
       const float* found = distances.data() + i * n;
       const id_t* ids = labels.data() + i * n;
       const size_t wanted = std::min(kRecallAt, k);
-      const float least = products[wanted - 1] - 1e-6f * std::abs(products[wanted - 1]);
+      const auto vector = [&](id_t id) { return vectors.row(static_cast<size_t>(id)); };
+      const float last = nearness(metric, q, vector(neighbours[wanted - 1]), d);
+      const float least = last - 1e-6f * std::abs(last);
       size_t right = 0;  // as near as the last wanted one, whichever it is
       for (size_t j = 0; j < wanted; ++j)
-        right += ids[j] >= 0 && ordered_dot(queries.row(at + i),
-                                            vectors.row(static_cast<size_t>(ids[j])), d) >= least;
-      std::fill(score.begin(), score.end(), 0.f);
+        right += ids[j] >= 0 && nearness(metric, q, vector(ids[j]), d) >= least;
+      std::fill(told.begin(), told.end(), 0.f);
       for (size_t j = 0; j < n; ++j)
-        if (ids[j] >= 0) score[static_cast<size_t>(ids[j])] = found[j];
+        if (ids[j] >= 0) told[static_cast<size_t>(ids[j])] = found[j];
       double sum = 0;
       for (size_t j = 0; j < k; ++j) {
-        const double e = double{products[j]} - score[static_cast<size_t>(neighbours[j])];
+        const double e = double{exact[j]} - told[static_cast<size_t>(neighbours[j])];
         sum += e * e;
       }
       out.recall.push_back(static_cast<double>(right) / static_cast<double>(wanted));
@@ -119,18 +148,68 @@ Outcome outcome_of(const QueryAwareTransform& transform, const IndexPreTransform
   return out;
 }
 
+// Of the queries from their nearest vectors: what the errors of L2 distances are products with.
+Owned differences(const Judged& learnt) {
+  const size_t d = learnt.vectors.d, each = std::min(kDifferent, learnt.k);
+  Owned out{std::vector<float>(learnt.queries.rows() * each * d), d};
+  float* next = out.values.data();
+  for (size_t i = 0; i < learnt.queries.rows(); ++i)
+    for (size_t j = 0; j < each; ++j, next += d)
+      for (size_t t = 0; t < d; ++t) next[t] = learnt.query(i)[t] - learnt.neighbour(i, j)[t];
+  return out;
+}
+
+// Which products of queries and codes, that stand for `told`, would make L2 distances exact.
+std::vector<float> products_for(const Judged& learnt, const std::vector<float>& told,
+                                bool residual) {
+  const size_t d = learnt.vectors.d;
+  std::vector<float> out = learnt.distances;
+  for (size_t i = 0; i < out.size(); ++i) {
+    const float* q = learnt.query(i / learnt.k);
+    const float* code = told.data() + static_cast<size_t>(learnt.neighbours[i]) * d;
+    const float offset = IndexPreTransform::offset_of(learnt.neighbour(i / learnt.k, i % learnt.k),
+                                                      code, d, residual);
+    out[i] = (ordered_dot(q, q, d) + offset - out[i]) / 2;
+  }
+  return out;
+}
+
+// Fits the queries' side to the codes of `index`, which `transform` stands before and which holds
+// the vectors; whether those can be told.
+bool fit(QueryAwareTransform& transform, const IndexPreTransform& index, const Judged& learnt,
+         Objective objective) {
+  const size_t n = learnt.vectors.rows(), d = learnt.vectors.d;
+  std::vector<float> told(n * d), codes(n * d);
+  std::vector<id_t> ids(n);
+  std::iota(ids.begin(), ids.end(), id_t{0});
+  try {
+    index.reconstruct_batch(ids.data(), n, told.data());
+  } catch (const UnsupportedError&) {
+    return false;
+  }
+  transform.apply({told.data(), n, d}, codes.data());
+  // What neighbours share changes no recall; a little of it keeps scores near.
+  const double level = objective == Objective::recall ? 0.05 : 1;
+  const std::vector<float> products = index.metric_type == Metric::l2
+                                          ? products_for(learnt, told, transform.residual)
+                                          : learnt.distances;
+  transform.fit(learnt.queries.view(), learnt.k, learnt.neighbours.data(), products.data(),
+                {codes.data(), n, d}, level);
+  return true;
+}
+
 class Trials {
  public:
-  Trials(const IndexPreTransform& behind, Matrix<const float> x, Matrix<const float> queries,
+  Trials(const IndexPreTransform& whole, Matrix<const float> x, Matrix<const float> queries,
          Objective objective)
-      : behind_(behind),
+      : whole_(whole),
         objective_(objective),
         vectors_(sample_of(x, kMostVectors)),
-        split_(queries),
-        exact_(vectors_),
-        learnt_(std::move(split_.learnt), *exact_.index),
-        held_(std::move(split_.held), *exact_.index),
-        roots_(learnt_.queries.view()) {}
+        queries_(queries),
+        learnt_(vectors_, queries_.learnt, whole.metric_type),
+        held_(vectors_, queries_.held, whole.metric_type),
+        roots_(whole.metric_type == Metric::l2 ? differences(learnt_).view()
+                                               : queries_.learnt.view()) {}
 
   void run(QueryAwareTransform& chosen) {
     for (const double exponent : kExponents) try_exponent(exponent);
@@ -140,32 +219,13 @@ class Trials {
       chosen.trials = trials_;
       chosen.chosen = best;
       chosen.objective = objective_;
-      chosen.sizes = {vectors_.rows(), learnt_.queries.rows(), held_.queries.rows()};
+      chosen.residual = trials_[best].residual;
+      chosen.sizes = {vectors_.rows(), queries_.learnt.rows(), queries_.held.rows()};
     }
     chosen.set_exponent(roots_, trials_[best].exponent);
   }
 
-  // Fits the queries' side to the codes of `behind`; whether those can be told.
-  bool fit(QueryAwareTransform& transform, const IndexPreTransform& behind) const {
-    std::vector<float> codes(vectors_.values.size());
-    std::vector<id_t> ids(vectors_.rows());
-    std::iota(ids.begin(), ids.end(), id_t{0});
-    try {
-      behind.reconstruct_batch(ids.data(), ids.size(), codes.data());
-    } catch (const UnsupportedError&) {
-      return false;
-    }
-    // What neighbours share changes no recall; a little of it keeps scores near.
-    const double level = objective_ == Objective::recall ? 0.05 : 1;
-    transform.fit(learnt_.queries.view(), learnt_.k, learnt_.neighbours.data(),
-                  learnt_.products.data(), {codes.data(), vectors_.rows(), vectors_.d}, level);
-    return true;
-  }
-
-  void add_to(IndexPreTransform& behind, const QueryAwareTransform& transform) const {
-    const std::vector<float> y = transformed(transform);
-    behind.add(as_rows({y.data(), vectors_.rows(), vectors_.d}));
-  }
+  const Owned& queries() const { return queries_.learnt; }
 
  private:
   struct Split {
@@ -183,37 +243,33 @@ class Trials {
       learnt = sample_of(rows_of(queries, others).view(), kMostQueries);
     }
   };
-  struct Exact {
-    std::unique_ptr<IndexFlat> index;
-    explicit Exact(const Owned& vectors)
-        : index(std::make_unique<IndexFlat>(vectors.d, Metric::inner_product)) {
-      index->add(as_rows(vectors.view()));
-    }
-  };
-
-  std::vector<float> transformed(const QueryAwareTransform& transform) const {
+  void try_exponent(double exponent) {
+    const auto copy = std::dynamic_pointer_cast<IndexPreTransform>(clone_index(whole_));
+    const Chain chain = copy->chain();
+    auto& transform = dynamic_cast<QueryAwareTransform&>(*chain.front());
+    transform.set_exponent(roots_, exponent);
+    for (const auto& part : chain)
+      if (auto* opq = dynamic_cast<OPQMatrix*>(part.get())) {
+        opq->niter = std::min(opq->niter, kMostTurns);
+        opq->niter_pq_0 = std::min(opq->niter_pq_0, kMostTurns);
+      }
     std::vector<float> y(vectors_.values.size());
     transform.apply(vectors_.view(), y.data());
-    return y;
+    train_behind(chain, *copy->index, {y.data(), vectors_.rows(), vectors_.d});
+    for (const bool residual : {false, true}) {
+      if (residual && !copy->index->takes_offset()) break;
+      transform.set_exponent(roots_, exponent);  // without what was fitted
+      transform.residual = residual;
+      copy->reset();
+      copy->add(as_rows(vectors_.view()));
+      note(transform, exponent, false, outcome_of(*copy, held_));
+      if (fit(transform, *copy, learnt_, objective_))
+        note(transform, exponent, true, outcome_of(*copy, held_));
+    }
   }
 
-  void try_exponent(double exponent) {
-    QueryAwareTransform transform(vectors_.d);
-    transform.set_exponent(roots_, exponent);
-    const auto copy = std::dynamic_pointer_cast<IndexPreTransform>(clone_index(behind_));
-    for (const auto& part : copy->chain())
-      if (auto* opq = dynamic_cast<OPQMatrix*>(part.get()))
-        opq->niter = std::min(opq->niter, kMostTurns);
-    const std::vector<float> y = transformed(transform);
-    train_behind(*copy, {y.data(), vectors_.rows(), vectors_.d});
-    add_to(*copy, transform);
-    note(exponent, false, outcome_of(transform, *copy, held_, vectors_.view()));
-    if (fit(transform, *copy))
-      note(exponent, true, outcome_of(transform, *copy, held_, vectors_.view()));
-  }
-
-  void note(double exponent, bool fitted, Outcome outcome) {
-    trials_.push_back({static_cast<float>(exponent), fitted,
+  void note(const QueryAwareTransform& transform, double exponent, bool fitted, Outcome outcome) {
+    trials_.push_back({static_cast<float>(exponent), fitted, transform.residual,
                        static_cast<float>(mean(outcome.recall)),
                        static_cast<float>(mean(outcome.squares))});
     outcomes_.push_back(std::move(outcome));
@@ -240,11 +296,10 @@ class Trials {
     return mean(by) > kSure * std::sqrt(variance / (n * (n - 1))) ? best : 0;
   }
 
-  const IndexPreTransform& behind_;
+  const IndexPreTransform& whole_;
   const Objective objective_;
   const Owned vectors_;
-  Split split_;
-  const Exact exact_;
+  const Split queries_;
   const Judged learnt_, held_;
   const QueryAwareTransform::Roots roots_;
   std::vector<Trial> trials_;
@@ -256,10 +311,11 @@ class Trials {
 void train_query_aware(const Chain& chain, const std::shared_ptr<Index>& index,
                        Matrix<const float> x, Matrix<const float> queries, Objective objective) {
   auto& transform = dynamic_cast<QueryAwareTransform&>(*chain.front());
-  if (index->metric_type != Metric::inner_product)
-    throw UnsupportedError(
-        "a QueryAwareTransform keeps inner products, not L2 distances; use METRIC_INNER_PRODUCT, "
-        "which orders vectors of unit length alike (put L2norm before them)");
+  if (index->metric_type == Metric::l2 && !index->takes_offset())
+    throw UnsupportedError(text("behind a QueryAwareTransform an ", index->class_name(),
+                                " of L2 distances would compare what is not alike; use an IndexPQ "
+                                "with an offset (index_factory: \"QA,PQ...\"), or "
+                                "METRIC_INNER_PRODUCT, which orders vectors of unit length alike"));
   if (queries.cols != x.cols)
     throw DimensionError(text("the queries have ", queries.cols, " dimensions, the vectors ",
                               x.cols, "; both must be alike"));
@@ -273,16 +329,17 @@ void train_query_aware(const Chain& chain, const std::shared_ptr<Index>& index,
     throw ArgumentError(
         text("the index holds ", index->ntotal(),
              " vectors, whose codes training would make meaningless; call reset()"));
-  IndexPreTransform behind(index, Chain(chain.begin() + 1, chain.end()));
-  Trials trials(behind, x, queries, objective);
+  const IndexPreTransform whole(index, chain);
+  Trials trials(whole, x, queries, objective);
   trials.run(transform);
   std::vector<float> y(x.rows * x.cols);
   transform.apply(x, y.data());
-  train_behind(behind, {y.data(), x.rows, x.cols});
+  train_behind(chain, *index, {y.data(), x.rows, x.cols});
   if (!transform.trials[transform.chosen].fitted) return;
-  const auto copy = std::dynamic_pointer_cast<IndexPreTransform>(clone_index(behind));
-  trials.add_to(*copy, transform);
-  trials.fit(transform, *copy);
+  const Judged learnt(sample_of(x, kMostFitted), trials.queries(), whole.metric_type);
+  const auto copy = std::dynamic_pointer_cast<IndexPreTransform>(clone_index(whole));
+  copy->add(as_rows(learnt.vectors.view()));
+  fit(transform, *copy, learnt, objective);
 }
 
 }  // namespace shortlist

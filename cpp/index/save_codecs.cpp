@@ -98,6 +98,9 @@ void save_product(ContainerWriter& out, const ProductQuantizer& pq, const std::s
                   Fields& fields) {
   fields["M"] = text(pq.M);
   fields["nbits"] = text(pq.nbits);
+  if (pq.offset) fields["offset"] = "1";
+  if (const float threshold = pq.anisotropic_threshold; threshold > 0)
+    fields["anisotropic_threshold"] = bits_of(threshold);
   io::write_fields(out, at, fields);
   write_array(out, at + "/centroids", pq.centroids.data(), pq.centroids.size());
 }
@@ -166,20 +169,22 @@ std::shared_ptr<OddIntCodec> load_oddint(ContainerReader& in, const Record& reco
 }
 
 std::shared_ptr<RaBitQCodec> load_rabitq(ContainerReader& in, const Record& record,
-                                         const std::string& at, bool in_lists) {
-  auto codec =
-      std::make_shared<RaBitQCodec>(record.number<size_t>("d", 1, kMaxDimension),
-                                    record.number<int>("bits", 1, 8), record.metric(), in_lists);
+                                         const std::string& at) {
+  auto codec = std::make_shared<RaBitQCodec>(record.number<size_t>("d", 1, kMaxDimension),
+                                             record.number<int>("bits", 1, 8), record.metric());
   load_trained(in, *codec, record, at);
   return codec;
 }
 
 std::shared_ptr<ProductQuantizer> load_product(ContainerReader& in, size_t d, const Record& record,
                                                const std::string& at) {
+  const bool offset = record.has("offset") && record.number<int>("offset", 0, 1) == 1;
   auto pq = std::make_shared<ProductQuantizer>(d, record.number<size_t>("M"),
-                                               record.number<int>("nbits"));
+                                               record.number<int>("nbits"), offset);
+  if (record.has("anisotropic_threshold"))
+    pq->set_anisotropic_threshold(record.real("anisotropic_threshold"));
   pq->centroids = read_array<float>(in, at + "/centroids");
-  if (!pq->centroids.empty() && (pq->centroids.size() != d * pq->ksub() ||
+  if (!pq->centroids.empty() && (pq->centroids.size() != (d - offset) * pq->ksub() ||
                                  !finite(pq->centroids.data(), pq->centroids.size())))
     throw CorruptIndexError(text("'", at, "' has ", pq->centroids.size(),
                                  " values of centroids, which do not fit ", pq->name(), " of ", d,

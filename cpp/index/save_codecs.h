@@ -33,7 +33,7 @@ std::shared_ptr<LshCodec> load_lsh(io::ContainerReader& in, size_t d, const Reco
 std::shared_ptr<OddIntCodec> load_oddint(io::ContainerReader& in, const Record& record,
                                          const std::string& at);
 std::shared_ptr<RaBitQCodec> load_rabitq(io::ContainerReader& in, const Record& record,
-                                         const std::string& at, bool in_lists = false);
+                                         const std::string& at);
 std::shared_ptr<ProductQuantizer> load_product(io::ContainerReader& in, size_t d,
                                                const Record& record, const std::string& at);
 

@@ -20,7 +20,7 @@ namespace {
 
 std::shared_ptr<IndexIVF> load_rabitq_lists(ContainerReader& in, const Record& record,
                                             const std::string& at, const LoadQuantizer& quantizer) {
-  auto codec = load_rabitq(in, record, at, true);
+  auto codec = load_rabitq(in, record, at);
   const auto nlist = record.number<size_t>("nlist");
   std::shared_ptr<IndexIVFRaBitQ> index;
   if (record.word("class") == "IndexIVFRaBitQFastScan") {
@@ -102,8 +102,7 @@ void save_ivf(ContainerWriter& out, const IndexIVF& index, const std::string& at
   fields["nlist"] = text(index.nlist());
   fields["nprobe"] = text(index.nprobe);
   fields["max_codes"] = text(index.max_codes);
-  if (index.soar_lambda() > 0)
-    fields["soar_lambda"] = bits_of(index.soar_lambda());
+  if (index.soar_lambda() > 0) fields["soar_lambda"] = bits_of(index.soar_lambda());
   fields["next_id"] = text(index.next_id());
   fields["trained"] = text(index.is_trained());
   fields["quantizer_trains_alone"] = text(index.quantizer_trains_alone);

@@ -5,8 +5,10 @@
 #include <shared_mutex>
 #include <utility>
 
+#include "codec/transform/itq.h"
 #include "codec/transform/opq.h"
 #include "codec/transform/query_aware.h"
+#include "codec/transform/remap.h"
 #include "index/record.h"
 
 namespace shortlist {
@@ -39,6 +41,10 @@ void load_matrix(ContainerReader& in, LinearTransform& linear, const Record& rec
     if (const int nbits = record.number<int>("nbits", 0, 8))
       opq->pq = std::make_shared<ProductQuantizer>(opq->d_out, opq->M, nbits);
   }
+  if (auto* itq = dynamic_cast<ITQMatrix*>(&linear)) {
+    itq->max_iter = record.number<int>("max_iter");
+    itq->seed = record.number<int>("seed");
+  }
   auto* pca = dynamic_cast<PCAMatrix*>(&linear);
   if (!pca) return;
   pca->epsilon = record.real("epsilon");
@@ -50,6 +56,19 @@ void load_matrix(ContainerReader& in, LinearTransform& linear, const Record& rec
   if (pca->eigen_power == 0) pca->say_orthonormal(true);
 }
 
+void load_parts(ContainerReader& in, ITQTransform& itq, const Record& record,
+                const std::string& at) {
+  itq.max_train_per_dim = record.number<size_t>("max_train_per_dim");
+  itq.mean = read_array<float>(in, at + "/mean");
+  for (const auto& [name, part] :
+       {std::pair<std::string, LinearTransform*>{"/itq", itq.itq.get()},
+        std::pair<std::string, LinearTransform*>{"/pca_then_itq", itq.pca_then_itq.get()}}) {
+    const Record own(in, at + name);
+    load_matrix(in, *part, own, at + name);
+    part->set_trained(own.number<int>("is_trained", 0, 1) == 1);
+  }
+}
+
 template <class Transform>
 auto arrays_of(Transform& aware) {
   return std::array{std::pair{"/A", &aware.A}, std::pair{"/inverse", &aware.inverse},
@@ -59,12 +78,14 @@ auto arrays_of(Transform& aware) {
 void save_fields(const QueryAwareTransform& aware, io::Fields& fields) {
   fields["objective"] = text(static_cast<int>(aware.objective));
   fields["chosen"] = text(aware.chosen);
+  if (aware.residual) fields["residual"] = "1";
   for (size_t i = 0; i < aware.sizes.size(); ++i) fields[text("size", i)] = text(aware.sizes[i]);
   fields["trials"] = text(aware.trials.size());
   for (size_t i = 0; i < aware.trials.size(); ++i) {
     const auto& trial = aware.trials[i];
     fields[text("trial", i, "/exponent")] = bits_of(trial.exponent);
     fields[text("trial", i, "/fitted")] = text(trial.fitted);
+    if (trial.residual) fields[text("trial", i, "/residual")] = "1";
     fields[text("trial", i, "/recall")] = bits_of(trial.recall);
     fields[text("trial", i, "/score_error")] = bits_of(trial.score_error);
   }
@@ -73,6 +94,7 @@ void save_fields(const QueryAwareTransform& aware, io::Fields& fields) {
 void load_fields(QueryAwareTransform& aware, const Record& record) {
   constexpr size_t kMostTrials = 1000;
   aware.objective = static_cast<Objective>(record.number<int>("objective", 0, 1));
+  aware.residual = record.has("residual");
   aware.trials.resize(record.number<size_t>("trials", 0, kMostTrials));
   aware.chosen = record.number<size_t>("chosen", 0, std::max<size_t>(aware.trials.size(), 1) - 1);
   for (size_t i = 0; i < aware.sizes.size(); ++i)
@@ -81,6 +103,7 @@ void load_fields(QueryAwareTransform& aware, const Record& record) {
     auto& trial = aware.trials[i];
     trial.exponent = record.real(text("trial", i, "/exponent"));
     trial.fitted = record.number<int>(text("trial", i, "/fitted"), 0, 1) == 1;
+    trial.residual = record.has(text("trial", i, "/residual"));
     trial.recall = record.real(text("trial", i, "/recall"));
     trial.score_error = record.real(text("trial", i, "/score_error"));
   }
@@ -91,6 +114,8 @@ std::shared_ptr<VectorTransform> of_class(const Record& record) {
   const auto d_in = record.number<size_t>("d_in"), d_out = record.number<size_t>("d_out");
   if (name == "LinearTransform") return std::make_shared<LinearTransform>(d_in, d_out);
   if (name == "RandomRotationMatrix") return std::make_shared<RandomRotationMatrix>(d_in, d_out);
+  if (name == "ITQTransform")
+    return std::make_shared<ITQTransform>(d_in, d_out, record.number<int>("do_pca", 0, 1) == 1);
   if (name == "OPQMatrix")
     return std::make_shared<OPQMatrix>(d_in, record.number<size_t>("M"), d_out);
   if (name == "PCAMatrix")
@@ -100,6 +125,7 @@ std::shared_ptr<VectorTransform> of_class(const Record& record) {
     throw CorruptIndexError(text("a ", name, " from ", d_in, " to ", d_out, " dimensions"));
   if (name == "NormalizationTransform")
     return std::make_shared<NormalizationTransform>(d_in, record.real("norm"));
+  if (name == "ITQMatrix") return std::make_shared<ITQMatrix>(d_in);
   if (name == "QueryAwareTransform") return std::make_shared<QueryAwareTransform>(d_in);
   if (name == "CenteringTransform") return std::make_shared<CenteringTransform>(d_in);
   throw CorruptIndexError(
@@ -133,10 +159,26 @@ void save_transform(ContainerWriter& out, const VectorTransform& transform, cons
     fields["max_train_points"] = text(opq->max_train_points);
     fields["nbits"] = text(opq->pq ? opq->pq->nbits : 0);
   }
+  if (const auto* itq = dynamic_cast<const ITQMatrix*>(&transform)) {
+    fields["max_iter"] = text(itq->max_iter);
+    fields["seed"] = text(itq->seed);
+  }
+  const auto* itq = dynamic_cast<const ITQTransform*>(&transform);
+  if (itq) {
+    fields["do_pca"] = text(itq->do_pca);
+    fields["max_train_per_dim"] = text(itq->max_train_per_dim);
+  }
+  const auto* remap = dynamic_cast<const RemapDimensionsTransform*>(&transform);
   if (const auto* normalization = dynamic_cast<const NormalizationTransform*>(&transform))
     fields["norm"] = bits_of(normalization->norm);
   io::write_fields(out, at, fields);
   if (linear) save_matrix(out, *linear, at);
+  if (itq) {
+    write_array(out, at + "/mean", itq->mean.data(), itq->mean.size());
+    save_transform(out, *itq->itq, at + "/itq");
+    save_transform(out, *itq->pca_then_itq, at + "/pca_then_itq");
+  }
+  if (remap) write_array(out, at + "/map", remap->map.data(), remap->map.size());
   if (centering) write_array(out, at + "/mean", centering->mean.data(), centering->mean.size());
   if (aware)
     for (const auto& [name, values] : arrays_of(*aware))
@@ -145,11 +187,16 @@ void save_transform(ContainerWriter& out, const VectorTransform& transform, cons
 
 std::shared_ptr<VectorTransform> load_transform(ContainerReader& in, const std::string& at) {
   const Record record(in, at);
+  if (record.word("class") == "RemapDimensionsTransform")
+    return std::make_shared<RemapDimensionsTransform>(record.number<size_t>("d_in"),
+                                                      record.number<size_t>("d_out"),
+                                                      read_array<int32_t>(in, at + "/map"));
   auto transform = of_class(record);
   if (auto* linear = dynamic_cast<LinearTransform*>(transform.get()))
     load_matrix(in, *linear, record, at);
   if (auto* centering = dynamic_cast<CenteringTransform*>(transform.get()))
     centering->mean = read_array<float>(in, at + "/mean");
+  if (auto* itq = dynamic_cast<ITQTransform*>(transform.get())) load_parts(in, *itq, record, at);
   if (auto* aware = dynamic_cast<QueryAwareTransform*>(transform.get())) {
     load_fields(*aware, record);
     for (const auto& [name, values] : arrays_of(*aware)) *values = read_array<float>(in, at + name);

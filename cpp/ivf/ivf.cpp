@@ -83,34 +83,36 @@ void Ivf::add(Matrix<const float> x, const slot_t* list, size_t copies, const id
     if (list[i] != kNoSlot) order[next[list[i]]++] = i % x.rows;
   for (size_t l = 0; l < nlist; ++l)
     if (begin[l + 1] > begin[l]) used.push_back(l);
-  std::vector<std::byte> codes(begin[nlist] * form->code_size());
-  const auto codes_of = [&](size_t l) { return codes.data() + begin[l] * form->code_size(); };
+  std::vector<Piece> pieces(used.size());
   parallel_for(used.size(), {.progress = progress ? &progress : nullptr},
                [&](size_t first, size_t last, size_t) {
                  std::vector<float> rows;
                  for (size_t u = first; u < last; ++u) {
                    const size_t l = used[u], n = begin[l + 1] - begin[l];
+                   pieces[u] = {l, std::vector<std::byte>(n * form->code_size()), {}};
+                   pieces[u].ids.reserve(n);
                    rows.resize(n * d);
-                   for (size_t i = 0; i < n; ++i)
-                     std::copy_n(x.row(order[begin[l] + i]), d, &rows[i * d]);
-                   form->encode({rows.data(), n, d}, centroid(l), codes_of(l));
+                   for (size_t i = 0; i < n; ++i) {
+                     const size_t from = order[begin[l] + i];
+                     std::copy_n(x.row(from), d, &rows[i * d]);
+                     pieces[u].ids.push_back(ids[from]);
+                   }
+                   form->encode({rows.data(), n, d}, centroid(l), pieces[u].codes.data());
                  }
                });
-  std::vector<id_t> names;
+  append(pieces);
+}
+
+void Ivf::append(std::span<const Piece> pieces) {
   std::vector<size_t> sizes(nlist);
-  for (const size_t l : used) sizes[l] = list_size(l);
+  for (size_t l = 0; l < nlist; ++l) sizes[l] = list_size(l);
   try {
-    for (const size_t l : used) {
-      const size_t n = begin[l + 1] - begin[l];
-      names.resize(n);
-      for (size_t i = 0; i < n; ++i) names[i] = ids[order[begin[l] + i]];
-      append(l, codes_of(l), names.data(), n);
-    }
+    for (const Piece& piece : pieces)
+      append(piece.list, piece.codes.data(), piece.ids.data(), piece.ids.size());
   } catch (...) {  // memory is out: all stays as it was
-    for (const size_t l : used) {
-      const size_t before = sizes[l];
-      buckets_[l].ids.resize(std::min(before, list_size(l)));
-      buckets_[l].codes->truncate(std::min(before, buckets_[l].codes->size()));
+    for (size_t l = 0; l < nlist; ++l) {
+      buckets_[l].ids.resize(std::min(sizes[l], list_size(l)));
+      buckets_[l].codes->truncate(std::min(sizes[l], buckets_[l].codes->size()));
     }
     throw;
   }

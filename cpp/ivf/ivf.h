@@ -40,6 +40,13 @@ class Ivf {
   // Codes made before; appended() after the last.
   void append(size_t list, const std::byte* codes, const id_t* ids, size_t n);
   void appended() { changed(); }
+  // Codes made before, all of them or, where memory is out, none.
+  struct Piece {
+    size_t list;
+    std::vector<std::byte> codes;
+    std::vector<id_t> ids;
+  };
+  void append(std::span<const Piece> pieces);
   size_t remove(const Selector& sel);
   void clear();
   void take(Ivf& other, id_t add_id);  // what other holds, which is empty then

@@ -8,8 +8,8 @@
 
 #include "base/bitmap.h"
 #include "base/error.h"
-#include "base/threads.h"
 #include "base/hit.h"
+#include "base/threads.h"
 #include "kernels/floats.h"
 #include "kernels/kernels.h"
 

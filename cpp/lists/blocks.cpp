@@ -4,7 +4,6 @@
 #include <cmath>
 #include <optional>
 
-#include "base/error.h"
 #include "codec/transform/transform.h"
 #include "flat/oddint_scan.h"
 #include "flat/product_scan.h"
@@ -66,7 +65,7 @@ class OddIntScanner final : public Scanner {
   void set_list(const float* centroid, float near) override {
     if (!by_residual_) return;
     float square = near;
-    if (codec_.metric == Metric::inner_product)
+    if (codec_.metric == Metric::inner_product && !how_.from_centroids)
       kernels::active().rows[kernels::l2_f32](q_, reinterpret_cast<const std::byte*>(centroid), 0,
                                               nullptr, 1, codec_.d, &square);
     scan_->in_list(centroid, near, std::sqrt(std::max(square, 0.f)));
@@ -129,12 +128,11 @@ bool OddIntForm::same_as(const Form& other) const {
   return that && that->codec_->same_as(*codec_);
 }
 
-RaBitQForm::RaBitQForm(std::shared_ptr<RaBitQCodec> codec) : OddIntForm(codec), codec_(codec) {
-  if (!codec->in_lists) throw ArgumentError("the RaBitQCodec is not made for lists");
-}
+RaBitQForm::RaBitQForm(std::shared_ptr<RaBitQCodec> codec) : OddIntForm(codec), codec_(codec) {}
 
 std::unique_ptr<Scanner> RaBitQForm::scanner(QueryGrid grid) const {
-  return std::make_unique<OddIntScanner>(*codec_, true, OddIntBlocks::How{.grid = grid});
+  return std::make_unique<OddIntScanner>(*codec_, true,
+                                         OddIntBlocks::How{.from_centroids = true, .grid = grid});
 }
 
 void RaBitQForm::encode(Matrix<const float> x, const float* centroid, std::byte* codes) const {
@@ -161,10 +159,9 @@ void RaBitQForm::train(Matrix<const float> x, const float* const* centroids) {
 }
 
 void RaBitQForm::learn(Matrix<const float> residuals) {
-  const std::vector<float> kept = codec_->centre, none(codec_->d);
+  const std::vector<float> none(codec_->d);
   codec_->set_centres(none, none);
   if (codec_->bits > 1 && residuals.rows) codec_->measure_slack(residuals);
-  if (!kept.empty()) codec_->set_centres(kept, kept);
 }
 
 }  // namespace shortlist::lists

@@ -44,7 +44,6 @@ class OddIntForm : public Form {
 // faiss's RaBitQ codes, always of what the centroid leaves.
 class RaBitQForm final : public OddIntForm {
  public:
-  // Throws ArgumentError unless the codec is made for lists.
   explicit RaBitQForm(std::shared_ptr<RaBitQCodec> codec);
 
   std::unique_ptr<Scanner> scanner() const override { return scanner({}); }
@@ -56,8 +55,7 @@ class RaBitQForm final : public OddIntForm {
   void from_faiss(const std::byte* in, size_t n, const float* centroid,
                   std::byte* codes) const override;
   void train(Matrix<const float> x, const float* const* centroids) override;
-  // What train learns, from residuals. The codec's centres are what queries are told from: they
-  // may be any, and change nothing but rounding.
+  // What train learns, from residuals.
   void learn(Matrix<const float> residuals);
 
  private:

@@ -66,6 +66,7 @@ std::unique_ptr<Scanner> RowsForm::scanner() const {
 }
 
 void CodecForm::encode(Matrix<const float> x, const float* centroid, std::byte* codes) const {
+  codec_->check_serves(metric_, by_residual);
   if (!by_residual) return codec_->encode(x, codes);
   const std::vector<const float*> same(x.rows, centroid);
   codec_->encode({residuals(x, same.data()).data(), x.rows, x.cols}, codes);
@@ -90,6 +91,7 @@ void CodecForm::from_faiss(const std::byte* in, size_t n, const float* centroid,
 
 void CodecForm::train(Matrix<const float> x, const float* const* centroids) {
   if (!codec_->needs_training()) return;
+  codec_->check_serves(metric_, by_residual);
   if (!by_residual) return codec_->train(x);
   codec_->train({residuals(x, centroids).data(), x.rows, x.cols});
 }

@@ -12,6 +12,32 @@ from typing import TYPE_CHECKING, Any
 
 from ._core import *  # noqa: F403
 from ._core import __version__ as __version__
+from ._ivflib import check_compatible_for_merge as check_compatible_for_merge
+from ._ivflib import extract_index_ivf as extract_index_ivf
+from ._ivflib import merge_into as merge_into
+from ._ivflib import range_search_with_parameters as range_search_with_parameters
+from ._ivflib import search_with_parameters as search_with_parameters
+from ._ivflib import try_extract_index_ivf as try_extract_index_ivf
+from ._parameters import ParameterSpace as ParameterSpace
+from ._random import rand as rand
+from ._random import randint as randint
+from ._random import randn as randn
+from ._simd import SIMDConfig as SIMDConfig
+from ._simd import SIMDLevel_ARM_NEON as SIMDLevel_ARM_NEON
+from ._simd import SIMDLevel_ARM_SVE as SIMDLevel_ARM_SVE
+from ._simd import SIMDLevel_AVX2 as SIMDLevel_AVX2
+from ._simd import SIMDLevel_AVX512 as SIMDLevel_AVX512
+from ._simd import SIMDLevel_AVX512_SPR as SIMDLevel_AVX512_SPR
+from ._simd import SIMDLevel_NONE as SIMDLevel_NONE
+from ._simd import SIMDLevel_RISCV_RVV as SIMDLevel_RISCV_RVV
+from ._swig import copy_array_to_vector as copy_array_to_vector
+from ._swig import downcast_index as downcast_index
+from ._swig import downcast_IndexBinary as downcast_IndexBinary
+from ._swig import downcast_InvertedLists as downcast_InvertedLists
+from ._swig import rev_swig_ptr as rev_swig_ptr
+from ._swig import swig_ptr as swig_ptr
+from ._swig import vector_float_to_array as vector_float_to_array
+from ._swig import vector_to_array as vector_to_array
 from .factory import index_binary_factory as index_binary_factory
 from .factory import index_factory as index_factory
 
@@ -36,6 +62,7 @@ if TYPE_CHECKING:
     from ._kmeans import ClusteringIterationStats as ClusteringIterationStats
     from ._kmeans import ClusteringParameters as ClusteringParameters
     from ._kmeans import Kmeans as Kmeans
+    from ._kmeans import hierarchical_kmeans as hierarchical_kmeans
     from ._kmeans import kmeans_clustering as kmeans_clustering
     from ._lid import lid as lid
     from ._plot import plot as plot
@@ -64,6 +91,7 @@ _LAZY = {
             "ClusteringIterationStats",
             "ClusteringParameters",
             "Kmeans",
+            "hierarchical_kmeans",
             "kmeans_clustering",
         ),
         "_kmeans",

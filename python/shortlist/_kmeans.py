@@ -20,6 +20,7 @@ __all__ = [
     "ClusteringIterationStats",
     "ClusteringParameters",
     "Kmeans",
+    "hierarchical_kmeans",
     "kmeans_clustering",
 ]
 
@@ -56,6 +57,15 @@ class ClusteringParameters:
     """Rows at random, or k-means++ (Arthur and Vassilvitskii 2007)."""
     early_stop_threshold: float = 0.0
     """The relative change of the objective at which iterations end."""
+    balanced: float = 0.0
+    """0 for plain k-means to 1 for centroids of clusters of like sizes: while training, points go
+    to centroids by an optimal transport plan, found by Sinkhorn's iterations, that gives every
+    centroid as much (RepCONC, Zhan et al. 2022); in between, part of the way. assign, and indexes
+    that take the centroids, go by the nearest as ever."""
+    batch_size: int = 0
+    """Points of the first iterations, at least k: these are drawn at random, and doubled whenever
+    centroids hardly move any more, until all take part (nested mini-batches, Newling and Fleuret
+    2016). 0: all in each iteration."""
     update_index: bool = False
     """This and the rest are kept for faiss programs, and change nothing here."""
     decode_block_size: int = 32768
@@ -262,6 +272,47 @@ def kmeans_clustering(d: int, n: int, k: int, x: npt.ArrayLike, centroids: Float
     objective = kmeans.train(x)
     centroids[:] = kmeans.centroids
     return objective
+
+
+def hierarchical_kmeans(
+    x: npt.ArrayLike,
+    max_size: int,
+    *,
+    branching: int = 32,
+    niter: int = 10,
+    spherical: bool = False,
+    seed: int = 1234,
+    progress: Progress | None = None,
+) -> tuple[Floats, npt.NDArray[np.int64]]:
+    """Cut the rows of x into clusters of at most max_size: split them, and split again.
+
+    A part with more rows goes to the centroids of a balanced k-means of its own, as an optimal
+    transport plan says; clusters end about 85 % full. Rows that k-means cannot tell apart
+    are cut in their order.
+
+    x: (n, d); float32, float16, uint8 and int8 are read as they are, other types as float32.
+    max_size: rows of a cluster, at most. branching: parts of a split, at most. niter: iterations
+    of k-means in a split. spherical: centroids of length 1, and nearness by inner product.
+    seed: the same seed and rows give the same clusters, whatever the number of threads.
+    progress: called as progress(rows in their last clusters, n); what it raises ends it.
+
+    Returns (centroids, labels): the means of the clusters, (k, d) float32, and of each row the
+    number of its cluster, (n,) int64, which need not be that of the nearest centroid. Clusters
+    that were split late have neighbouring numbers. The memory besides x is that of the largest
+    part, not of all rows.
+
+    Raises ArgumentError (a ValueError) for max_size < 1, branching < 2, a negative seed, no rows,
+    NaN or Inf.
+
+    Source: Chen et al. 2021, SPANN (arXiv 2111.08566), section 3.2, with the balance of RepCONC
+    (arXiv 2110.05789) in place of a penalty.
+    """
+    if seed < 0:
+        raise _core.ArgumentError(f"seed = {seed}; it cannot be negative")
+    metric = _core.METRIC_INNER_PRODUCT if spherical else _core.METRIC_L2
+    return _cluster.hierarchical(
+        x, max_size, metric, branching, niter, spherical, seed, progress=progress
+    )
 
 
 def _parameters(cp: ClusteringParameters) -> dict[str, Any]:

@@ -10,7 +10,7 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import Any
 
-__all__ = ["Knob", "graph_of", "knobs", "setting"]
+__all__ = ["Knob", "graph_of", "knobs", "parts", "setting"]
 
 
 @dataclass(frozen=True)
@@ -48,7 +48,7 @@ _KNOBS: tuple[tuple[str, str | None, tuple[float, ...], bool], ...] = (
 def knobs(index: Any) -> list[Knob]:
     """The knobs of an index and of what it wraps, main ones first; none for exhaustive search."""
     found = []
-    for part in _parts(index):
+    for part in parts(index):
         for name, through, values, main in _KNOBS:
             owner = part if through is None else getattr(part, through, None)
             if hasattr(owner, name):
@@ -76,10 +76,11 @@ def setting(index: Any, params: Mapping[str, float]) -> Iterator[None]:
 
 def graph_of(index: Any) -> Any | None:
     """The `hnsw` of an index or of what it wraps; None where there is none."""
-    return next((part.hnsw for part in _parts(index) if hasattr(part, "hnsw")), None)
+    return next((part.hnsw for part in parts(index) if hasattr(part, "hnsw")), None)
 
 
-def _parts(index: Any) -> Iterator[Any]:
+def parts(index: Any) -> Iterator[Any]:
+    """An index and what it wraps, outermost first."""
     while index is not None:
         yield index
         inner = next((name for name in ("index", "base_index") if hasattr(index, name)), None)

@@ -35,8 +35,10 @@ def index_factory(d: int, description: str, metric: int = _core.METRIC_L2) -> An
         Signs and RaBitQ codes are spelt as in faiss: "LSH",
         "LSH64rt", "RaBitQ", "RaBitQ4", "RaBitQfs4_64". Transforms stand before a structure:
         "PCA64,HNSW32", "PCAR64,SQ8" (R: rotated, W: whitened), "RR64,Flat", "L2norm,Flat",
-        "OPQ16,PQ16", "OPQ16_64,PQ16x4fs" (the rotation to 64 dimensions that suits 16 parts);
-        beyond faiss "QA,OPQ48,PQ48", for inner products, trained by train(x, queries=...).
+        "OPQ16,PQ16", "OPQ16_64,PQ16x4fs" (the rotation to 64 dimensions that suits 16 parts),
+        "ITQ64,LSH" (what suits signs), "Pad128,PQ16" (zeros behind);
+        beyond faiss "QA,OPQ48,PQ48", trained by train(x, queries=...); for METRIC_L2 codes behind
+        QA are PQ, and take 4 bytes more. "IVF1024,QA,PQ48" is "QA,IVF1024,PQ48".
     metric: METRIC_L2 (default) or METRIC_INNER_PRODUCT.
 
     Returns the class that faiss returns for the same string. Raises FactoryError (a ValueError
@@ -75,7 +77,8 @@ _KNOWN_FORMS = (
     "HNSW<M> and HNSW<M>,<any of these>, with ,QG for neighbour blocks unless SDC; "
     "IVF<lists>[_HNSW<M>],<any of these, PQ<M>x4fs[r] or RaBitQ>; "
     "LSH<bits>[r][t], RaBitQ<bits>, RaBitQfs<bits>[_<block>], PQ<M>x4fs[_<block>]; "
-    "PCA[W][R]<d>,... or RR[<d>],... or OPQ<M>[_<d>],... or L2norm,... before them, "
+    "PCA[W][R]<d>,... or RR[<d>],... or OPQ<M>[_<d>],... or ITQ[<d>],... or Pad<d>,... or "
+    "L2norm,... before them, "
     "QA,... before all of those; "
     "IDMap,... or IDMap2,... around them; ...,RFlat or ...,Refine(<codec>) behind them"
 )
@@ -94,6 +97,8 @@ _RABITQ_FAST = r"RaBitQfs(?P<fast_bits>[1-8]?)(_(?P<bbs>\d+))?"
 _BINARY_IVF = r"BIVF(?P<lists>\d+)(_HNSW(?P<graph>\d+))?"
 _PCA = r"PCA(?P<w>W?)(?P<r>R?)(?P<d>\d+)"
 _RR = r"RR(?P<d>\d*)"
+_ITQ = r"ITQ(?P<d>\d*)"
+_PAD = r"Pad(?P<d>\d+)"
 _OPQ = r"OPQ(?P<opq>\d+)(_(?P<d>\d+))?"
 _FORMS = (_HNSW, _IVF, _SDC, _PQ, _PQ_FAST, _LSH, _RABITQ, _RABITQ_FAST)
 
@@ -101,7 +106,7 @@ _FORMS = (_HNSW, _IVF, _SDC, _PQ, _PQ_FAST, _LSH, _RABITQ, _RABITQ_FAST)
 _AQ = r"\d+x\d+\w*"
 _NOT_YET = re.compile(
     rf"""IVF\d*[kM]?(_NSG\d*|\(.*\))? | IMI2x\d+ | Residual\d+(x\d+)?
-    | (ITQ|HR|Pad|SH)[\d._]*[gcm]? | MinMax(FP16)?
+    | (HR|SH)[\d._]*[gcm]? | MinMax(FP16)?
     | PQ\d+(x\d+)?(np|fsr?)?(_\d+)?(\+\d+)? | (\d+|2x\d+)\+PQ\d*
     | (RQ|RCQ|LSQ|LSCQ|PRQ|PLSQ){_AQ} | RaBitQ(fs)?9(_\d+)? | SQtqmse\d
     | ZnLattice[\dx_]+ | NSG\d*([,_].*)? | Flat(Dedup|Panorama\d*|L2Panorama\d*)
@@ -159,6 +164,12 @@ class _Parser:
             if isinstance(rest, PreTransform):
                 return PreTransform((first, *rest.chain), rest.inner)
             return PreTransform((first,), rest)
+        if len(parts) > 2 and parts[1].text == "QA" and parts[0].text.startswith("IVF"):
+            # A (x - c) is A x - A c: a linear transform of what lists hold stands before the lists.
+            held = 1
+            while held < len(parts) - 1 and self.transform(parts[held]):
+                held += 1
+            return self.index([*parts[1:held], parts[0], *parts[held:]])
         if len(parts) > 1 and last.text == "QG":
             plan = self.structure(parts[:-1])
             if isinstance(plan, Hnsw) and isinstance(plan.codec, Codec):
@@ -180,6 +191,10 @@ class _Parser:
             M = self.number(part, match["opq"], "M", 1, 1 << 20)
             d_out = match["d"] and self.number(part, match["d"], "dimensions", 1, 1 << 20)
             return Transform(part.text, "OPQ", d_out or None, M=M)
+        for kind, form in (("ITQ", _ITQ), ("Pad", _PAD)):
+            if match := re.fullmatch(form, part.text, re.ASCII):
+                d_out = match["d"] and self.number(part, match["d"], "dimensions", 1, 1 << 20)
+                return Transform(part.text, kind, d_out or None)
         if part.text == "QA":
             return Transform(part.text, "QA", None)
         return Transform(part.text, "L2norm", None) if part.text in ("L2norm", "L2Norm") else None

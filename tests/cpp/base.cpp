@@ -11,8 +11,8 @@
 #include "base/bitmap.h"
 #include "base/memory.h"
 #include "base/selector.h"
-#include "kernels/topk.h"
 #include "check.h"
+#include "kernels/topk.h"
 
 namespace shortlist::test {
 namespace {

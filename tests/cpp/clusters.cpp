@@ -5,6 +5,7 @@
 #include "base/threads.h"
 #include "check.h"
 #include "cluster/assign.h"
+#include "cluster/hierarchical.h"
 #include "cluster/kmeans.h"
 
 namespace shortlist::test {
@@ -48,6 +49,8 @@ void every_shape(Random& random) {
     options.spherical = options.metric == Metric::inner_product;
     options.init = random.chance(0.5) ? cluster::Init::random : cluster::Init::kmeans_plus_plus;
     options.max_points_per_centroid = random.between(1, 10);
+    options.balanced = random.chance(0.5) ? 1 : 0;
+    options.batch_size = random.chance(0.5) ? random.between(k, n) : 0;
     options.weights = random.chance(0.5) ? weights.data() : nullptr;
     options.seed = random.bits();
     std::vector<float> wanted;
@@ -58,6 +61,29 @@ void every_shape(Random& random) {
       for (float x : found.centroids) CHECK(std::isfinite(x));
       if (wanted.empty()) wanted = found.centroids;
       CHECK(std::memcmp(wanted.data(), found.centroids.data(), wanted.size() * 4) == 0);
+    }
+  }
+}
+
+void every_hierarchy(Random& random) {
+  for (int round = 0; round < 30; ++round) {
+    const size_t n = random.between(1, 600), d = random.between(1, 40);
+    const Data data(random, n, d, static_cast<DType>(random.below(4)));
+    const size_t max_size = random.between(1, 90);
+    cluster::HierarchyOptions options;
+    options.branching = random.between(2, 9);
+    options.niter = random.below(4);
+    options.metric = random.chance(0.5) ? Metric::l2 : Metric::inner_product;
+    options.spherical = options.metric == Metric::inner_product;
+    std::vector<float> wanted;
+    for (size_t threads : {1, 2, 5}) {
+      set_num_threads(threads);
+      const auto found = cluster::hierarchical_kmeans(data.rows, max_size, options);
+      std::vector<size_t> sizes(found.centroids.size() / d);
+      for (slot_t label : found.labels) ++sizes.at(label);
+      for (size_t size : sizes) CHECK(size >= 1 && size <= max_size);
+      if (wanted.empty()) wanted = found.centroids;
+      CHECK(wanted == found.centroids);
     }
   }
 }
@@ -91,6 +117,7 @@ void stopping(Random& random) {
     endless.niter = SIZE_MAX;
     endless.init = init;
     endless.early_stop_threshold = -1;
+    endless.balanced = random.chance(0.5) ? 1 : 0;
     set_interrupt_hook([] { throw Planned(); });
     CHECK_THROWS(Planned, cluster::kmeans(data.rows, 900, endless));
     set_interrupt_hook(nullptr);
@@ -103,6 +130,7 @@ void clusters(uint64_t seed) {
   Random random(seed);
   const size_t before = num_threads();
   every_shape(random);
+  every_hierarchy(random);
   any_guess_gives_the_same_answer(random);
   stopping(random);
   set_num_threads(before);

@@ -6,6 +6,7 @@
 #include <cmath>
 #include <set>
 
+#include "index/ivf.h"
 #include "index/pretransform.h"
 #include "index/save.h"
 #include "index/sdc.h"
@@ -32,7 +33,14 @@ const std::vector<Kind>& kinds() {
     index->hnsw->efSearch = 48;
     return index;
   };
+  const auto lists = [](size_t d, Metric m, float soar_lambda) {
+    auto index = std::make_shared<IndexIVFFlat>(std::make_shared<IndexFlat>(d, m), d, 5, m);
+    index->nprobe = 5;
+    index->set_soar_lambda(soar_lambda);
+    return index;
+  };
   const Traits flat{.exact = true, .renumbers = true}, graph{};
+  const Traits all_lists{.exact = true, .merges = false};
   static const std::vector<Kind> all{
       {"Flat", flat, [](size_t d, Metric m) { return std::make_shared<IndexFlat>(d, m); }},
       {"Flat f16", flat,
@@ -69,6 +77,16 @@ const std::vector<Kind>& kinds() {
        [](size_t d, Metric m) {
          auto index = std::make_shared<IndexHNSWSQ>(d, QuantizerType::qt_8bit, 8, m);
          index->hnsw->efSearch = 48;
+         return index;
+       }},
+      {"IVF Flat", all_lists, [lists](size_t d, Metric m) { return lists(d, m, 0); }},
+      {"IVF Flat twice", all_lists, [lists](size_t d, Metric m) { return lists(d, m, 1); }},
+      {"IVF SQ8", all_lists,
+       [](size_t d, Metric m) {
+         auto sq = std::make_shared<ScalarQuantizer>(d, QuantizerType::qt_8bit);
+         auto index = std::make_shared<IndexIVFScalarQuantizer>(
+             std::make_shared<IndexHNSWFlat>(d, 8, m), 5, std::move(sq), m, false);
+         index->nprobe = 5;
          return index;
        }},
       {"IDMap Flat",
@@ -165,8 +183,14 @@ void Subject::train(Index& index) {
 }
 
 std::vector<Subject::Row> Subject::stored(const std::vector<float>& x) const {
-  const Codec& codec = codes_of(*index_).codec();
   const size_t n = x.size() / d_;
+  if (dynamic_cast<const IndexIVFFlat*>(index_.get())) {
+    std::vector<Row> whole;
+    for (size_t i = 0; i < n; ++i) whole.emplace_back(&x[i * d_], &x[i * d_] + d_);
+    return whole;
+  }
+  const auto* lists = dynamic_cast<const IndexIVFScalarQuantizer*>(index_.get());
+  const Codec& codec = lists ? *lists->sq : codes_of(*index_).codec();
   std::vector<Row> out;
   if (n == 0) return out;
   std::vector<std::byte> codes(n * codec.code_size());
@@ -223,7 +247,9 @@ void Subject::add() {
   const Rows rows = as_rows({x.data(), n, d_});
   const auto values = stored(x);
   const bool by_id =
-      kind_.traits.named || (dynamic_cast<IndexHNSW*>(index_.get()) && random_.chance(0.2));
+      kind_.traits.named ||
+      ((dynamic_cast<IndexHNSW*>(index_.get()) || dynamic_cast<IndexIVF*>(index_.get())) &&
+       random_.chance(0.2));
   if (by_id) {
     const std::vector<id_t> ids = fresh_ids(n);
     index_->add_with_ids(rows, ids.data());

@@ -85,7 +85,8 @@ class FaissLists(Faiss):
 
     def load(self, path: Path) -> None:
         super().load(path)
-        self.index = self.lib.downcast_index(self.index)
+        self.owner = self.index  # what downcast_index gives does not keep it alive
+        self.index = self.lib.downcast_index(self.owner)
 
     def set_ef(self, ef: int) -> None:
         lists = self.lib.downcast_index(self.index.base_index)

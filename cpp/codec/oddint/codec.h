@@ -76,6 +76,8 @@ class OddIntCodec : public Codec {
   // Of the fine_size() bytes at `at`; of one bit, of the coarse factors.
   virtual Fine fine(const std::byte* at, Coarse coarse) const;
   Fine factors(const std::byte* code) const;
+  // What fine factors of codes in a list leave out of their addend.
+  virtual float of_centroid(const float* /*centroid*/) const { return 0; }
 
   // A query made ready.
   struct Query {

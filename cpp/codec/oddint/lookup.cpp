@@ -1,7 +1,6 @@
 #include "codec/oddint/lookup.h"
 
 #include <algorithm>
-#include <bit>
 #include <cmath>
 #include <limits>
 
@@ -78,25 +77,29 @@ void QueryTable::set(const float* q, size_t m, float unit, uint8_t most) {
 
 void FineQueryTable::set(const float* q, size_t m, float unit, float most) {
   groups = m / kTableDims;
-  high.assign(16 * groups, 0);
-  low.assign(16 * groups, 0);
+  high.resize(16 * groups);
+  low.resize(16 * groups);
   const Spread spread(q, m);
   offset = spread.offset();
   const float scale = spread.scale(most, unit);
   step = scale > 0 ? 1 / static_cast<double>(scale) : 0;
-  if (!(scale > 0)) return;
+  if (!(scale > 0)) {
+    std::fill(high.begin(), high.end(), uint8_t{0});
+    std::fill(low.begin(), low.end(), uint8_t{0});
+    return;
+  }
   for (size_t g = 0; g < groups; ++g, q += kTableDims) {
-    float sums[16]{};
-    for (size_t j = 1; j < 16; ++j) {  // one bit more than an entry before
-      const auto bit = static_cast<size_t>(std::countr_zero(j));
-      sums[j] = sums[j & (j - 1)] + q[bit];
-    }
-    const float least = *std::min_element(sums, sums + 16);
-    for (size_t j = 0; j < 16; ++j) {
-      const auto entry = static_cast<uint32_t>(std::min((sums[j] - least) * scale + 0.5f, most));
-      high[16 * g + j] = static_cast<uint8_t>(entry >> 8);
-      low[16 * g + j] = static_cast<uint8_t>(entry);
-    }
+    const float first[4] = {0, q[0], q[1], q[0] + q[1]}, second[4] = {0, q[2], q[3], q[2] + q[3]};
+    const float least =
+        (std::min(q[0], 0.f) + std::min(q[1], 0.f)) + (std::min(q[2], 0.f) + std::min(q[3], 0.f));
+    int32_t entry[16];
+    for (size_t h = 0; h < 4; ++h)
+      for (size_t l = 0; l < 4; ++l) {
+        const float scaled = (first[l] + second[h] - least) * scale + 0.5f;
+        entry[4 * h + l] = static_cast<int32_t>(scaled < most ? scaled : most);
+      }
+    for (size_t j = 0; j < 16; ++j) high[16 * g + j] = static_cast<uint8_t>(entry[j] >> 8);
+    for (size_t j = 0; j < 16; ++j) low[16 * g + j] = static_cast<uint8_t>(entry[j]);
   }
 }
 

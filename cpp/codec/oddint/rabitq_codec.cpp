@@ -37,9 +37,8 @@ void UnturnedEncoder::turn_back(const float* u, float* out) const { std::copy_n(
 
 // Of one bit only the rounding of the coarse factors lies between both estimates: that of a factor
 // is at most 2^-8 of it, and of <u, q'> at most sqrt(d) / 2 |q'|.
-RaBitQCodec::RaBitQCodec(size_t d, int bits, Metric metric, bool in_lists)
-    : OddIntCodec(std::make_shared<UnturnedEncoder>(d), checked_bits(bits), metric),
-      in_lists(in_lists) {
+RaBitQCodec::RaBitQCodec(size_t d, int bits, Metric metric)
+    : OddIntCodec(std::make_shared<UnturnedEncoder>(d), checked_bits(bits), metric) {
   if (metric == Metric::l2) least = 0;
   if (bits == 1) slack = std::sqrt(static_cast<float>(d)) * 0x1.1p-9f;
 }
@@ -57,40 +56,23 @@ OddIntCodec::Fine RaBitQCodec::of_signs(const std::byte* at, float centre_square
   return {(signs.square + centre_square) / 2, -f};  // -<c, r>, as |x|^2 = |r|^2 + 2 <c, r> + |c|^2
 }
 
-OddIntCodec::Fine RaBitQCodec::of_all(const std::byte* at, float centre_square) const {
-  if (bits == 1) return of_signs(at, centre_square);
+OddIntCodec::Fine RaBitQCodec::fine(const std::byte* at, Coarse) const {
+  if (bits == 1) return of_signs(at, centre_square_);
   Fine out;
   std::memcpy(&out, at + sign_factors_size(), sizeof out);
   if (metric == Metric::inner_product) out = {-out.add, -out.rescale};  // of the product itself
   return out;
 }
 
-OddIntCodec::Fine RaBitQCodec::fine(const std::byte* at, Coarse) const {
-  Fine out = of_all(at, centre_square_);
-  if (in_lists) std::memcpy(&out.add, at + faiss_factors_size(), sizeof out.add);
-  return out;
+float RaBitQCodec::of_centroid(const float* centroid) const {
+  if (bits > 1 || metric == Metric::l2) return 0;
+  return ordered_dot(centroid, centroid, d) / 2;
 }
 
-// What faiss does not have: the coarse factors and, in lists, the addend.
+// What faiss does not have: the coarse factors.
 void RaBitQCodec::put_derived(std::byte* code, const float* centroid) const {
-  std::byte* at = code + fine_at();
   const float square = centroid ? ordered_dot(centroid, centroid, d) : centre_square_;
-  Fine exact = of_signs(at, square);
-  if (in_lists) {
-    if (!centroid) centroid = centre.data();
-    std::vector<float> u(padded());
-    values(code, u.data());
-    float of_list = 0, signs_of_list = 0;
-    for (size_t i = 0; i < d; ++i) {
-      const float away = centroid[i] - query_centre[i];
-      of_list += u[i] * away;
-      signs_of_list += std::copysign(0.5f, u[i]) * away;
-    }
-    exact.add -= exact.rescale * signs_of_list;
-    const Fine all = of_all(at, square);
-    const float add = all.add - all.rescale * of_list;
-    std::memcpy(at + faiss_factors_size(), &add, sizeof add);
-  }
+  const Fine exact = of_signs(code + fine_at(), square);
   const Coarse coarse{below_bf16(exact.add), narrow_bf16(exact.rescale)};
   std::memcpy(code + coarse_at(), &coarse, sizeof coarse);
 }
@@ -129,7 +111,7 @@ void RaBitQCodec::put_factors(const Encoded& v, std::byte* code) const {
   put_derived(code, v.centroid);
 }
 
-size_t RaBitQCodec::faiss_size() const { return (d + 7) / 8 + faiss_factors_size() + lower_size(); }
+size_t RaBitQCodec::faiss_size() const { return (d + 7) / 8 + fine_size() + lower_size(); }
 
 void RaBitQCodec::to_faiss(const std::byte* code, std::byte* out) const {
   const size_t signs = (d + 7) / 8, lower = static_cast<size_t>(bits) - 1;

@@ -22,18 +22,15 @@ class UnturnedEncoder final : public AngleEncoder {
 //   |r|_1; and of several bits: how far the signs' estimate may be off, for |q - c| = 1; the lower
 //   bits, dimension by dimension; an addend and a factor of <u, q - c>.
 // We keep these numbers as they are, so that nothing is lost in between, and compare queries as
-// they are. In lists c is the centroid, and one number more is kept: the addend of OddIntCodec's
-// codes in lists.
+// they are. In lists c is the centroid, and codes are compared with what it leaves of a query.
 class RaBitQCodec final : public OddIntCodec {
  public:
   // Throws ArgumentError unless there are 1 to 8 bits.
-  RaBitQCodec(size_t d, int nb_bits, Metric metric, bool in_lists = false);
+  RaBitQCodec(size_t d, int nb_bits, Metric metric);
 
-  const bool in_lists;
-  size_t fine_size() const override {
-    return faiss_factors_size() + (in_lists ? sizeof(float) : 0);
-  }
+  size_t fine_size() const override { return sign_factors_size() + (bits == 1 ? 0 : sizeof(Fine)); }
   Fine fine(const std::byte* at, Coarse coarse) const override;
+  float of_centroid(const float* centroid) const override;
   void set_centres(std::vector<float> centre, std::vector<float> query_centre) override;
 
   // faiss's bytes of one code, and back, in a list of that centroid; padding is zeros.
@@ -49,10 +46,8 @@ class RaBitQCodec final : public OddIntCodec {
     float square, multiplier;  // faiss's or_minus_c_l2sqr and dp_multiplier
   };
   size_t sign_factors_size() const { return sizeof(Signs) + (bits == 1 ? 0 : sizeof(float)); }
-  size_t faiss_factors_size() const { return sign_factors_size() + (bits == 1 ? 0 : sizeof(Fine)); }
   size_t lower_size() const { return (d * static_cast<size_t>(bits - 1) + 7) / 8; }
   Fine of_signs(const std::byte* at, float centre_square) const;
-  Fine of_all(const std::byte* at, float centre_square) const;
   void put_derived(std::byte* code, const float* centroid) const;
 
   float centre_square_ = 0;

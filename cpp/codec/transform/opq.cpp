@@ -106,7 +106,8 @@ void OPQMatrix::do_train(Matrix<const float> x) {
                              "); it needs at least ", quantizer.ksub()));
   const auto chosen = cluster::sample(x.rows, n, kSeed);
   const std::vector<float> mean = mean_of(n, d_in, [&](size_t i) { return x.row(chosen[i]); });
-  std::vector<float> centred(n * d_in), turned(n * d_out), rounded(n * d_out);
+  std::vector<float> centred(n * d_in), turned(n * d_out);
+  std::vector<slot_t> nearest(M * n, kNoSlot);
   for (size_t i = 0; i < n; ++i)
     for (size_t j = 0; j < d_in; ++j) centred[i * d_in + j] = x.row(chosen[i])[j] - mean[j];
 
@@ -116,10 +117,15 @@ void OPQMatrix::do_train(Matrix<const float> x) {
   for (int turn = 0; turn < niter; ++turn) {
     rotation.apply({centred.data(), n, d_in}, turned.data());
     const auto steps = static_cast<size_t>(turn ? niter_pq : niter_pq_0);
-    quantizer.refine({turned.data(), n, d_out}, steps, rounded.data());
-    const auto moments = cross_moments(
-        n, d_out, [&](size_t i, float* out) { std::copy_n(&rounded[i * d_out], d_out, out); }, d_in,
-        [&](size_t i, float* out) { std::copy_n(&centred[i * d_in], d_in, out); });
+    quantizer.refine({turned.data(), n, d_out}, steps, nearest.data());
+    const size_t dsub = quantizer.dsub();
+    const auto rounded = [&](size_t i, float* out) {
+      for (size_t m = 0; m < M; ++m, out += dsub)
+        std::copy_n(quantizer.part(m) + nearest[m * n + i] * dsub, dsub, out);
+    };
+    const auto moments = cross_moments(n, d_out, rounded, d_in, [&](size_t i, float* out) {
+      std::copy_n(&centred[i * d_in], d_in, out);
+    });
     rotation.A = nearest_orthonormal(moments, d_out, d_in);
   }
   A = std::move(rotation.A);

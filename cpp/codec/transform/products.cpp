@@ -44,12 +44,15 @@ void check_sums(const std::vector<double>& sums) {
 // `count` rows of n values from `first` on as columns.
 void transposed(size_t first, size_t count, size_t n, const WriteRow& row,
                 std::vector<float>& columns) {
+  constexpr size_t kTogether = 16;  // rows, of whose values a cache line is written
   columns.resize(n * kPiece);
   parallel_for(count, {.grain = kTile}, [&](size_t begin, size_t end, size_t) {
-    std::vector<float> values(n);
-    for (size_t i = begin; i < end; ++i) {
-      row(first + i, values.data());
-      for (size_t j = 0; j < n; ++j) columns[j * count + i] = values[j];
+    std::vector<float> values(kTogether * n);
+    for (size_t i = begin; i < end; i += kTogether) {
+      const size_t rows = std::min(kTogether, end - i);
+      for (size_t r = 0; r < rows; ++r) row(first + i + r, &values[r * n]);
+      for (size_t j = 0; j < n; ++j)
+        for (size_t r = 0; r < rows; ++r) columns[j * count + i + r] = values[r * n + j];
     }
   });
 }

@@ -178,7 +178,7 @@ void QueryAwareTransform::do_reverse(Matrix<const float> y, float* out) const {
 
 bool QueryAwareTransform::same_values(const VectorTransform& other) const {
   const auto& that = dynamic_cast<const QueryAwareTransform&>(other);
-  return that.A == A && that.B == B;
+  return that.A == A && that.B == B && that.residual == residual;
 }
 
 void QueryAwareTransform::check_values() const {

@@ -24,10 +24,12 @@ class QueryAwareTransform final : public VectorTransform {
   struct Trial {
     float exponent;     // of H^(exponent / 2)
     bool fitted;        // whether B was fitted to the codes
+    bool residual;      // of L2: whether distances add what codes leave of vectors
     float recall;       // of the 10 nearest
-    float score_error;  // mean squared error of the products with the 100 nearest
+    float score_error;  // mean squared error of products with, or distances to, the 100 nearest
   };
   std::vector<Trial> trials;
+  bool residual = false;          // of L2, see IndexPreTransform
   size_t chosen = 0;              // of them
   std::array<size_t, 3> sizes{};  // vectors, queries to learn from, queries held out
 

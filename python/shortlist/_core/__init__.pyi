@@ -55,19 +55,28 @@ class IDSelectorArray(IDSelector):
     """
     The ids of an integer array; a membership test scans it.
     """
+    @typing.overload
     def __init__(self, ids: numpy.typing.ArrayLike) -> None: ...
+    @typing.overload
+    def __init__(self, n: typing.SupportsIndex, ids: numpy.typing.ArrayLike) -> None: ...
 
 class IDSelectorBatch(IDSelector):
     """
     The ids of an integer array, as a hash set behind a Bloom filter.
     """
+    @typing.overload
     def __init__(self, ids: numpy.typing.ArrayLike) -> None: ...
+    @typing.overload
+    def __init__(self, n: typing.SupportsIndex, ids: numpy.typing.ArrayLike) -> None: ...
 
 class IDSelectorBitmap(IDSelector):
     """
     The ids whose bit is set in a uint8 array: bit i % 8 (least significant first) of byte i // 8.
     """
+    @typing.overload
     def __init__(self, bitmap: numpy.typing.ArrayLike) -> None: ...
+    @typing.overload
+    def __init__(self, n: typing.SupportsIndex, bitmap: numpy.typing.ArrayLike) -> None: ...
 
 class IDSelectorNot(IDSelector):
     """
@@ -255,6 +264,15 @@ class Index:
         Stores the rows of x (n, d) under ids (n,), any integers.
 
         IndexIDMap, IndexIDMap2 and the HNSW indexes offer it; others raise UnsupportedError. Otherwise as add.
+        """
+    def assign(
+        self,
+        x: numpy.typing.ArrayLike,
+        k: typing.SupportsIndex,
+        labels: numpy.typing.NDArray[numpy.int64] | None = None,
+    ) -> numpy.typing.NDArray[numpy.int64]:
+        """
+        The ids of search, without the distances.
         """
     def check_compatible_for_merge(self, otherIndex: Index) -> None:
         """
@@ -581,9 +599,11 @@ class QueryAwareTransform(VectorTransform):
     """
     Makes the codec behind it err where queries do not look: vectors become A x, queries B q.
 
-    With H = E[q q^T] of training queries, A = H^(a / 2) and B = A^-1, so that the products of A x and B q are those of x and q, and the squared error of the code of A x is, for a = 1, the expected squared error of the product. B is then fitted to what the codes have become, by least squares over the queries and their 100 nearest vectors. It stands first in an IndexPreTransform of METRIC_INNER_PRODUCT, with a learnt rotation behind it for product quantisers ("QA,OPQ48,PQ48"), and is trained by train(x, queries=...) of that index, which tries a of 0, 0.25, 0.5, 0.75 and 1, each with and without the fit, on queries held out. objective: "recall" of the 10 nearest, or "score", the squared error of the products with the 100 nearest. The codec alone is among what is tried, and is kept unless something is better by two standard errors; report tells the figures.
+    With H = E[q q^T] of training queries, A = H^(a / 2) and B = A^-1, so that the products of A x and B q are those of x and q, and the squared error of the code of A x is, for a = 1, the expected squared error of the product. B is then fitted to what the codes have become, by least squares over the queries and their 100 nearest vectors. It stands first in an IndexPreTransform, with a learnt rotation behind it for product quantisers ("QA,OPQ48,PQ48"), and is trained by train(x, queries=...) of that index, which tries a of 0, 0.25, 0.5, 0.75 and 1, each with and without the fit, on queries held out. objective: "recall" of the 10 nearest, or "score", the squared error of the products with the 100 nearest. The codec alone is among what is tried, and is kept unless something is better by two standard errors; report tells the figures. The fit, at last over up to 100,000 vectors of x, serves those best: let x be what will be added, or much of it.
 
-    Raises ArgumentError for an unknown objective and in train for fewer than 32 queries. faiss's files have no form for it. Source: A2ATS (arXiv 2502.12665), equations 13 to 18; the exponent and the fit are ours.
+    For L2, before an IndexPQ with offset=True, H is of the differences of queries and their nearest vectors. Each code has 4 bytes more, what distances are besides |q|^2 and a product: |x'|^2 of the code's vector x', or, tried beside it as residual, |x'|^2 + |x - x'|^2. Distances told so can be below 0.
+
+    Raises ArgumentError for an unknown objective and in train for fewer than 32 queries, UnsupportedError in train before other indexes of L2. faiss's files have no form for it. Source: A2ATS (arXiv 2502.12665), equations 13 to 18; the exponent and the fit are ours.
     """
     def __init__(self, d: typing.SupportsIndex, objective: str = "recall") -> None: ...
     def apply_queries(self, q: numpy.typing.ArrayLike) -> numpy.typing.NDArray[numpy.float32]:
@@ -608,7 +628,7 @@ class QueryAwareTransform(VectorTransform):
     @property
     def report(self) -> dict[str, typing.Any]:
         """
-        What training found, or {}: objective; vectors, queries and held_out, the sizes of the trial; candidates, a list of {exponent, fitted, recall, score_error} over the held-out queries; and of those chosen, and plain, the codec without a transform.
+        What training found, or {}: objective; vectors, queries and held_out, the sizes of the trial; candidates, a list of {exponent, fitted, residual, recall, score_error} over the held-out queries; and of those chosen, and plain, the codec without a transform.
         """
 
 class NormalizationTransform(VectorTransform):
@@ -622,6 +642,26 @@ class NormalizationTransform(VectorTransform):
     def norm(self) -> float:
         """
         2.0.
+        """
+
+class RemapDimensionsTransform(VectorTransform):
+    """
+    Dimensions chosen, or added as zeros: value i is value map[i] of the vector, or zero where that is -1.
+
+    uniform: dimensions are dropped, or zeros put in, at even distances; else at the end. Or pass the map, d_out integers. Raises ArgumentError for a map that names no dimension.
+    """
+    @typing.overload
+    def __init__(
+        self, d_in: typing.SupportsIndex, d_out: typing.SupportsIndex, uniform: bool = True
+    ) -> None: ...
+    @typing.overload
+    def __init__(
+        self, d_in: typing.SupportsIndex, d_out: typing.SupportsIndex, map: numpy.typing.ArrayLike
+    ) -> None: ...
+    @property
+    def map(self) -> numpy.typing.NDArray[numpy.int32]:
+        """
+        A copy of the map, int32 (d_out,).
         """
 
 class CenteringTransform(VectorTransform):
@@ -691,6 +731,11 @@ class IndexFlatCodes(Index):
         """
         Bytes of one stored vector.
         """
+    @property
+    def codes(self) -> numpy.typing.NDArray[numpy.uint8]:
+        """
+        A copy of the codes, row after row, uint8 (ntotal * code_size,), in faiss's bytes.
+        """
 
 class IndexFlat(IndexFlatCodes):
     """
@@ -705,6 +750,10 @@ class IndexFlat(IndexFlatCodes):
         *,
         dtype: numpy.typing.DTypeLike = "float32",
     ) -> None: ...
+    def get_xb(self) -> numpy.typing.NDArray[numpy.float32]:
+        """
+        A copy of the vectors, row after row, float32 (ntotal * d,).
+        """
     @property
     def dtype(self) -> str:
         """
@@ -988,6 +1037,74 @@ class IndexPreTransform(Index):
         The index behind the transforms; a live alias.
         """
 
+class ClusteringOptions:
+    """
+    How an index's train finds centroids: fields of ClusteringParameters.
+    """
+    @property
+    def balanced(self) -> float:
+        """
+        0, plain k-means, to 1, centroids of clusters of like sizes. Vectors are then assigned to the nearest centroid as ever.
+        """
+    @balanced.setter
+    def balanced(self, arg0: float) -> None: ...
+    @property
+    def batch_size(self) -> int:
+        """
+        Vectors of the first iterations, later ones have more; 0: all in each.
+        """
+    @batch_size.setter
+    def batch_size(self, arg0: typing.SupportsIndex) -> None: ...
+    @property
+    def int_centroids(self) -> bool:
+        """
+        Centroids of whole numbers.
+        """
+    @int_centroids.setter
+    def int_centroids(self, arg0: bool) -> None: ...
+    @property
+    def max_points_per_centroid(self) -> int:
+        """
+        Of more a sample is drawn.
+        """
+    @max_points_per_centroid.setter
+    def max_points_per_centroid(self, arg0: typing.SupportsIndex) -> None: ...
+    @property
+    def min_points_per_centroid(self) -> int:
+        """
+        With fewer there is a warning.
+        """
+    @min_points_per_centroid.setter
+    def min_points_per_centroid(self, arg0: typing.SupportsIndex) -> None: ...
+    @property
+    def niter(self) -> int:
+        """
+        Iterations of k-means.
+        """
+    @niter.setter
+    def niter(self, arg0: typing.SupportsIndex) -> None: ...
+    @property
+    def nredo(self) -> int:
+        """
+        Runs from other beginnings; the best is kept.
+        """
+    @nredo.setter
+    def nredo(self, arg0: typing.SupportsIndex) -> None: ...
+    @property
+    def seed(self) -> int:
+        """
+        The same seed gives the same centroids.
+        """
+    @seed.setter
+    def seed(self, arg0: typing.SupportsIndex) -> None: ...
+    @property
+    def spherical(self) -> bool:
+        """
+        Centroids of length 1.
+        """
+    @spherical.setter
+    def spherical(self, arg0: bool) -> None: ...
+
 class SearchParametersIVF(SearchParameters):
     """
     SearchParameters of the IVF indexes; nprobe and max_codes replace the index's for one call.
@@ -1053,66 +1170,24 @@ class InvertedLists:
         How many lists there are.
         """
 
-class IVFClustering:
-    """
-    How an IVF index's train finds centroids: faiss's ClusteringParameters.
-    """
-    @property
-    def int_centroids(self) -> bool:
-        """
-        Centroids of whole numbers.
-        """
-    @int_centroids.setter
-    def int_centroids(self, arg0: bool) -> None: ...
-    @property
-    def max_points_per_centroid(self) -> int:
-        """
-        Of more a sample is drawn.
-        """
-    @max_points_per_centroid.setter
-    def max_points_per_centroid(self, arg0: typing.SupportsIndex) -> None: ...
-    @property
-    def min_points_per_centroid(self) -> int:
-        """
-        With fewer there is a warning.
-        """
-    @min_points_per_centroid.setter
-    def min_points_per_centroid(self, arg0: typing.SupportsIndex) -> None: ...
-    @property
-    def niter(self) -> int:
-        """
-        Iterations of k-means.
-        """
-    @niter.setter
-    def niter(self, arg0: typing.SupportsIndex) -> None: ...
-    @property
-    def nredo(self) -> int:
-        """
-        Runs from other beginnings; the best is kept.
-        """
-    @nredo.setter
-    def nredo(self, arg0: typing.SupportsIndex) -> None: ...
-    @property
-    def seed(self) -> int:
-        """
-        The same seed gives the same centroids.
-        """
-    @seed.setter
-    def seed(self, arg0: typing.SupportsIndex) -> None: ...
-    @property
-    def spherical(self) -> bool:
-        """
-        Centroids of length 1.
-        """
-    @spherical.setter
-    def spherical(self, arg0: bool) -> None: ...
-
 class IndexIVF(Index):
     """
     An inverted file: a vector is kept in the list of the nearest of nlist centroids, and a search looks at the nprobe nearest lists.
 
     quantizer holds the centroids and finds the nearest: an IndexFlat, or an IndexHNSWFlat for many lists. train(x) finds them by k-means (faiss advises 39 to 256 vectors a list), unless the quantizer holds nlist vectors already. add numbers vectors; add_with_ids takes ids of your own, and remove_ids leaves the other ids as they are.
     """
+    def copy_subset_to(
+        self,
+        other: IndexIVF,
+        subset_type: typing.SupportsIndex,
+        a1: typing.SupportsIndex,
+        a2: typing.SupportsIndex,
+    ) -> None:
+        """
+        Copies some vectors, with their ids, behind those of an index with the same training (a clone_index of this one, say).
+
+        subset_type, as in faiss: 0 a1 <= id < a2; 1 id % a1 == a2; 2 elements a1 to a2 of ntotal, an even share of each list; 3 part a2 of the a1 parts of each list; 4 lists a1 to a2 - 1. Raises ArgumentError for other numbers and for an index that does not fit.
+        """
     def get_list_size(self, list_no: typing.SupportsIndex) -> int:
         """
         How many vectors a list holds.
@@ -1120,6 +1195,40 @@ class IndexIVF(Index):
     def make_direct_map(self, new_maintain_direct_map: bool = True) -> None:
         """
         Makes now the table of where ids are, which reconstruct makes at its first call.
+        """
+    def range_search_preassigned(
+        self,
+        x: numpy.typing.ArrayLike,
+        thresh: float,
+        Iq: numpy.typing.ArrayLike,
+        Dq: typing.Annotated[numpy.typing.ArrayLike, numpy.float32] | None = None,
+        *,
+        params: SearchParameters | None = None,
+    ) -> tuple[
+        numpy.typing.NDArray[numpy.uint64],
+        numpy.typing.NDArray[numpy.float32],
+        numpy.typing.NDArray[numpy.int64],
+    ]:
+        """
+        range_search, in lists that were found elsewhere, as search_preassigned has them.
+        """
+    def search_preassigned(
+        self,
+        x: numpy.typing.ArrayLike,
+        k: typing.SupportsIndex,
+        Iq: numpy.typing.ArrayLike,
+        Dq: typing.Annotated[numpy.typing.ArrayLike, numpy.float32] | None = None,
+        *,
+        params: SearchParameters | None = None,
+        D: numpy.typing.NDArray[numpy.float32] | None = None,
+        I: numpy.typing.NDArray[numpy.int64] | None = None,
+    ) -> tuple[numpy.typing.NDArray[numpy.float32], numpy.typing.NDArray[numpy.int64]]:
+        """
+        search, in lists that were found elsewhere: as quantizer.search(x, nprobe) finds Dq and Iq.
+
+        Iq (n, nprobe), any integers: the lists each query looks at, nearest first, -1 for none; nprobe is that of params, or the index's. Dq, of that shape: the distances to their centroids, of which codes of residuals tell theirs, or None to have them computed. Otherwise as search.
+
+        Raises IdError for a list that is not there, DimensionError for another shape, ArgumentError for distances that are NaN or Inf.
         """
     @property
     def by_residual(self) -> bool:
@@ -1134,7 +1243,7 @@ class IndexIVF(Index):
         Bytes of one vector's code.
         """
     @property
-    def cp(self) -> IVFClustering:
+    def cp(self) -> ClusteringOptions:
         """
         How train finds centroids; set its fields.
         """
@@ -1450,8 +1559,42 @@ class IndexBinaryIVF(IndexBinary):
         """
         Makes now the table of where ids are, which reconstruct makes at its first call.
         """
+    def range_search_preassigned(
+        self,
+        x: numpy.typing.ArrayLike,
+        thresh: float,
+        Iq: numpy.typing.ArrayLike,
+        Dq: typing.Annotated[numpy.typing.ArrayLike, numpy.float32] | None = None,
+        *,
+        params: SearchParameters | None = None,
+    ) -> tuple[
+        numpy.typing.NDArray[numpy.uint64],
+        numpy.typing.NDArray[numpy.float32],
+        numpy.typing.NDArray[numpy.int64],
+    ]:
+        """
+        range_search, in lists that were found elsewhere, as search_preassigned has them.
+        """
+    def search_preassigned(
+        self,
+        x: numpy.typing.ArrayLike,
+        k: typing.SupportsIndex,
+        Iq: numpy.typing.ArrayLike,
+        Dq: typing.Annotated[numpy.typing.ArrayLike, numpy.float32] | None = None,
+        *,
+        params: SearchParameters | None = None,
+        D: numpy.typing.NDArray[numpy.int32] | None = None,
+        I: numpy.typing.NDArray[numpy.int64] | None = None,
+    ) -> tuple[numpy.typing.NDArray[numpy.int32], numpy.typing.NDArray[numpy.int64]]:
+        """
+        search, in lists that were found elsewhere: as quantizer.search(x, nprobe) finds Dq and Iq.
+
+        Iq (n, nprobe), any integers: the lists each query looks at, nearest first, -1 for none; nprobe is that of params, or the index's. Dq, of that shape: the distances to their centroids, of which codes of residuals tell theirs, or None to have them computed. Otherwise as search.
+
+        Raises IdError for a list that is not there, DimensionError for another shape, ArgumentError for distances that are NaN or Inf.
+        """
     @property
-    def cp(self) -> IVFClustering:
+    def cp(self) -> ClusteringOptions:
         """
         How train finds centroids; set its fields.
         """
@@ -1699,13 +1842,20 @@ class ProductQuantizer:
         """
     def train(self, x: numpy.typing.ArrayLike) -> None:
         """
-        k-means in each part of x (n, d): 25 iterations over at most 256 vectors a centroid. Raises ArgumentError for fewer than ksub vectors, NaN and infinities. Not for a quantizer whose index holds vectors.
+        k-means in each part of x (n, d), as cp says: 25 iterations over at most 256 vectors a centroid. Raises ArgumentError for fewer than ksub vectors, NaN and infinities. Not for a quantizer whose index holds vectors.
         """
     @property
     def M(self) -> int:
         """
         Parts of a vector.
         """
+    @property
+    def anisotropic_threshold(self) -> float:
+        """
+        Above 0 codes keep large inner products better: an error x - x' along x counts eta times as much as one across it, eta = (d - 1) t^2 / (1 - t^2) for the threshold t, but at least 1. Of t about 0.2 queries' products with their nearest vectors gain, and those with the others lose. 0 (default) turns it off. Set it before train, which moves the centroids for it; codes are made by it from then on (some times slower than without), and are read, saved and searched as any. ArgumentError unless 0 <= t < 1; UnsupportedError in train and add of an index of L2 or of lists of residuals. Source: Guo et al. 2020, Accelerating large-scale inference with anisotropic vector quantization (arXiv 1908.10396), theorem 3.4 with T = t |x|, and section 4.2.
+        """
+    @anisotropic_threshold.setter
+    def anisotropic_threshold(self, arg1: float) -> None: ...
     @property
     def centroids(self) -> numpy.typing.NDArray[numpy.float32]:
         """
@@ -1715,6 +1865,11 @@ class ProductQuantizer:
     def code_size(self) -> int:
         """
         Bytes of a vector.
+        """
+    @property
+    def cp(self) -> ClusteringOptions:
+        """
+        How train finds the centroids of each part; set its fields.
         """
     @property
     def d(self) -> int:
@@ -1736,12 +1891,17 @@ class ProductQuantizer:
         """
         Bits of a part.
         """
+    @property
+    def offset(self) -> bool:
+        """
+        Whether the last of the d values is a float behind the code: see IndexPQ.
+        """
 
 class IndexPQ(IndexFlatCodes):
     """
     Exhaustive search over product-quantised codes, each compared by M additions from a table of the query.
 
-    M: parts, a divisor of d. nbits: bits of a part, 1 to 8. train(x) needs at least 2^nbits vectors. faiss's polysemous codes are not trained, which changes no result.
+    M: parts, a divisor of d. nbits: bits of a part, 1 to 8. train(x) needs at least 2^nbits vectors. faiss's polysemous codes are not trained, which changes no result. offset: for an IndexPreTransform that begins with a QueryAwareTransform, of L2 (which index_factory builds of "QA,PQ48"): M divides d - 1, and the last value is kept as 4 bytes more; distances are q's last value + x's - 2 <q, x> of the others. Raises UnsupportedError for one of inner products.
     """
     def __init__(
         self,
@@ -1749,6 +1909,7 @@ class IndexPQ(IndexFlatCodes):
         M: typing.SupportsIndex,
         nbits: typing.SupportsIndex = 8,
         metric: typing.SupportsIndex = 1,
+        offset: bool = False,
     ) -> None: ...
     @property
     def pq(self) -> ProductQuantizer:
@@ -1847,6 +2008,65 @@ class IndexHNSWPQ(IndexHNSW):
         pq_nbits: typing.SupportsIndex = 8,
         metric: typing.SupportsIndex = 1,
     ) -> None: ...
+
+class ITQMatrix(LinearTransform):
+    """
+    The rotation of d values behind which vectors lie nearest to their signs.
+
+    train(x) repeats max_iter times: the signs of the rotated vectors, then the rotation nearest to these. Source: Gong and Lazebnik 2011, Iterative quantization.
+    """
+    def __init__(self, d: typing.SupportsIndex) -> None: ...
+    @property
+    def max_iter(self) -> int:
+        """
+        Turns of signs and rotation.
+        """
+    @max_iter.setter
+    def max_iter(self, arg0: typing.SupportsIndex) -> None: ...
+    @property
+    def seed(self) -> int:
+        """
+        Of the rotation it begins with.
+        """
+    @seed.setter
+    def seed(self, arg0: typing.SupportsIndex) -> None: ...
+
+class ITQTransform(VectorTransform):
+    """
+    Vectors less their mean and of length 1, then d_out principal components, then an ITQMatrix: what stands before codes of signs.
+
+    do_pca: False leaves the components out, and d_out is d. It cannot be reversed. Raises ArgumentError for a d_out above d, and in train for fewer vectors than d_out.
+    """
+    def __init__(
+        self, d: typing.SupportsIndex, d_out: typing.SupportsIndex, do_pca: bool
+    ) -> None: ...
+    @property
+    def do_pca(self) -> bool:
+        """
+        Whether there are principal components.
+        """
+    @property
+    def itq(self) -> ITQMatrix:
+        """
+        The ITQMatrix; a live alias.
+        """
+    @property
+    def max_train_per_dim(self) -> int:
+        """
+        Training takes so many vectors for each dimension, or 32768.
+        """
+    @max_train_per_dim.setter
+    def max_train_per_dim(self, arg0: typing.SupportsIndex) -> None: ...
+    @property
+    def mean(self) -> numpy.typing.NDArray[numpy.float32]:
+        """
+        A copy of the training vectors' mean, float32 (d,); empty before training.
+        """
+    @property
+    def pca_then_itq(self) -> LinearTransform:
+        """
+        Components and rotation in one LinearTransform; a live alias.
+        """
 
 class OPQMatrix(LinearTransform):
     """

@@ -17,6 +17,35 @@ def assign(
     Of each row of x (n, d) the distance to its nearest centroid, (n,) float32, and that centroid's number, (n,) int64.
     """
 
+def balance(
+    x: numpy.typing.ArrayLike,
+    centroids: numpy.typing.ArrayLike,
+    metric: typing.SupportsIndex,
+    strength: float = 1.0,
+    weights: typing.Annotated[numpy.typing.ArrayLike, numpy.float32] | None = None,
+) -> tuple[
+    numpy.typing.NDArray[numpy.float32],
+    numpy.typing.NDArray[numpy.int64],
+    numpy.typing.NDArray[numpy.float32],
+]:
+    """
+    As assign, to clusters of like sizes; also the centroids' prices, (k,) float32.
+    """
+
+def hierarchical(
+    x: numpy.typing.ArrayLike,
+    max_size: typing.SupportsIndex,
+    metric: typing.SupportsIndex,
+    branching: typing.SupportsIndex,
+    niter: typing.SupportsIndex,
+    spherical: bool,
+    seed: typing.SupportsIndex,
+    progress: collections.abc.Callable[[int, int], object] | None = None,
+) -> tuple[numpy.typing.NDArray[numpy.float32], numpy.typing.NDArray[numpy.int64]]:
+    """
+    Centroids (k, d) float32, and of each row of x its cluster, (n,) int64.
+    """
+
 def kmeans(
     x: numpy.typing.ArrayLike,
     k: typing.SupportsIndex,
@@ -34,6 +63,8 @@ def kmeans(
     seed: typing.SupportsIndex,
     init_method: typing.SupportsIndex,
     early_stop_threshold: float,
+    balanced: float,
+    batch_size: typing.SupportsIndex,
     progress: collections.abc.Callable[[int, int], object] | None = None,
     report: collections.abc.Callable[[tuple[float, float, float, float, int]], None] | None = None,
 ) -> tuple[numpy.typing.NDArray[numpy.float32], list[tuple[float, float, float, float, int]]]:

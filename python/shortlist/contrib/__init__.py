@@ -1,0 +1,1 @@
+"""faiss.contrib's modules, as far as they are here."""
