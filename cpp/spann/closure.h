@@ -1,0 +1,25 @@
+// Which posting lists a vector goes to: closure assignment (Chen et al. 2021, SPANN, arXiv
+// 2111.08566, section 3.2, with the rule of the relative neighbourhood graph).
+#pragma once
+
+#include <vector>
+
+#include "base/types.h"
+
+namespace shortlist::spann {
+
+struct ClosureOptions {
+  size_t replicas = 8;   // lists of a vector, at most
+  float rng_factor = 1;  // a list is left out if this * its distance to a chosen one is less than
+                         // its distance to the vector; 0 leaves none out
+  float epsilon = 10;    // lists farther than (1 + epsilon) times the nearest are left out
+};
+
+// Of each row the lists it goes to, nearest first: `replicas` places, kNoSlot where there are
+// fewer. `candidates` are the lists found near each row, nearest first, `width` a row, kNoSlot
+// where there are fewer, and `near` the squared distances to their centroids.
+std::vector<slot_t> closure(Matrix<const float> centroids, const slot_t* candidates,
+                            const float* near, size_t rows, size_t width,
+                            const ClosureOptions& options);
+
+}  // namespace shortlist::spann

@@ -1,0 +1,89 @@
+// Posting lists in a file: each from the beginning of a page, with its number and a checksum, so
+// that one read fetches it and damage shows.
+//
+//   header     one page: magic, version, byte order, page size, size of a code, what build it is of
+//   postings   each from a page of its own: number, count, checksum; ids; codes; zeros
+//   directory  first page and count of every posting
+//   footer     one page: where the directory is, its checksum, totals
+#pragma once
+
+#include <functional>
+#include <memory>
+#include <span>
+#include <vector>
+
+#include "base/memory.h"
+#include "base/types.h"
+#include "io/random_file.h"
+#include "io/stream.h"
+
+namespace shortlist::spann {
+
+inline constexpr size_t kPage = io::RandomFile::kAlignment;
+inline constexpr size_t kMostInPosting = size_t{1} << 24;
+
+struct PostingPlace {
+  uint32_t page, count;
+};
+
+class PostingWriter {
+ public:
+  // `build` names the build that the file belongs to.
+  PostingWriter(io::Sink& sink, size_t code_size, uint64_t build);
+
+  // The next posting; it may be empty. Throws ArgumentError for more than kMostInPosting vectors.
+  void add(const id_t* ids, const std::byte* codes, size_t n);
+  // Without it the file is not complete, and readers refuse it.
+  void finish();
+
+ private:
+  void put(const void* data, size_t n);
+  void fill_page();
+
+  io::Sink& sink_;
+  const size_t code_size_;
+  uint64_t at_ = 0, entries_ = 0;
+  std::vector<PostingPlace> directory_;
+};
+
+class PostingFile {
+ public:
+  struct Posting {
+    slot_t number;
+    size_t n;
+    const id_t* ids;         // aligned
+    const std::byte* codes;  // back to back
+  };
+  using Each = std::function<void(const Posting&)>;
+
+  // Reads the directory. Throws IoError, CorruptIndexError for a damaged or foreign file, and
+  // UnsupportedError for one of a newer release.
+  PostingFile(const std::string& path, io::Backend backend, io::Caching caching);
+
+  size_t postings() const { return directory_.size(); }
+  uint64_t entries() const { return entries_; }  // ids in all postings, replicas counted
+  size_t code_size() const { return code_size_; }
+  uint64_t build() const { return build_; }
+  size_t count(slot_t posting) const { return directory_[posting].count; }
+  size_t bytes(slot_t posting) const { return extent(directory_[posting].count); }  // whole pages
+  size_t memory() const { return directory_.capacity() * sizeof(PostingPlace); }
+  const io::RandomFile& file() const { return *file_; }
+
+  // Reads the postings of these numbers and calls each(posting) as they come, in any order; empty
+  // ones are left out. Throws IoError, and CorruptIndexError where one is not what was written.
+  void read(std::span<const slot_t> numbers, const Each& each) const;
+  // Reads every byte. Throws CorruptIndexError.
+  void verify() const;
+
+ private:
+  size_t extent(size_t n) const;
+  Posting checked(slot_t number, const std::byte* data) const;
+  void read_pages(uint64_t page, size_t pages, std::byte* to) const;
+
+  std::unique_ptr<io::RandomFile> file_;
+  size_t code_size_ = 0;
+  uint64_t build_ = 0, entries_ = 0;
+  std::vector<PostingPlace> directory_;
+};
+
+}  // namespace shortlist::spann
