@@ -1,4 +1,4 @@
-"""Posting lists in files: what is written is read, damage is told; and which lists vectors go to."""
+"""Posting lists in files: what is written is read, damage is told; which lists vectors go to."""
 
 from __future__ import annotations
 
@@ -96,7 +96,7 @@ def test_every_truncation_is_told(tmp_path: Path) -> None:
     whole = write(path, lists([30, 50], 100), 100)
     for n in [*range(0, 200), *range(0, len(whole), PAGE // 4)]:
         path.write_bytes(whole[:n])
-        with pytest.raises(CorruptIndexError, match="postings|footer"):
+        with pytest.raises(CorruptIndexError, match=r"postings|footer"):
             _disk.PostingFile(str(path))
 
 
@@ -108,7 +108,7 @@ def test_foreign_and_newer_files(tmp_path: Path) -> None:
         _disk.PostingFile(str(path))
     whole[8] = 2
     path.write_bytes(whole)
-    with pytest.raises(UnsupportedError, match="version 2.0"):
+    with pytest.raises(UnsupportedError, match=r"version 2\.0"):
         _disk.PostingFile(str(path))
     with pytest.raises(ValueError, match="code_size = 0"):
         _disk.PostingWriter(str(path), 0)
