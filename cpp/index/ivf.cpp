@@ -276,8 +276,8 @@ void IndexIVF::scan_all(const Rows& x, const Probing& how, size_t kept,
   // Queries whose lists, tables and results are in memory at a time: the more, the less often a
   // list is read.
   constexpr size_t kMost = 2048, kFewest = 64, kBytes = size_t{64} << 20;
-  const size_t most = std::clamp(kBytes / (8 * (how.nprobe + d) + 16 * kept), kFewest, kMost);
-  const size_t parts = std::max((x.n + most - 1) / most, std::min(x.n, num_threads()));
+  const size_t together = std::clamp(kBytes / (8 * (how.nprobe + d) + 16 * kept), kFewest, kMost);
+  const size_t parts = std::max((x.n + together - 1) / together, std::min(x.n, num_threads()));
   parallel_for(parts, {}, [&](size_t first, size_t last, size_t) {
     Ivf::Scanners scanners{[&] { return scanner(how.params); }};
     for (size_t part = first; part < last; ++part) {
