@@ -19,7 +19,8 @@ class OddIntScan {
     blocks_ = &blocks;
     first_ = first;
   }
-  // Codes relative to a list's centroid: the distance to it, and the length of q' less its own.
+  // Codes are relative to a list's centroid: that, the distance to it, and the length of q' less
+  // its own.
   void in_list(const float* centroid, float near, float length);
 
   // Gives the sink, in slot order, all whose distance may be below its limit.
