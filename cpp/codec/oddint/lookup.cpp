@@ -106,34 +106,30 @@ void FineQueryTable::set(const float* q, size_t m, float unit) {
 
 namespace {
 
-// The least and the greatest sum of four values, added in the order in which tables are.
+// The least and the greatest sum of four values, added in the order in which tables are. Halves are
+// exact, and no branch waits for signs that nobody foresees.
 struct Ends {
   explicit Ends(const float* v) {
     for (size_t i = 0; i < kTableDims; ++i) {
-      low += std::min(v[i], 0.f);
-      high += std::max(v[i], 0.f);
+      low += (v[i] - std::abs(v[i])) / 2;
+      high += (v[i] + std::abs(v[i])) / 2;
     }
   }
   float low = 0, high = 0;
 };
 
-float least_sum(const float* v, size_t m, float base) {
-  float sum = base;
-  for (size_t i = 0; i < m; i += kTableDims) sum += Ends(v + i).low;
-  return sum;
-}
-
 }  // namespace
 
 void ByteScale::meet(const float* v, size_t m, float base) {
-  float size = 0;
+  float size = 0, least = base;
   for (size_t i = 0; i < m; i += kTableDims) {
     const Ends ends(v + i);
     widest_ = std::max(widest_, ends.high - ends.low);
     size += ends.high - ends.low;
+    least += ends.low;
   }
   size_ = std::max(size_, size);
-  least_ = std::min(least_, least_sum(v, m, base));
+  least_ = std::min(least_, least);
 }
 
 float ByteScale::scale() const {
@@ -147,9 +143,10 @@ void ByteScale::set(const float* v, size_t m, float base, FineQueryTable& out) c
   out.high.assign(16 * out.groups, 0);
   out.low.resize(16 * out.groups);
   out.step = step();
-  out.offset = least_ + out.step * std::floor(by * (least_sum(v, m, base) - least_) + 0.5f);
+  float least = base;
   for (size_t g = 0; g < out.groups; ++g, v += kTableDims) {
     const float low = Ends(v).low;
+    least += low;
     for (size_t j = 0; j < 16; ++j) {
       float sum = 0;
       for (size_t i = 0; i < kTableDims; ++i) sum += j >> i & 1 ? v[i] : 0.f;
@@ -157,6 +154,7 @@ void ByteScale::set(const float* v, size_t m, float base, FineQueryTable& out) c
       out.low[16 * g + j] = scaled < 255 ? static_cast<uint8_t>(scaled) : uint8_t{255};
     }
   }
+  out.offset = least_ + out.step * std::floor(by * (least - least_) + 0.5f);
 }
 
 }  // namespace shortlist
