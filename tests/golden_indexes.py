@@ -138,6 +138,14 @@ def _lists(description: str, metric: int = shortlist.METRIC_L2) -> shortlist.Ind
     return index
 
 
+def _twice_listed() -> shortlist.Index:
+    index = shortlist.index_factory(8, "IVF4,SQ8", shortlist.METRIC_INNER_PRODUCT)
+    index.train(vectors(200))
+    index.soar_lambda = 1.5
+    index.add(vectors(200))
+    return index
+
+
 def _bit_lists() -> shortlist.IndexBinary:
     index = shortlist.index_binary_factory(64, "BIVF4_HNSW4")
     index.train(vectors(60).astype(np.uint8))
@@ -186,6 +194,7 @@ INDEXES: dict[str, Callable[[], shortlist.Index | shortlist.IndexBinary]] = {
     "ivf-sdc3": lambda: _lists("IVF4,SDC3"),
     "ivf-rabitq": lambda: _lists("IVF4,RaBitQ", shortlist.METRIC_INNER_PRODUCT),
     "ivf-rabitqfs4": lambda: _lists("IVF4_HNSW4,RaBitQfs4_64"),
+    "ivf-soar": _twice_listed,
     "binary-ivf": _bit_lists,
 }
 

@@ -132,7 +132,19 @@ def test_lists_are_searched_behind_transforms(rng):
     inner = shortlist.extract_index_ivf(index)
     inner.nprobe = NPROBE
     near, lists = inner.quantizer.search(index.apply_chain(q), NPROBE)
-    same(ivf_tools.search_preassigned(index, q, 5, lists, near), index.search(q, 5))
+    wanted = index.search(q, 5)
+    same(ivf_tools.search_preassigned(index, q, 5, lists, near), wanted)
+    radius = float(np.median(wanted[0]))
+    same(
+        ivf_tools.range_search_preassigned(index, q, radius, lists, near),
+        index.range_search(q, radius),
+    )
+
+
+def test_query_aware_transforms_are_refused():
+    index = shortlist.index_factory(D, "QA,IVF4,PQ6", IP)
+    with pytest.raises(shortlist.UnsupportedError, match="use search"):
+        ivf_tools.search_preassigned(index, np.zeros((1, D), np.float32), 1, [[0]])
 
 
 @pytest.mark.parametrize("form", ["Flat", "PQ6x6", "PQ12x4fs", "RaBitQ3"])

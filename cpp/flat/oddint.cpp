@@ -96,7 +96,7 @@ OddIntScan::OddIntScan(const OddIntCodec& codec, const float* q, OddIntBlocks::H
       sure_(how.sure),
       rounded_(how.rounded),
       from_centroids_(how.from_centroids),
-      grid_(codec.bits == 1 ? how.grid : QueryGrid{}),
+      grid_(codec.bits == 1 && finite(q, codec.d) ? how.grid : QueryGrid{}),
       unit_(how.coded ? 1.f : 0.f) {
   if (how.reading)
     how.reading->set_query(codec_, q, query_);
@@ -107,7 +107,10 @@ OddIntScan::OddIntScan(const OddIntCodec& codec, const float* q, OddIntBlocks::H
     codec_.code_query(query_);
   else if (how.rounded && codec_.bits > 1)
     codec_.round_query(query_);
-  if (grid_.bits) ask_from(codec_.centre.data());
+  if (grid_.bits) {
+    expect(codec_.centre.data());
+    ask_from(codec_.centre.data());
+  }
   set_tables();
   set_terms(query_.near, query_.length);
 }
@@ -115,9 +118,21 @@ OddIntScan::OddIntScan(const OddIntCodec& codec, const float* q, OddIntBlocks::H
 // Of encoders that do not turn.
 void OddIntScan::ask_from(const float* centre) {
   float* r = query_.turned.data();
+  if (in_bytes()) {
+    const float* v = summands(centre);
+    for (size_t i = 0; i < codec_.d; ++i) r[i] = sums_.unit * v[i];
+    return codec_.finish(query_);
+  }
   for (size_t i = 0; i < codec_.d; ++i) r[i] = q_[i] - centre[i];
   grid_.round(r, codec_.d);
   codec_.finish(query_);
+}
+
+const float* OddIntScan::summands(const float* centre) {
+  summands_.resize(codec_.padded());
+  for (size_t i = 0; i < codec_.d; ++i) summands_[i] = q_[i] - centre[i];
+  sums_ = grid_.summands(summands_.data(), codec_.d, summands_.data());
+  return summands_.data();
 }
 
 void OddIntScan::set_tables() {
@@ -126,14 +141,21 @@ void OddIntScan::set_tables() {
 }
 
 void OddIntScan::make_fine() {
-  fine_.set(query_.turned.data(), codec_.padded(), unit_, grid_.in_bytes ? 255 : 65535);
   fine_made_ = true;
+  if (!in_bytes()) return fine_.set(query_.turned.data(), codec_.padded(), unit_);
+  bytes_.set(summands_.data(), codec_.padded(), sums_.base, fine_);
+  fine_.offset = sums_.unit * (fine_.offset - sums_.base) - query_.sum / 2;
+  fine_.step *= sums_.unit;
 }
 
 void OddIntScan::set_terms(float near, float length) {
   // The rounding of a group is even over a step: four spreads of the sum.
-  const float rounding =
-      rough_only() ? 0 : 4 * rough_.step * std::sqrt(static_cast<float>(rough_.groups) / 12);
+  float rounding = 0;
+  if (!rough_only()) {
+    const float byte_step = in_bytes() ? bytes_.step() * std::abs(sums_.unit) : 0;
+    rounding = 4 * (rough_.step + byte_step) * std::sqrt(static_cast<float>(rough_.groups) / 12) +
+               byte_step / 2;
+  }
   terms_ = {near, query_.scale * (rough_.offset + rounding) + codec_.slack * length,
             query_.scale * rough_.step};
 }

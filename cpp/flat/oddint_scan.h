@@ -19,7 +19,12 @@ class OddIntScan {
     blocks_ = &blocks;
     first_ = first;
   }
-  // Codes relative to a list's centroid: the distance to it, and the length of q' less its own.
+  // A list that is scanned later: in_list comes after the last of these.
+  void expect(const float* centroid) {
+    if (in_bytes()) bytes_.meet(summands(centroid), codec_.padded(), sums_.base);
+  }
+  // Codes are relative to a list's centroid: that, the distance to it, and the length of q' less
+  // its own.
   void in_list(const float* centroid, float near, float length);
 
   // Gives the sink, in slot order, all whose distance may be below its limit.
@@ -81,6 +86,8 @@ class OddIntScan {
   }
 
   void ask_from(const float* centre);
+  const float* summands(const float* centre);  // and sums_
+  bool in_bytes() const { return grid_.in_bytes && grid_.bits; }
   void set_tables();
   void make_fine();
   void set_terms(float near, float length);
@@ -98,6 +105,10 @@ class OddIntScan {
   QueryTable rough_;
   FineQueryTable fine_;
   bool fine_made_ = false;
+  // Of tables of bytes.
+  ByteScale bytes_;
+  QueryGrid::Summands sums_;
+  std::vector<float> summands_;
   kernels::EstimateTerms terms_;
 };
 

@@ -151,28 +151,31 @@ std::vector<slot_t> IndexIVF::assign(Matrix<const float> x) const {
   return list;
 }
 
-// Adds the second lists after the first.
-void IndexIVF::spill(Matrix<const float> x, std::vector<slot_t>& list) const {
+// The first lists, then the second.
+std::vector<slot_t> IndexIVF::assign_twice(Matrix<const float> x) const {
   constexpr size_t kCandidates = 64;
   const size_t n = std::min(kCandidates, nlist());
-  list.resize(2 * x.rows, kNoSlot);
+  std::vector<slot_t> list(2 * x.rows, kNoSlot);
   parallel_for(x.rows, {.grain = 256}, [&](size_t begin, size_t end, size_t) {
     cluster::Spill spill({ivf_.centroids().data(), nlist(), d}, soar_lambda_);
     std::vector<slot_t> near((end - begin) * n), all;
     std::vector<float> distances(near.size());
     nearest_lists(as_rows(x.slice(begin, end)), n, nullptr, distances.data(), near.data());
     for (size_t i = begin; i < end; ++i) {
-      if (list[i] == kNoSlot) continue;
-      slot_t& second = list[x.rows + i];
-      second = spill.second(x.row(i), list[i], {&near[(i - begin) * n], n});
+      const std::span<const slot_t> own(&near[(i - begin) * n], n);
+      slot_t &first = list[i], &second = list[x.rows + i];
+      first = own.front();
+      if (first == kNoSlot) continue;
+      second = spill.second(x.row(i), first, own);
       if (second != kNoSlot) continue;
       if (all.empty()) {  // a quantizer that found no other
         all.resize(nlist());
         std::iota(all.begin(), all.end(), slot_t{0});
       }
-      second = spill.second(x.row(i), list[i], all);
+      second = spill.second(x.row(i), first, all);
     }
   });
+  return list;
 }
 
 void IndexIVF::nearest_lists(const Rows& x, size_t n, const SearchParameters* quantizer_params,
@@ -233,8 +236,7 @@ void IndexIVF::do_add(const Rows& x, const AddOptions& options) {
 void IndexIVF::do_add_with_ids(const Rows& rows, const id_t* ids, const AddOptions& options) {
   std::vector<float> scratch;
   const Matrix<const float> x{as_floats(rows, scratch), rows.n, rows.d};
-  std::vector<slot_t> list = assign(x);
-  if (copies() > 1) spill(x, list);
+  const std::vector<slot_t> list = copies() > 1 ? assign_twice(x) : assign(x);
   ivf_.add(x, list.data(), copies(), ids, options.progress);
   next_ += static_cast<id_t>(x.rows);
 }
@@ -276,8 +278,8 @@ void IndexIVF::scan_all(const Rows& x, const Probing& how, size_t kept,
   // Queries whose lists, tables and results are in memory at a time: the more, the less often a
   // list is read.
   constexpr size_t kMost = 2048, kFewest = 64, kBytes = size_t{64} << 20;
-  const size_t most = std::clamp(kBytes / (8 * (how.nprobe + d) + 16 * kept), kFewest, kMost);
-  const size_t parts = std::max((x.n + most - 1) / most, std::min(x.n, num_threads()));
+  const size_t together = std::clamp(kBytes / (8 * (how.nprobe + d) + 16 * kept), kFewest, kMost);
+  const size_t parts = std::max((x.n + together - 1) / together, std::min(x.n, num_threads()));
   parallel_for(parts, {}, [&](size_t first, size_t last, size_t) {
     Ivf::Scanners scanners{[&] { return scanner(how.params); }};
     for (size_t part = first; part < last; ++part) {
@@ -323,8 +325,10 @@ void IndexIVF::search_in(const Rows& x, const Probing& how, size_t k, float* dis
   scan_all(
       x, how, kept, allowed.get(), [&] { return TopK(kept * copies()); },
       [&](size_t i, std::vector<hit_t> hits) {
-        if (copies() > 1) hits = once(std::move(hits));
-        hits.resize(std::min(hits.size(), kept));
+        if (copies() > 1) {
+          hits = once(std::move(hits));
+          hits.resize(std::min(hits.size(), kept));
+        }
         write_hits(*this, hits, k, nullptr, distances + i * k, labels + i * k);
         for (size_t j = 0; j < hits.size(); ++j) labels[i * k + j] = ivf_.id_at(slot_of(hits[j]));
       });

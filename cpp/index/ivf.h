@@ -143,7 +143,7 @@ class IndexIVF : public Index {
   RangeResult range_search_in(const Rows& x, const Probing& how, float radius) const;
   std::vector<slot_t> assign(Matrix<const float> x) const;
   size_t copies() const { return soar_lambda_ > 0 ? 2 : 1; }  // of each vector, in other lists
-  void spill(Matrix<const float> x, std::vector<slot_t>& list) const;
+  std::vector<slot_t> assign_twice(Matrix<const float> x) const;
   // The nearest of each id, nearest first, where vectors are in two lists.
   std::vector<hit_t> once(std::vector<hit_t> hits) const;
   void train_quantizer(Matrix<const float> x);

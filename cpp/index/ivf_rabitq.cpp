@@ -44,7 +44,9 @@ void IndexIVFRaBitQ::learn_from_codes() {
 
 std::unique_ptr<lists::Scanner> IndexIVFRaBitQ::scanner(const SearchParameters* params) const {
   const auto* own = dynamic_cast<const IVFRaBitQSearchParameters*>(params);
-  return form_->scanner(own ? own->grid : grid());
+  QueryGrid asked = own ? own->grid : grid();
+  asked.in_bytes = scans_bytes();
+  return form_->scanner(asked);
 }
 
 void IndexIVFRaBitQ::do_search_exact(const Rows& x, size_t k, float* distances,

@@ -30,6 +30,7 @@ class IndexIVFRaBitQ : public IndexIVF {
  protected:
   void do_search_exact(const Rows& x, size_t k, float* distances, id_t* labels) const override;
   virtual QueryGrid grid() const { return {.bits = qb}; }
+  virtual bool scans_bytes() const { return false; }
 
  private:
   IndexIVFRaBitQ(std::shared_ptr<Index> quantizer, size_t nlist, std::shared_ptr<RaBitQCodec> codec,
@@ -56,6 +57,7 @@ class IndexIVFRaBitQFastScan final : public IndexIVFRaBitQ {
 
  protected:
   QueryGrid grid() const override { return {.bits = qb, .centered = centered}; }
+  bool scans_bytes() const override { return true; }
 };
 
 }  // namespace shortlist

@@ -206,6 +206,7 @@ void Ivf::scan(std::span<const Probes> queries, Scanners& scanners, const Select
     const Probes& q = queries[i];
     poll_interrupt();
     scanners.made[i]->set_query(q.q);
+    scanners.made[i]->set_probes(q.list, q.n, centroids_.data());
     const auto skipped = [&](size_t p) { return q.list[p] == kNoSlot || !list_size(q.list[p]); };
     for (size_t p = 0; p < alone(q); ++p) {
       if (const slot_t next = p + 1 < q.n ? q.list[p + 1] : kNoSlot; next != kNoSlot)

@@ -62,6 +62,10 @@ class OddIntScanner final : public Scanner {
     q_ = q;
     scan_.emplace(codec_, q, how_);
   }
+  void set_probes(const slot_t* lists, size_t n, const float* centroids) override {
+    for (size_t p = 0; p < n; ++p)
+      if (lists[p] != kNoSlot) scan_->expect(centroids + lists[p] * codec_.d);
+  }
   void set_list(const float* centroid, float near) override {
     if (!by_residual_) return;
     float square = near;

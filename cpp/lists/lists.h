@@ -43,6 +43,8 @@ class Scanner {
  public:
   virtual ~Scanner() = default;
   virtual void set_query(const float* q) = 0;
+  // All lists that are scanned next for that query, kNoSlot for none, and the centroids of all.
+  virtual void set_probes(const slot_t* /*lists*/, size_t /*n*/, const float* /*centroids*/) {}
   // The list's centroid, and the query's distance to it ("smaller is nearer").
   virtual void set_list(const float* centroid, float near) = 0;
   // Scans a list of that centroid, whose slots begin at `first`.

@@ -1,7 +1,7 @@
 // Lists of codes of vectors, or of what the centroid leaves of them.
 #pragma once
 
-#include <cstring>
+#include <algorithm>
 
 #include "codec/codec.h"
 #include "lists/lists.h"
@@ -36,10 +36,10 @@ class RowsList final : public List {
   size_t size() const override { return store.size(); }
   size_t memory() const override { return store.memory(); }
   void append(const std::byte* codes, size_t n) override {
-    std::memcpy(store.grow(n), codes, n * store.code_size());
+    std::copy_n(codes, n * store.code_size(), store.grow(n));
   }
   void codes(size_t begin, size_t n, std::byte* out) const override {
-    std::memcpy(out, store.row(begin), n * store.code_size());
+    std::copy_n(store.row(begin), n * store.code_size(), out);
   }
   void truncate(size_t n) override { store.truncate(n); }
   void prefetch() const override { fetch(store.data(), store.size() * store.code_size()); }

@@ -203,6 +203,8 @@ std::vector<Subject::Row> Subject::stored(const std::vector<float>& x) const {
   return out;
 }
 
+constexpr id_t kPastCounting = id_t{1} << 22;
+
 double Subject::distance(const float* q, const Row& row) const {
   double sum = 0;
   if (kind_.traits.bits) {
@@ -234,7 +236,7 @@ std::vector<id_t> Subject::fresh_ids(size_t n) {
   std::set<id_t> out;
   while (out.size() < n) {
     const auto id = static_cast<id_t>(random_.below(1u << 20));
-    if (!rows_.count(id)) out.insert(id);
+    if (!rows_.count(id) && !rows_.count(id + kPastCounting)) out.insert(id);
   }
   std::vector<id_t> list(out.begin(), out.end());
   for (size_t i = 1; i < n; ++i) std::swap(list[i], list[random_.below(i + 1)]);
@@ -246,16 +248,17 @@ void Subject::add() {
   const std::vector<float> x = random_rows(random_, n, d_);
   const Rows rows = as_rows({x.data(), n, d_});
   const auto values = stored(x);
-  const bool by_id =
-      kind_.traits.named ||
-      ((dynamic_cast<IndexHNSW*>(index_.get()) || dynamic_cast<IndexIVF*>(index_.get())) &&
-       random_.chance(0.2));
+  const bool lists = dynamic_cast<IndexIVF*>(index_.get());
+  const bool by_id = kind_.traits.named ||
+                     ((lists || dynamic_cast<IndexHNSW*>(index_.get())) && random_.chance(0.2));
   if (by_id) {
-    const std::vector<id_t> ids = fresh_ids(n);
+    std::vector<id_t> ids = fresh_ids(n);
+    if (lists)  // which count vectors, whatever ids they were given
+      for (id_t& id : ids) id += kPastCounting;
     index_->add_with_ids(rows, ids.data());
     for (size_t i = 0; i < n; ++i) {
       rows_[ids[i]] = values[i];
-      next_ = std::max(next_, ids[i] + 1);
+      next_ = lists ? next_ + 1 : std::max(next_, ids[i] + 1);
     }
   } else {
     index_->add(rows);

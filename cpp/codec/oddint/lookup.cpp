@@ -75,7 +75,8 @@ void QueryTable::set(const float* q, size_t m, float unit, uint8_t most) {
     std::fill(entries.begin(), entries.end(), uint8_t{0});
 }
 
-void FineQueryTable::set(const float* q, size_t m, float unit, float most) {
+void FineQueryTable::set(const float* q, size_t m, float unit) {
+  constexpr float most = 65535;
   groups = m / kTableDims;
   high.resize(16 * groups);
   low.resize(16 * groups);
@@ -101,6 +102,59 @@ void FineQueryTable::set(const float* q, size_t m, float unit, float most) {
     for (size_t j = 0; j < 16; ++j) high[16 * g + j] = static_cast<uint8_t>(entry[j] >> 8);
     for (size_t j = 0; j < 16; ++j) low[16 * g + j] = static_cast<uint8_t>(entry[j]);
   }
+}
+
+namespace {
+
+// The least and the greatest sum of four values, added in the order in which tables are. Halves are
+// exact, and no branch waits for signs that nobody foresees.
+struct Ends {
+  explicit Ends(const float* v) {
+    for (size_t i = 0; i < kTableDims; ++i) {
+      low += (v[i] - std::abs(v[i])) / 2;
+      high += (v[i] + std::abs(v[i])) / 2;
+    }
+  }
+  float low = 0, high = 0;
+};
+
+}  // namespace
+
+void ByteScale::meet(const float* v, size_t m, float base) {
+  float size = 0, least = base;
+  for (size_t i = 0; i < m; i += kTableDims) {
+    const Ends ends(v + i);
+    widest_ = std::max(widest_, ends.high - ends.low);
+    size += ends.high - ends.low;
+    least += ends.low;
+  }
+  size_ = std::max(size_, size);
+  least_ = std::min(least_, least);
+}
+
+float ByteScale::scale() const {
+  const float out = std::min(255 / widest_, 65535 / size_);
+  return std::isfinite(out) ? out : 0;
+}
+
+void ByteScale::set(const float* v, size_t m, float base, FineQueryTable& out) const {
+  const float by = scale();
+  out.groups = m / kTableDims;
+  out.high.assign(16 * out.groups, 0);
+  out.low.resize(16 * out.groups);
+  out.step = step();
+  float least = base;
+  for (size_t g = 0; g < out.groups; ++g, v += kTableDims) {
+    const float low = Ends(v).low;
+    least += low;
+    for (size_t j = 0; j < 16; ++j) {
+      float sum = 0;
+      for (size_t i = 0; i < kTableDims; ++i) sum += j >> i & 1 ? v[i] : 0.f;
+      const float scaled = by * (sum - low) + 0.5f;
+      out.low[16 * g + j] = scaled < 255 ? static_cast<uint8_t>(scaled) : uint8_t{255};
+    }
+  }
+  out.offset = least_ + out.step * std::floor(by * (least - least_) + 0.5f);
 }
 
 }  // namespace shortlist

@@ -3,6 +3,7 @@
 
 #include <cstddef>
 #include <cstdint>
+#include <limits>
 #include <vector>
 
 namespace shortlist {
@@ -36,8 +37,25 @@ struct FineQueryTable {
   size_t groups = 0;
   double step = 0, offset = 0;
 
-  // most: 65535, or 255 for sums as coarse as QueryTable's.
-  void set(const float* q, size_t m, float unit = 0, float most = 65535);
+  void set(const float* q, size_t m, float unit = 0);
+};
+
+// Tables of bytes as faiss's fast scans have them: of one query in several lists, with one scale
+// for all, that sums which count from the least of all lists are rounded by.
+class ByteScale {
+ public:
+  // Lists' summands, as QueryGrid has them: m values, a multiple of 16.
+  void meet(const float* v, size_t m, float base);
+  // A step of what is told, in units of sums; 0 where all sums are the same.
+  float step() const { return scale() > 0 ? 1 / scale() : 0; }
+  // The table of one of the lists: lut32's sums tell offset + step * sum.
+  void set(const float* v, size_t m, float base, FineQueryTable& out) const;
+
+ private:
+  float scale() const;
+
+  float widest_ = 0, size_ = 0;  // of one group; of all
+  float least_ = std::numeric_limits<float>::infinity();
 };
 
 }  // namespace shortlist

@@ -34,32 +34,62 @@ std::pair<float, float> ends(const float* r, size_t d) {
 
 }  // namespace
 
+bool QueryGrid::Steps::usable() const { return std::isfinite(times) && std::isfinite(step); }
+
+float QueryGrid::Steps::code(float x) const {
+  // std::round of what is not negative, without a branch.
+  const auto whole = [](float y) { return static_cast<float>(static_cast<int32_t>(y)); };
+  const float y = (std::clamp(x, low, high) - low) * times, down = whole(y);
+  return down + whole(2 * (y - down));
+}
+
+QueryGrid::Steps QueryGrid::steps(const float* r, size_t d) const {
+  Steps s{};
+  s.most = static_cast<float>((1 << bits) - 1);
+  if (centered) {
+    s.square = ordered_dot(r, r, d);
+    s.high = kReach[bits - 1] * std::sqrt(s.square / static_cast<float>(d));
+    s.low = -s.high;
+  } else {
+    std::tie(s.low, s.high) = ends(r, d);
+  }
+  s.step = (s.high - s.low) / s.most;
+  s.times = 1 / s.step;
+  return s;
+}
+
 void QueryGrid::round(float* r, size_t d) const {
   if (bits == 0 || d == 0 || !finite(r, d)) return;
-  float low, high, square = 0;
-  if (centered) {
-    square = ordered_dot(r, r, d);
-    high = kReach[bits - 1] * std::sqrt(square / static_cast<float>(d));
-    low = -high;
-  } else {
-    std::tie(low, high) = ends(r, d);
-  }
-  const auto most = static_cast<float>((1 << bits) - 1);
-  const float step = (high - low) / most, times = 1 / step;
-  // Values that are all the same, or too large to be told apart.
-  if (!std::isfinite(times) || !std::isfinite(step)) return;
-  const auto whole = [](float y) { return static_cast<float>(static_cast<int32_t>(y)); };
-  const auto code = [&](float x) {  // std::round of what is not negative, without a branch
-    const float y = (x - low) * times, down = whole(y);
-    return down + whole(2 * (y - down));
-  };
+  const Steps s = steps(r, d);
+  if (!s.usable()) return;
   if (!centered) {
-    for (size_t i = 0; i < d; ++i) r[i] = low + step * code(r[i]);
+    for (size_t i = 0; i < d; ++i) r[i] = s.low + s.step * s.code(r[i]);
     return;
   }
-  for (size_t i = 0; i < d; ++i) r[i] = 2 * code(std::clamp(r[i], low, high)) - most;
-  const float scale = std::sqrt(square / ordered_dot(r, r, d));
+  for (size_t i = 0; i < d; ++i) r[i] = 2 * s.code(r[i]) - s.most;
+  const float scale = std::sqrt(s.square / ordered_dot(r, r, d));
   for (size_t i = 0; i < d; ++i) r[i] *= scale;
+}
+
+QueryGrid::Summands QueryGrid::summands(const float* r, size_t d, float* v) const {
+  const Steps s = steps(r, d);
+  const float root = std::sqrt(static_cast<float>(d)), inverse = 1 / root;
+  if (!s.usable()) {
+    for (size_t i = 0; i < d; ++i) v[i] = 2 * r[i] * inverse;
+    return {0, root / 2};
+  }
+  if (!centered) {
+    const float times = 2 * s.step * inverse, from = 2 * s.low * inverse;
+    for (size_t i = 0; i < d; ++i) v[i] = times * s.code(r[i]) + from;
+    return {0, root / 2};
+  }
+  float base = 0;
+  for (size_t i = 0; i < d; ++i) {
+    const float code = s.code(r[i]);
+    v[i] = s.most - 2 * code;
+    base += code;
+  }
+  return {base, -std::sqrt(s.square / ordered_dot(v, v, d))};
 }
 
 }  // namespace shortlist
