@@ -437,7 +437,7 @@ def test_memory_refusal_names_what_would_fit(run, tmp_path):
         (["search", "text.npy", "x.npy", "--out", "r.npy"], "text.npy"),
         (["search", "ok.index", "wide.npy", "--out", "r.npy"], "17"),
         (["info", "none"], "none: No such file"),
-        (["info", "."], "Is a directory"),
+        (["info", "."], "holds no index"),
         (["info", "cut.index"], "cut.index"),
         (
             ["eval", "ok.index", "x.npy", "--truth", "x.npy"],
@@ -616,3 +616,33 @@ def test_ctrl_c_exits_130_and_leaves_no_file(tmp_path):
     assert done.returncode == 130
     assert done.stderr == "shortlist: interrupted\n"
     assert [p.name for p in tmp_path.iterdir()] == ["x.npy"]
+
+
+@pytest.mark.parametrize("description", ["SPANN", "SPANN,SDC2"])
+def test_indexes_on_disk(run, vectors, tmp_path, description):
+    path, _ = vectors
+    folder = tmp_path / "folder"
+    arguments = ("build", path, "--index", description, "--out", folder, "--memory", "64M")
+    said = json.loads(run(*arguments, "--json").out)
+    assert (said["ntotal"], said["d"], said["metric"]) == (600, 16, "l2")
+    assert "postings" in run(*arguments).out  # it is there already
+    told = run("info", folder).out
+    assert "io_backend" in told
+    assert "nprobe" in told
+    assert run("verify", folder).out.endswith("sound, 600 vectors\n")
+    run("search", folder, path, "--out", tmp_path / "i.npy", "-k", 1, "--recall", 0.9)
+    assert (np.load(tmp_path / "i.npy")[:, 0] == np.arange(600)).mean() > 0.9
+    (postings,) = folder.glob("postings-*")
+    data = bytearray(postings.read_bytes())
+    data[5000] ^= 1
+    postings.write_bytes(data)
+    assert "damaged" in error_line(run("verify", folder, code=1))
+
+
+def test_on_disk_requests_that_make_no_sense(run, index, vectors, tmp_path):
+    path, _ = vectors
+    out = tmp_path / "i"
+    error_line(run("build", path, "--index", "SPANN,No", "--out", out, code=1))
+    error_line(run("build", path, "--index", "SPANN", "--ef-construction", 9, "--out", out, code=2))
+    error_line(run("search", index[0], path, "--out", out, "--recall", 0.9, code=2))
+    assert "no index" in error_line(run("info", tmp_path, code=1))

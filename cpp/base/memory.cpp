@@ -10,6 +10,9 @@
 #if defined(__linux__)
 #include <sys/mman.h>
 #endif
+#if defined(__GLIBC__)
+#include <malloc.h>
+#endif
 
 namespace shortlist {
 namespace {
@@ -102,6 +105,12 @@ size_t available_memory() {
   if (read("/sys/fs/cgroup/memory.max", most) && read("/sys/fs/cgroup/memory.current", used))
     least = std::min(least, most - std::min(used, most));
   return least;
+}
+
+void release_freed() {
+#if defined(__GLIBC__)
+  ::malloc_trim(0);
+#endif
 }
 
 }  // namespace shortlist

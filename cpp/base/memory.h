@@ -28,6 +28,8 @@ inline void prefetch(const void* p, size_t n) {
 // Bytes this process may still take without others being pushed out, as the system and its cgroup
 // tell; SIZE_MAX where they do not.
 size_t available_memory();
+// Gives what was freed back to the system, as far as the allocator can.
+void release_freed();
 
 // Untyped block. Growing never holds two full copies: the old pages are given back while
 // they are copied, so the peak is the new size plus one chunk.

@@ -55,6 +55,15 @@ size_t size_arg(py::ssize_t value, const char* name);  // throws ArgumentError b
 // Throws MemoryError if a result of `bytes` cannot fit in this machine.
 void check_result_size(double bytes, const char* what);
 
+// An array that holds what the vector held: `shape`, whose values are Ts or of their size.
+template <class As, class T>
+py::array_t<As> owning(std::vector<T> values, std::vector<py::ssize_t> shape) {
+  static_assert(sizeof(As) == sizeof(T));
+  auto* owned = new std::vector<T>(std::move(values));
+  const py::capsule owner(owned, [](void* p) { delete static_cast<std::vector<T>*>(p); });
+  return py::array_t<As>(std::move(shape), reinterpret_cast<const As*>(owned->data()), owner);
+}
+
 // The GIL released, and Ctrl-C noticed by the library meanwhile.
 class Unlocked {
  public:

@@ -23,6 +23,7 @@ void bind_cluster(pybind11::module_& m);
 void bind_kv(pybind11::module_& m);
 void bind_functions(pybind11::module_& m);
 void bind_disk(pybind11::module_& m);
+void bind_spann(pybind11::module_& m);
 void bind_io(pybind11::module_& m);
 
 }  // namespace shortlist

@@ -166,9 +166,8 @@ std::pair<py::array_t<float>, py::array_t<id_t>> hierarchical(
     const Unlocked unlocked;
     found = cluster::hierarchical_kmeans(v.rows, count(max_size, "max_size"), options);
   }
-  py::array_t<float> centroids(
-      {signed_size(found.centroids.size() / v.rows.d), signed_size(v.rows.d)},
-      found.centroids.data());
+  const py::ssize_t k = signed_size(found.centroids.size() / v.rows.d);
+  auto centroids = owning<float>(std::move(found.centroids), {k, signed_size(v.rows.d)});
   py::array_t<id_t> labels(signed_size(v.rows.n));
   std::copy(found.labels.begin(), found.labels.end(), labels.mutable_data());
   return {centroids, labels};

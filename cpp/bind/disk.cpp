@@ -1,5 +1,6 @@
 // A private submodule: how files of indexes on disk are written and read.
 #include <pybind11/stl.h>
+#include <pybind11/typing.h>
 
 #include <vector>
 
@@ -7,31 +8,38 @@
 #include "base/memory.h"
 #include "bind/arrays.h"
 #include "bind/bind.h"
-#include "io/random_file.h"
+#include "index/hnsw.h"
+#include "index/ivf.h"
+#include "io/random_files.h"
 #include "io/stream.h"
 #include "spann/closure.h"
+#include "spann/merge.h"
 #include "spann/postings.h"
+#include "spann/runs.h"
+#include "spann/vectors.h"
 
 namespace shortlist {
 namespace {
 
-using io::RandomFile;
+using io::RandomFiles;
 
 // The pages that hold the bytes asked for, and these.
-std::vector<py::bytes> read(const RandomFile& file,
-                            const std::vector<std::pair<uint64_t, size_t>>& wanted) {
-  constexpr size_t kPage = RandomFile::kAlignment;
+std::vector<py::bytes> read(const RandomFiles& file,
+                            const std::vector<std::pair<uint64_t, size_t>>& wanted,
+                            uint32_t number) {
+  constexpr size_t kPage = RandomFiles::kAlignment;
   struct Place {
     size_t at, skip, n;  // of the pages in `room`; of the bytes in them
   };
-  std::vector<RandomFile::Piece> pieces;
+  std::vector<RandomFiles::Piece> pieces;
   std::vector<Place> places;
   size_t total = 0;
+  if (number >= file.files()) throw ArgumentError(text("file ", number, " is not there"));
   for (const auto& [offset, n] : wanted) {
     const uint64_t begin = offset / kPage * kPage;
     const size_t pages = (offset % kPage + n + kPage - 1) / kPage * kPage;
     places.push_back({total, offset % kPage, n});
-    pieces.push_back({begin, pages, nullptr});
+    pieces.push_back({begin, pages, nullptr, number});
     total += pages;
   }
   Array<std::byte> room(total + kPage);
@@ -58,12 +66,12 @@ class Writing {
  public:
   Writing(const std::string& path, size_t code_size, uint64_t build)
       : code_size_(code_size), sink_(io::create_file(path)), writer_(*sink_, code_size, build) {}
-  void add(const Contiguous<id_t>& ids, const Contiguous<uint8_t>& codes) {
+  void add(const Contiguous<id_t>& ids, const Contiguous<uint8_t>& codes, bool split) {
     if (ids.ndim() != 1 || codes.ndim() != 2 || codes.shape(0) != ids.size() ||
         static_cast<size_t>(codes.shape(1)) != code_size_)
       throw DimensionError(text("codes must be (", ids.size(), ", ", code_size_, ") uint8"));
     writer_.add(ids.data(), reinterpret_cast<const std::byte*>(codes.data()),
-                static_cast<size_t>(ids.size()));
+                static_cast<size_t>(ids.size()), split);
   }
   void finish() {
     writer_.finish();
@@ -76,7 +84,9 @@ class Writing {
   spann::PostingWriter writer_;
 };
 
-py::dict read_postings(const spann::PostingFile& file, const std::vector<slot_t>& numbers) {
+using Lists =
+    py::typing::Dict<py::int_, py::typing::Tuple<py::array_t<id_t>, py::array_t<uint8_t>>>;
+Lists read_postings(const spann::PostingFiles& file, const std::vector<slot_t>& numbers) {
   struct Copy {
     std::vector<id_t> ids;
     std::vector<uint8_t> codes;
@@ -84,12 +94,13 @@ py::dict read_postings(const spann::PostingFile& file, const std::vector<slot_t>
   std::vector<std::pair<slot_t, Copy>> found;
   {
     const Unlocked unlocked;
-    file.read(numbers, [&](const spann::PostingFile::Posting& p) {
+    spann::Room room;
+    file.read(numbers, room, [&](const spann::PostingFiles::Posting& p) {
       const auto* codes = reinterpret_cast<const uint8_t*>(p.codes);
       found.push_back({p.number, {{p.ids, p.ids + p.n}, {codes, codes + p.n * file.code_size()}}});
     });
   }
-  py::dict out;
+  Lists out;
   for (const auto& [number, copy] : found) {
     const auto n = static_cast<py::ssize_t>(copy.ids.size());
     out[py::int_(number)] = py::make_tuple(
@@ -99,23 +110,24 @@ py::dict read_postings(const spann::PostingFile& file, const std::vector<slot_t>
   return out;
 }
 
-py::array_t<int64_t> closure(const Contiguous<float>& centroids, const Contiguous<int64_t>& near,
+py::array_t<int64_t> closure(const IndexHNSW& centroids, const Contiguous<int64_t>& near,
                              const Contiguous<float>& distances, size_t replicas, float rng_factor,
                              float epsilon) {
-  if (centroids.ndim() != 2 || near.ndim() != 2 || distances.ndim() != 2 ||
-      near.shape(0) != distances.shape(0) || near.shape(1) != distances.shape(1))
-    throw DimensionError("centroids must be 2-D, and candidates and distances of one 2-D shape");
-  const auto k = static_cast<size_t>(centroids.shape(0)), n = static_cast<size_t>(near.shape(0));
+  if (near.ndim() != 2 || distances.ndim() != 2 || near.shape(0) != distances.shape(0) ||
+      near.shape(1) != distances.shape(1))
+    throw DimensionError("candidates and distances must be of one 2-D shape");
+  const auto k = static_cast<int64_t>(centroids.ntotal());
+  const auto n = static_cast<size_t>(near.shape(0));
   std::vector<slot_t> candidates(static_cast<size_t>(near.size()));
   for (size_t i = 0; i < candidates.size(); ++i) {
     const int64_t c = near.data()[i];
-    if (c >= static_cast<int64_t>(k))
+    if (c >= k)
       throw ArgumentError(text("candidate ", c, " is not there; there are ", k, " centroids"));
     candidates[i] = c < 0 ? kNoSlot : static_cast<slot_t>(c);
   }
   const auto chosen =
-      spann::closure({centroids.data(), k, static_cast<size_t>(centroids.shape(1))},
-                     candidates.data(), distances.data(), n, static_cast<size_t>(near.shape(1)),
+      spann::closure(centroids.storage->vectors(), candidates.data(), distances.data(), n,
+                     static_cast<size_t>(near.shape(1)),
                      {.replicas = replicas, .rng_factor = rng_factor, .epsilon = epsilon});
   py::array_t<int64_t> out({near.shape(0), static_cast<py::ssize_t>(replicas)});
   for (size_t i = 0; i < chosen.size(); ++i)
@@ -123,43 +135,224 @@ py::array_t<int64_t> closure(const Contiguous<float>& centroids, const Contiguou
   return out;
 }
 
+py::array_t<uint8_t> encode(const IndexIVF& codes, const Contiguous<float>& x,
+                            const Contiguous<float>& centroids) {
+  const lists::Form& form = *codes.ivf().form;
+  const size_t n = static_cast<size_t>(x.shape(0)), size = form.code_size();
+  if (x.ndim() != 2 || static_cast<size_t>(x.shape(1)) != codes.d ||
+      (form.by_residual && (centroids.ndim() != 2 || centroids.shape(0) != x.shape(0) ||
+                            centroids.shape(1) != x.shape(1))))
+    throw DimensionError(text("x and the centroid of each row must be (n, ", codes.d, ")"));
+  py::array_t<uint8_t> out({x.shape(0), static_cast<py::ssize_t>(size)});
+  auto* to = reinterpret_cast<std::byte*>(out.mutable_data());
+  const Unlocked unlocked;
+  parallel_for(n, {.grain = 64}, [&](size_t begin, size_t end, size_t) {
+    for (size_t i = begin; i < end; ++i)
+      form.encode({x.data() + i * codes.d, 1, codes.d},
+                  form.by_residual ? centroids.data() + i * codes.d : nullptr, to + i * size);
+  });
+  return out;
+}
+
+void train_codes(IndexIVF& codes, const Contiguous<float>& x, const Contiguous<float>& centroids) {
+  if (x.ndim() != 2 || static_cast<size_t>(x.shape(1)) != codes.d || centroids.ndim() != 2 ||
+      centroids.shape(0) != x.shape(0) || centroids.shape(1) != x.shape(1))
+    throw DimensionError(text("x and the centroid of each row must be (n, ", codes.d, ")"));
+  const auto n = static_cast<size_t>(x.shape(0));
+  std::vector<const float*> whose(n);
+  for (size_t i = 0; i < n; ++i) whose[i] = centroids.data() + i * codes.d;
+  const Unlocked unlocked;
+  codes.ivf().form->train({x.data(), n, codes.d}, whose.data());
+  codes.restore(true, 0);
+}
+
+void write_run(const std::string& path, const std::vector<slot_t>& bounds,
+               const Contiguous<uint8_t>& heads, const Contiguous<uint8_t>& codes,
+               const Contiguous<uint32_t>& rows, uint64_t build) {
+  using spann::EntryHead;
+  const auto n = static_cast<size_t>(rows.size());
+  if (heads.ndim() != 2 || static_cast<size_t>(heads.shape(0)) != n ||
+      heads.shape(1) != sizeof(EntryHead) || codes.ndim() != 2)
+    throw DimensionError(
+        text("heads must be (", n, ", ", sizeof(EntryHead), ") and codes 2-D uint8"));
+  for (size_t i = 0; i < n; ++i)
+    if (rows.data()[i] >= static_cast<size_t>(codes.shape(0)))
+      throw ArgumentError(
+          text("row ", rows.data()[i], " is not there; there are ", codes.shape(0)));
+  const auto* first = reinterpret_cast<const EntryHead*>(heads.data());
+  const Unlocked unlocked;
+  const auto sink = io::create_file(path);
+  spann::write_run(*sink, bounds, {first, n}, reinterpret_cast<const std::byte*>(codes.data()),
+                   rows.data(), static_cast<size_t>(codes.shape(1)), build);
+  sink->commit();
+}
+
+// One file of these parts, which appears whole or not at all.
+void write_file(const std::string& path, const std::vector<py::buffer>& parts) {
+  const auto sink = io::create_file(path);
+  for (const py::buffer& part : parts) {
+    const py::buffer_info info = part.request();
+    const auto bytes = static_cast<size_t>(info.size * info.itemsize);
+    const Unlocked unlocked;
+    sink->write(info.ptr, bytes);
+  }
+  const Unlocked unlocked;
+  sink->commit();
+}
+
+// What merge tells besides the file it writes.
+using Outcome =
+    py::typing::Tuple<py::int_, py::int_, py::array_t<float>, py::array_t<slot_t>>;
+Outcome merge(const std::string& path, const std::vector<std::string>& runs, size_t bucket,
+                slot_t begin, slot_t end, size_t limit, size_t buffer, const IndexIVF& codes,
+                const Index& centroids, size_t code_size, uint64_t build, uint64_t seed) {
+  spann::Merged out;
+  {
+    const Unlocked unlocked;
+    const auto sink = io::create_file(path);
+    spann::PostingWriter writer(*sink, code_size, build);
+    const auto centroid = [&](slot_t posting, float* to) {
+      const id_t id = posting;
+      centroids.reconstruct_batch(&id, 1, to);
+    };
+    out = spann::merge(runs, bucket, begin, end, {.limit = limit, .buffer = buffer, .seed = seed},
+                       *codes.ivf().form, codes.d, centroid, writer);
+    writer.finish();
+    sink->commit();
+  }
+  const auto splits = static_cast<py::ssize_t>(out.parents.size());
+  return py::make_tuple(
+      out.entries, out.dropped,
+      owning<float>(std::move(out.centroids), {splits, static_cast<py::ssize_t>(codes.d)}),
+      owning<slot_t>(std::move(out.parents), {splits}));
+}
+
+// Whole vectors written to a file that appears whole or not at all.
+class WritingVectors {
+ public:
+  WritingVectors(const std::string& path, size_t row_bytes, uint64_t rows, uint64_t build)
+      : row_bytes_(row_bytes),
+        sink_(io::create_file(path)),
+        writer_(*sink_, row_bytes, rows, build) {}
+  void add(const Contiguous<uint8_t>& rows) {
+    if (rows.ndim() != 2 || static_cast<size_t>(rows.shape(1)) != row_bytes_)
+      throw DimensionError(text("rows must be (n, ", row_bytes_, ") uint8"));
+    const auto* data = reinterpret_cast<const std::byte*>(rows.data());
+    const auto n = static_cast<size_t>(rows.shape(0));
+    const Unlocked unlocked;
+    writer_.add(data, n);
+  }
+  void finish() {
+    writer_.finish();
+    sink_->commit();
+  }
+
+ private:
+  const size_t row_bytes_;
+  const std::unique_ptr<io::FileSink> sink_;
+  spann::VectorWriter writer_;
+};
+
+py::array_t<uint8_t> read_vectors(const spann::VectorFiles& files,
+                                  const std::vector<uint64_t>& rows) {
+  const size_t size = files.row_bytes();
+  py::array_t<uint8_t> out({static_cast<py::ssize_t>(rows.size()), static_cast<py::ssize_t>(size)});
+  auto* to = reinterpret_cast<std::byte*>(out.mutable_data());
+  const Unlocked unlocked;
+  spann::Room room;
+  files.read(rows, room,
+             [&](size_t i, const std::byte* bytes) { std::copy_n(bytes, size, to + i * size); });
+  return out;
+}
+
 }  // namespace
 
 void bind_disk(py::module_& m) {
   py::module_ d = m.def_submodule("_disk", "How files are read by searches on disk.");
-  py::class_<RandomFile>(d, "RandomFile", "Reads of many places of a file at once.")
-      .def(py::init([](const std::string& path, const std::string& backend,
+  py::class_<RandomFiles>(d, "RandomFiles", "Reads of many places of some files at once.")
+      .def(py::init([](const std::vector<std::string>& paths, const std::string& backend,
                        const std::string& caching) {
-             return RandomFile::open(path, io::backend_named(backend), io::caching_named(caching));
+             return RandomFiles::open(paths, io::backend_named(backend),
+                                      io::caching_named(caching));
            }),
-           py::arg("path"), py::arg("backend") = "auto", py::arg("caching") = "auto")
-      .def_property_readonly("backend", &RandomFile::backend)
-      .def_property_readonly("size", &RandomFile::size)
-      .def("read", &read, py::arg("pieces"), "The bytes at each (offset, length).");
+           py::arg("paths"), py::arg("backend") = "auto", py::arg("caching") = "auto")
+      .def_property_readonly("backend", &RandomFiles::backend)
+      .def_property_readonly("sizes",
+                             [](const RandomFiles& f) {
+                               std::vector<uint64_t> out;
+                               for (size_t i = 0; i < f.files(); ++i) out.push_back(f.size(i));
+                               return out;
+                             })
+      .def("read", &read, py::arg("pieces"), py::arg("file") = 0,
+           "The bytes of a file at each (offset, length).");
   py::class_<Writing>(d, "PostingWriter", "Postings into a file that appears when it is whole.")
       .def(py::init<const std::string&, size_t, uint64_t>(), py::arg("path"), py::arg("code_size"),
            py::arg("build") = 0)
-      .def("add", &Writing::add, py::arg("ids"), py::arg("codes"))
+      .def("add", &Writing::add, py::arg("ids"), py::arg("codes"), py::arg("split") = false)
       .def("finish", &Writing::finish);
-  using spann::PostingFile;
-  py::class_<PostingFile>(d, "PostingFile", "Postings of a file, read by number.")
-      .def(py::init(
-               [](const std::string& path, const std::string& backend, const std::string& caching) {
-                 return std::make_unique<PostingFile>(path, io::backend_named(backend),
-                                                      io::caching_named(caching));
-               }),
-           py::arg("path"), py::arg("backend") = "auto", py::arg("caching") = "auto")
-      .def("__len__", &PostingFile::postings)
-      .def_property_readonly("entries", &PostingFile::entries)
-      .def_property_readonly("code_size", &PostingFile::code_size)
-      .def_property_readonly("build", &PostingFile::build)
-      .def_property_readonly("backend", [](const PostingFile& f) { return f.file().backend(); })
+  using spann::PostingFiles;
+  py::class_<PostingFiles>(d, "PostingFiles", "Postings of files, read by number.")
+      .def(py::init([](const std::vector<std::string>& paths, const std::string& backend,
+                       const std::string& caching) {
+             return std::make_unique<PostingFiles>(paths, io::backend_named(backend),
+                                                   io::caching_named(caching));
+           }),
+           py::arg("paths"), py::arg("backend") = "auto", py::arg("caching") = "auto")
+      .def("__len__", &PostingFiles::postings)
+      .def_property_readonly("splits", &PostingFiles::splits)
+      .def_property_readonly("entries", &PostingFiles::entries)
+      .def_property_readonly("code_size", &PostingFiles::code_size)
+      .def_property_readonly("build", &PostingFiles::build)
+      .def_property_readonly("backend", [](const PostingFiles& f) { return f.files().backend(); })
+      .def(
+          "count", [](const PostingFiles& f, slot_t posting) { return f.count(posting); },
+          py::arg("posting"))
       .def("read", &read_postings, py::arg("numbers"), "{number: (ids, codes)} of those not empty.")
-      .def("verify", &PostingFile::verify, py::call_guard<py::gil_scoped_release>());
+      .def("verify", &PostingFiles::verify, py::call_guard<py::gil_scoped_release>());
+  using spann::RunFile;
+  py::class_<RunFile>(d, "RunFile", "What a shard sends to postings.")
+      .def(py::init<const std::string&>(), py::arg("path"))
+      .def_property_readonly("build", &RunFile::build)
+      .def_property_readonly("buckets", &RunFile::buckets)
+      .def("entries", &RunFile::entries, py::arg("bucket"))
+      .def("verify", &RunFile::verify, py::call_guard<py::gil_scoped_release>());
+  d.def("write_file", &write_file, py::arg("path"), py::arg("parts"));
+  d.def("write_run", &write_run, py::arg("path"), py::arg("bounds"), py::arg("heads"),
+        py::arg("codes"), py::arg("rows"), py::arg("build"));
+  d.def("merge", &merge, py::arg("path"), py::arg("runs"), py::arg("bucket"), py::arg("begin"),
+        py::arg("end"), py::arg("limit"), py::arg("buffer"), py::arg("codes"), py::arg("centroids"),
+        py::arg("code_size"), py::arg("build"), py::arg("seed") = 1234,
+        "Writes a bucket's postings; (entries, dropped, centroids of splits, their parents).");
+  d.def(
+      "code_size", [](const IndexIVF& codes) { return codes.ivf().form->code_size(); },
+      py::arg("codes"), "Bytes of a code in a list.");
+  d.def("train_codes", &train_codes, py::arg("codes"), py::arg("x"), py::arg("centroids"));
+  d.def("encode", &encode, py::arg("codes"), py::arg("x"), py::arg("centroids"));
+  py::class_<WritingVectors>(d, "VectorWriter", "Whole vectors, into a file that appears whole.")
+      .def(py::init<const std::string&, size_t, uint64_t, uint64_t>(), py::arg("path"),
+           py::arg("row_bytes"), py::arg("rows"), py::arg("build") = 0)
+      .def("add", &WritingVectors::add, py::arg("rows"))
+      .def("finish", &WritingVectors::finish);
+  using spann::VectorFiles;
+  py::class_<VectorFiles>(d, "VectorFiles", "Whole vectors of files, read by row.")
+      .def(py::init([](const std::vector<std::string>& paths, const std::string& backend,
+                       const std::string& caching) {
+             return std::make_unique<VectorFiles>(paths, io::backend_named(backend),
+                                                  io::caching_named(caching));
+           }),
+           py::arg("paths"), py::arg("backend") = "auto", py::arg("caching") = "auto")
+      .def("__len__", &VectorFiles::rows)
+      .def_property_readonly("row_bytes", &VectorFiles::row_bytes)
+      .def_property_readonly("block_bytes", &VectorFiles::block_bytes)
+      .def_property_readonly("build", &VectorFiles::build)
+      .def("read", &read_vectors, py::arg("rows"))
+      .def("verify", &VectorFiles::verify, py::call_guard<py::gil_scoped_release>());
   d.def("closure", &closure, py::arg("centroids"), py::arg("near"), py::arg("distances"),
-        py::arg("replicas") = 8, py::arg("rng_factor") = 1, py::arg("epsilon") = 10);
+        py::arg("replicas") = 8, py::arg("rng_factor") = 1, py::arg("epsilon") = 10,
+        "Of each row the places of the lists it goes to among `near`, -1 behind the last.");
   d.def("why_no_io_uring", &io::why_no_io_uring);
   d.def("available_memory", &available_memory);
+  d.def("release_freed", &release_freed);
 }
 
 }  // namespace shortlist

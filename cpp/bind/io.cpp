@@ -294,10 +294,8 @@ class VectorReader final : public SourceReader {
 };
 
 py::array_t<uint8_t> as_array(std::vector<std::byte> bytes) {
-  auto* owned = new std::vector<std::byte>(std::move(bytes));
-  const py::capsule owner(owned, [](void* p) { delete static_cast<std::vector<std::byte>*>(p); });
-  return py::array_t<uint8_t>(static_cast<py::ssize_t>(owned->size()),
-                              reinterpret_cast<const uint8_t*>(owned->data()), owner);
+  const auto n = static_cast<py::ssize_t>(bytes.size());
+  return owning<uint8_t>(std::move(bytes), {n});
 }
 
 // Calls body(sink) for a path, an IOWriter or an object with `write`, without the GIL.

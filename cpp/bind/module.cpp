@@ -23,5 +23,6 @@ PYBIND11_MODULE(_core, m) {
   shortlist::bind_kv(m);
   shortlist::bind_functions(m);
   shortlist::bind_disk(m);
+  shortlist::bind_spann(m);
   shortlist::bind_io(m);
 }

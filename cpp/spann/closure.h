@@ -4,7 +4,7 @@
 
 #include <vector>
 
-#include "base/types.h"
+#include "flat/flat.h"
 
 namespace shortlist::spann {
 
@@ -15,11 +15,11 @@ struct ClosureOptions {
   float epsilon = 10;    // lists farther than (1 + epsilon) times the nearest are left out
 };
 
-// Of each row the lists it goes to, nearest first: `replicas` places, kNoSlot where there are
-// fewer. `candidates` are the lists found near each row, nearest first, `width` a row, kNoSlot
-// where there are fewer, and `near` the squared distances to their centroids.
-std::vector<slot_t> closure(Matrix<const float> centroids, const slot_t* candidates,
-                            const float* near, size_t rows, size_t width,
-                            const ClosureOptions& options);
+// Of each row the lists it goes to, nearest first, as places among its candidates: `replicas` of
+// them, kNoSlot where there are fewer. `candidates` are the lists found near each row, nearest
+// first, `width` a row, kNoSlot where there are fewer, and `near` the squared distances to their
+// centroids. Centroids are compared with each other by squared L2, whatever their metric.
+std::vector<slot_t> closure(const Vectors& centroids, const slot_t* candidates, const float* near,
+                            size_t rows, size_t width, const ClosureOptions& options);
 
 }  // namespace shortlist::spann

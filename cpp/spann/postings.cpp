@@ -6,6 +6,7 @@
 #include "base/error.h"
 #include "base/threads.h"
 #include "io/crc32c.h"
+#include "spann/pages.h"
 
 namespace shortlist::spann {
 namespace {
@@ -14,7 +15,7 @@ static_assert(std::endian::native == std::endian::little);
 
 constexpr char kMagic[8] = {'\x89', 'S', 'L', 'P', 'F', '\r', '\n', '\x1a'};
 constexpr uint16_t kMajor = 1, kMinor = 0;
-constexpr uint32_t kByteOrder = 0x01020304, kPostingMagic = 0x4f504c53;
+constexpr uint32_t kPostingMagic = 0x4f504c53;
 constexpr size_t kMostCode = size_t{1} << 20;
 
 struct Header {
@@ -26,7 +27,7 @@ struct Header {
 };
 struct Footer {
   char magic[8];
-  uint64_t directory, postings, entries, length;
+  uint64_t directory, postings, splits, entries, length;
   uint32_t directory_crc;
 };
 struct PostingHead {
@@ -45,42 +46,16 @@ uint32_t checksum(PostingHead head, const void* ids, size_t id_bytes, const void
   return io::crc32c(crc, codes, code_bytes);
 }
 
-// A page that begins with `fields` and ends with its own checksum.
-template <class Fields>
-std::vector<std::byte> sealed(const Fields& fields) {
-  std::vector<std::byte> page(kPage);
-  std::memcpy(page.data(), &fields, sizeof fields);
-  const uint32_t crc = io::crc32c(0, page.data(), kPage - sizeof(uint32_t));
-  std::memcpy(page.data() + kPage - sizeof crc, &crc, sizeof crc);
-  return page;
-}
-template <class Fields>
-bool unsealed(const std::byte* page, Fields& fields) {
-  uint32_t crc;
-  std::memcpy(&crc, page + kPage - sizeof crc, sizeof crc);
-  std::memcpy(&fields, page, sizeof fields);
-  return crc == io::crc32c(0, page, kPage - sizeof crc);
-}
-
-// Bytes at an address that direct reads take.
-class Pages {
- public:
-  explicit Pages(size_t n) : room_((n + 1) * kPage) {
-    const auto begin = reinterpret_cast<uintptr_t>(room_.data());
-    data_ = room_.data() + (kPage - begin % kPage) % kPage;
-  }
-  std::byte* data() { return data_; }
-
- private:
-  struct Uninitialised {
-    explicit Uninitialised(size_t n) { bytes.grow(n); }
-    std::byte* data() { return bytes.data(); }
-    Array<std::byte> bytes;
-  } room_;
-  std::byte* data_;
-};
-
 }  // namespace
+
+std::byte* Room::of(size_t bytes) {
+  if (bytes_.capacity_bytes() < bytes + kPage) {
+    bytes_ = {};
+    bytes_.grow(bytes + kPage);
+  }
+  const auto begin = reinterpret_cast<uintptr_t>(bytes_.data());
+  return bytes_.data() + (kPage - begin % kPage) % kPage;
+}
 
 PostingWriter::PostingWriter(io::Sink& sink, size_t code_size, uint64_t build)
     : sink_(sink), code_size_(code_size) {
@@ -102,14 +77,15 @@ void PostingWriter::fill_page() {
   if (at_ % kPage) put(kZeros, kPage - at_ % kPage);
 }
 
-void PostingWriter::add(const id_t* ids, const std::byte* codes, size_t n) {
+void PostingWriter::add(const id_t* ids, const std::byte* codes, size_t n, bool split) {
   if (n > kMostInPosting)
     throw ArgumentError(text("a posting of ", n, " vectors; at most ", kMostInPosting, " fit"));
   const uint64_t page = at_ / kPage;
   if (page > UINT32_MAX)
     throw ArgumentError("a file of postings holds at most 16 TiB; write them to several");
-  directory_.push_back({static_cast<uint32_t>(page), static_cast<uint32_t>(n)});
+  directory_.push_back({static_cast<uint32_t>(page), static_cast<uint32_t>(n), 0});
   entries_ += n;
+  splits_ += split;
   if (n == 0) return;
   PostingHead head{kPostingMagic, static_cast<uint32_t>(n), directory_.size() - 1, 0, {}};
   head.crc = checksum(head, ids, n * sizeof(id_t), codes, n * code_size_);
@@ -120,7 +96,7 @@ void PostingWriter::add(const id_t* ids, const std::byte* codes, size_t n) {
 }
 
 void PostingWriter::finish() {
-  Footer footer{{}, at_, directory_.size(), entries_, 0, 0};
+  Footer footer{{}, at_, directory_.size(), splits_, entries_, 0, 0};
   std::memcpy(footer.magic, kMagic, sizeof kMagic);
   const size_t bytes = directory_.size() * sizeof(PostingPlace);
   footer.directory_crc = io::crc32c(0, directory_.data(), bytes);
@@ -131,18 +107,36 @@ void PostingWriter::finish() {
   put(page.data(), page.size());
 }
 
-PostingFile::PostingFile(const std::string& path, io::Backend backend, io::Caching caching)
-    : file_(io::RandomFile::open(path, backend, caching)) {
+PostingFiles::PostingFiles(const std::vector<std::string>& paths, io::Backend backend,
+                           io::Caching caching)
+    : files_(io::RandomFiles::open(paths, backend, caching)) {
+  if (paths.empty() || paths.size() > kMostFiles)
+    throw ArgumentError(
+        text(paths.size(), " files of postings; an index has from 1 to ", kMostFiles));
+  std::vector<PostingPlace> splits;
+  for (size_t f = 0; f < paths.size(); ++f) open(f, splits);
+  if (directory_.size() + splits.size() >= kNoSlot)
+    throw UnsupportedError(
+        text(directory_.size() + splits.size(), " postings; at most ", kNoSlot - 1, " are read"));
+  for (File& part : parts_) part.first_split += directory_.size();
+  splits_ = splits.size();
+  directory_.insert(directory_.end(), splits.begin(), splits.end());
+  for (const PostingPlace& p : directory_) entries_ += p.count;
+}
+
+void PostingFiles::open(size_t file, std::vector<PostingPlace>& splits) {
+  const std::string& path = files_->path(file);
+  const uint64_t size = files_->size(file);
   const auto damaged = [&](const char* what) -> CorruptIndexError {
     return CorruptIndexError(text("'", path, "' ", what, "; restore it, or build it again"));
   };
-  Pages page(1);
-  if (file_->size() < sizeof kMagic) throw damaged("is too short for a file of postings");
-  const bool whole = file_->size() >= 2 * kPage && file_->size() % kPage == 0;
-  if (whole) read_pages(0, 1, page.data());
+  Room room;
+  std::byte* const page = room.of(kPage);
+  if (size < sizeof kMagic) throw damaged("is too short for a file of postings");
+  if (size < 2 * kPage || size % kPage) throw damaged("is no whole file of postings");
+  read_pages(file, 0, 1, page);
   Header header;
-  const bool sound = whole && unsealed(page.data(), header);
-  if (!whole) throw damaged("is no whole file of postings");
+  const bool sound = unsealed(page, header);
   if (std::memcmp(header.magic, kMagic, sizeof kMagic) != 0)
     throw damaged("is no file of postings");
   if (header.byte_order != kByteOrder) throw damaged("has another machine's byte order");
@@ -151,96 +145,120 @@ PostingFile::PostingFile(const std::string& path, io::Backend backend, io::Cachi
                                 ", this release reads ", kMajor, ".x; read it with a newer one"));
   if (!sound || header.page != kPage || header.code_size < 1 || header.code_size > kMostCode)
     throw damaged("has a damaged header");
+  if (file && (header.code_size != code_size_ || header.build != build_))
+    throw damaged("is not of the same build as the files before it");
   code_size_ = header.code_size;
   build_ = header.build;
 
-  read_pages(file_->size() / kPage - 1, 1, page.data());
+  read_pages(file, size / kPage - 1, 1, page);
   Footer footer;
-  if (!unsealed(page.data(), footer) || std::memcmp(footer.magic, kMagic, sizeof kMagic) != 0)
+  if (!unsealed(page, footer) || std::memcmp(footer.magic, kMagic, sizeof kMagic) != 0)
     throw damaged("has a damaged footer, or was not written to its end");
   const uint64_t bytes = footer.postings * sizeof(PostingPlace);
-  if (footer.length != file_->size() || footer.directory % kPage ||
-      footer.postings > file_->size() / sizeof(PostingPlace) ||
-      footer.directory / kPage + pages(bytes) + 1 != file_->size() / kPage)
+  if (footer.length != size || footer.directory % kPage ||
+      footer.postings > size / sizeof(PostingPlace) || footer.splits > footer.postings ||
+      footer.directory / kPage + pages(bytes) + 1 != size / kPage)
     throw damaged("has a footer that does not fit it");
-  directory_.resize(footer.postings);
+  std::vector<PostingPlace> places(footer.postings);
   constexpr size_t kAtATime = 256;  // pages
-  Pages some(kAtATime);
-  auto* to = reinterpret_cast<std::byte*>(directory_.data());
+  std::byte* const some = room.of(kAtATime * kPage);
+  auto* to = reinterpret_cast<std::byte*>(places.data());
   for (uint64_t at = 0; at < bytes; at += kAtATime * kPage) {
     const auto n = static_cast<size_t>(std::min<uint64_t>(kAtATime * kPage, bytes - at));
-    read_pages((footer.directory + at) / kPage, static_cast<size_t>(pages(n)), some.data());
-    std::memcpy(to + at, some.data(), n);
+    read_pages(file, (footer.directory + at) / kPage, static_cast<size_t>(pages(n)), some);
+    std::memcpy(to + at, some, n);
   }
-  if (io::crc32c(0, directory_.data(), bytes) != footer.directory_crc)
+  if (io::crc32c(0, places.data(), bytes) != footer.directory_crc)
     throw damaged("has a damaged directory");
-  uint64_t next = 1;
-  for (const PostingPlace& p : directory_) {
-    if (p.page != next || p.count > kMostInPosting) throw damaged("has a directory with gaps");
+  uint64_t next = 1, entries = 0;
+  for (PostingPlace& p : places) {
+    if (p.page != next || p.file != 0) throw damaged("has a directory with gaps");
     next += extent(p.count) / kPage;
-    entries_ += p.count;
+    entries += p.count;
+    p.file = static_cast<uint8_t>(file);
   }
-  if (next * kPage != footer.directory || entries_ != footer.entries)
+  if (next * kPage != footer.directory || entries != footer.entries)
     throw damaged("has a directory that does not fit it");
+  const uint64_t regular = footer.postings - footer.splits;
+  parts_.push_back({directory_.size(), regular, splits.size()});
+  const auto end = places.begin() + static_cast<ptrdiff_t>(regular);
+  directory_.insert(directory_.end(), places.begin(), end);
+  splits.insert(splits.end(), end, places.end());
 }
 
-size_t PostingFile::extent(size_t n) const {
+size_t PostingFiles::extent(size_t n) const {
   return n ? pages(sizeof(PostingHead) + n * (sizeof(id_t) + code_size_)) * kPage : 0;
 }
 
-void PostingFile::read_pages(uint64_t page, size_t n, std::byte* to) const {
-  const io::RandomFile::Piece piece{page * kPage, n * kPage, to};
-  file_->read({&piece, 1}, [](size_t) {});
+void PostingFiles::read_pages(size_t file, uint64_t page, size_t n, std::byte* to) const {
+  const io::RandomFiles::Piece piece{page * kPage, n * kPage, to, static_cast<uint32_t>(file)};
+  files_->read({&piece, 1}, [](size_t) {});
 }
 
-PostingFile::Posting PostingFile::checked(slot_t number, const std::byte* data) const {
+uint64_t PostingFiles::number_in_file(slot_t posting) const {
+  const File& part = parts_[directory_[posting].file];
+  const bool split = posting >= postings() - splits_;
+  return split ? part.regular + posting - part.first_split : posting - part.first;
+}
+
+PostingFiles::Posting PostingFiles::checked(slot_t number, const std::byte* data) const {
   PostingHead head;
   std::memcpy(&head, data, sizeof head);
   const size_t n = directory_[number].count, ids = n * sizeof(id_t), codes = n * code_size_;
   const std::byte* first = data + sizeof head;
   const bool plain = !head.zero[0] && !head.zero[1] && !head.zero[2];
-  if (!plain || head.magic != kPostingMagic || head.count != n || head.number != number ||
+  if (!plain || head.magic != kPostingMagic || head.count != n ||
+      head.number != number_in_file(number) ||
       head.crc != checksum(head, first, ids, first + ids, codes))
-    throw CorruptIndexError(text("'", file_->path(), "': posting ", number,
-                                 " is damaged; restore the file, or build it again"));
+    throw CorruptIndexError(text("'", files_->path(directory_[number].file), "': posting ",
+                                 head.number, " is damaged; restore the file, or build it again"));
   return {number, n, reinterpret_cast<const id_t*>(first), first + ids};
 }
 
-void PostingFile::read(std::span<const slot_t> numbers, const Each& each) const {
-  std::vector<io::RandomFile::Piece> pieces;
+void PostingFiles::read(std::span<const slot_t> numbers, Room& room, const Each& each) const {
+  constexpr size_t kAtATime = size_t{2} << 20;  // bytes, but for a posting that is larger
+  std::vector<io::RandomFiles::Piece> pieces;
   std::vector<slot_t> of;
-  size_t total = 0;
-  for (const slot_t p : numbers) {
-    if (p >= postings())
-      throw ArgumentError(text("posting ", p, " is not there; there are ", postings()));
-    if (!count(p)) continue;
-    pieces.push_back({directory_[p].page * uint64_t{kPage}, bytes(p), nullptr});
-    of.push_back(p);
-    total += bytes(p);
+  for (size_t at = 0; at < numbers.size();) {
+    pieces.clear();
+    of.clear();
+    size_t total = 0;
+    for (; at < numbers.size(); ++at) {
+      const slot_t p = numbers[at];
+      if (p >= postings())
+        throw ArgumentError(text("posting ", p, " is not there; there are ", postings()));
+      if (total && total + bytes(p) > kAtATime) break;
+      if (!count(p)) continue;
+      pieces.push_back(
+          {directory_[p].page * uint64_t{kPage}, bytes(p), nullptr, directory_[p].file});
+      of.push_back(p);
+      total += bytes(p);
+    }
+    std::byte* to = room.of(total);
+    for (auto& piece : pieces) {
+      piece.to = to;
+      to += piece.n;
+    }
+    files_->read(pieces, [&](size_t i) { each(checked(of[i], pieces[i].to)); });
   }
-  Pages room(total / kPage);
-  std::byte* to = room.data();
-  for (auto& piece : pieces) {
-    piece.to = to;
-    to += piece.n;
-  }
-  file_->read(pieces, [&](size_t i) { each(checked(of[i], pieces[i].to)); });
 }
 
-void PostingFile::verify() const {
+void PostingFiles::verify() const {
   constexpr size_t kTogether = 64;
   std::vector<slot_t> some;
+  Room room;
   for (slot_t first = 0; first < postings(); first += kTogether) {
     poll_interrupt();
     some.clear();
     for (slot_t p = first; p < std::min<size_t>(postings(), first + kTogether); ++p)
       some.push_back(p);
-    read(some, [&](const Posting& p) {
+    read(some, room, [&](const Posting& p) {
       const std::byte* end = p.codes + p.n * code_size_;
       const std::byte* last =
           reinterpret_cast<const std::byte*>(p.ids) - sizeof(PostingHead) + bytes(p.number);
       if (std::any_of(end, last, [](std::byte x) { return x != std::byte{0}; }))
-        throw CorruptIndexError(text("'", file_->path(), "': bytes behind posting ", p.number,
+        throw CorruptIndexError(text("'", files_->path(directory_[p.number].file),
+                                     "': bytes behind posting ", number_in_file(p.number),
                                      " are not zero; restore the file, or build it again"));
     });
   }

@@ -1,10 +1,13 @@
-// Posting lists in a file: each from the beginning of a page, with its number and a checksum, so
+// Posting lists in files: each from the beginning of a page, with its number and a checksum, so
 // that one read fetches it and damage shows.
 //
 //   header     one page: magic, version, byte order, page size, size of a code, what build it is of
 //   postings   each from a page of its own: number, count, checksum; ids; codes; zeros
 //   directory  first page and count of every posting
 //   footer     one page: where the directory is, its checksum, totals
+//
+// The postings of an index lie in several files, one behind the other. Those that a file has
+// because postings grew too long, its splits, come behind the others of all files.
 #pragma once
 
 #include <functional>
@@ -14,16 +17,28 @@
 
 #include "base/memory.h"
 #include "base/types.h"
-#include "io/random_file.h"
+#include "io/random_files.h"
 #include "io/stream.h"
+#include "spann/pages.h"
 
 namespace shortlist::spann {
 
-inline constexpr size_t kPage = io::RandomFile::kAlignment;
-inline constexpr size_t kMostInPosting = size_t{1} << 24;
+inline constexpr size_t kMostInPosting = (size_t{1} << 24) - 1;
+inline constexpr size_t kMostFiles = 256;
 
 struct PostingPlace {
-  uint32_t page, count;
+  uint32_t page;
+  uint32_t count : 24, file : 8;
+};
+
+// Bytes at an address that direct reads take; kept from read to read.
+class Room {
+ public:
+  std::byte* of(size_t bytes);
+  size_t memory() const { return bytes_.capacity_bytes(); }
+
+ private:
+  Array<std::byte> bytes_;
 };
 
 class PostingWriter {
@@ -31,8 +46,9 @@ class PostingWriter {
   // `build` names the build that the file belongs to.
   PostingWriter(io::Sink& sink, size_t code_size, uint64_t build);
 
-  // The next posting; it may be empty. Throws ArgumentError for more than kMostInPosting vectors.
-  void add(const id_t* ids, const std::byte* codes, size_t n);
+  // The next posting; it may be empty. Splits come last. Throws ArgumentError for more than
+  // kMostInPosting vectors.
+  void add(const id_t* ids, const std::byte* codes, size_t n, bool split = false);
   // Without it the file is not complete, and readers refuse it.
   void finish();
 
@@ -42,11 +58,11 @@ class PostingWriter {
 
   io::Sink& sink_;
   const size_t code_size_;
-  uint64_t at_ = 0, entries_ = 0;
+  uint64_t at_ = 0, entries_ = 0, splits_ = 0;
   std::vector<PostingPlace> directory_;
 };
 
-class PostingFile {
+class PostingFiles {
  public:
   struct Posting {
     slot_t number;
@@ -56,32 +72,40 @@ class PostingFile {
   };
   using Each = std::function<void(const Posting&)>;
 
-  // Reads the directory. Throws IoError, CorruptIndexError for a damaged or foreign file, and
-  // UnsupportedError for one of a newer release.
-  PostingFile(const std::string& path, io::Backend backend, io::Caching caching);
+  // Reads the directories. Throws IoError, CorruptIndexError for a damaged or foreign file, and for
+  // files that are not of one build, and UnsupportedError for one of a newer release.
+  PostingFiles(const std::vector<std::string>& paths, io::Backend backend, io::Caching caching);
 
   size_t postings() const { return directory_.size(); }
+  size_t splits() const { return splits_; }      // the last of them
   uint64_t entries() const { return entries_; }  // ids in all postings, replicas counted
   size_t code_size() const { return code_size_; }
   uint64_t build() const { return build_; }
   size_t count(slot_t posting) const { return directory_[posting].count; }
   size_t bytes(slot_t posting) const { return extent(directory_[posting].count); }  // whole pages
   size_t memory() const { return directory_.capacity() * sizeof(PostingPlace); }
-  const io::RandomFile& file() const { return *file_; }
+  const io::RandomFiles& files() const { return *files_; }
 
   // Reads the postings of these numbers and calls each(posting) as they come, in any order; empty
   // ones are left out. Throws IoError, and CorruptIndexError where one is not what was written.
-  void read(std::span<const slot_t> numbers, const Each& each) const;
+  void read(std::span<const slot_t> numbers, Room& room, const Each& each) const;
   // Reads every byte. Throws CorruptIndexError.
   void verify() const;
 
  private:
+  struct File {
+    uint64_t first;  // posting
+    uint64_t regular, first_split;
+  };
   size_t extent(size_t n) const;
+  void open(size_t file, std::vector<PostingPlace>& directory);
+  uint64_t number_in_file(slot_t posting) const;
   Posting checked(slot_t number, const std::byte* data) const;
-  void read_pages(uint64_t page, size_t pages, std::byte* to) const;
+  void read_pages(size_t file, uint64_t page, size_t pages, std::byte* to) const;
 
-  std::unique_ptr<io::RandomFile> file_;
-  size_t code_size_ = 0;
+  std::unique_ptr<io::RandomFiles> files_;
+  std::vector<File> parts_;
+  size_t code_size_ = 0, splits_ = 0;
   uint64_t build_ = 0, entries_ = 0;
   std::vector<PostingPlace> directory_;
 };

@@ -18,6 +18,7 @@ from ._ivflib import merge_into as merge_into
 from ._ivflib import range_search_with_parameters as range_search_with_parameters
 from ._ivflib import search_with_parameters as search_with_parameters
 from ._ivflib import try_extract_index_ivf as try_extract_index_ivf
+from ._open import open as open
 from ._parameters import ParameterSpace as ParameterSpace
 from ._random import rand as rand
 from ._random import randint as randint
@@ -46,6 +47,7 @@ if TYPE_CHECKING:
     from . import datasets as datasets
     from . import kv as kv
     from . import rerank as rerank
+    from . import spann as spann
     from ._doctor import doctor as doctor
     from ._evaluate import Evaluation as Evaluation
     from ._evaluate import Frontier as Frontier
@@ -67,6 +69,8 @@ if TYPE_CHECKING:
     from ._lid import lid as lid
     from ._plot import plot as plot
     from ._tune import Tuning as Tuning
+    from .spann import IndexSPANN as IndexSPANN
+    from .spann import build as build
 
 
 _logging.getLogger("shortlist").addHandler(_logging.NullHandler())
@@ -100,6 +104,9 @@ _LAZY = {
     "lid": "_lid",
     "plot": "_plot",
     "rerank": "rerank",
+    "spann": "spann",
+    "build": "spann",
+    "IndexSPANN": "spann",
     "Tuning": "_tune",
 }
 

@@ -88,7 +88,23 @@ class Vectors:
         """Rows start..stop-1 as a C-contiguous array. Raises IndexError outside 0..len."""
         if not 0 <= start <= stop <= len(self):
             raise IndexError(f"{self.name}: rows {start}..{stop} of {len(self)}")
-        return np.ascontiguousarray(self._rows[start:stop], dtype=self.dtype)
+        rows = self._rows
+        if isinstance(rows, np.memmap) and rows.flags.c_contiguous and rows.filename:
+            # Mapped pages would count as this process's memory for as long as there is room.
+            at = rows.offset + start * rows.strides[0]
+            count = (stop - start) * self.dim
+            read = np.fromfile(rows.filename, rows.dtype, count, offset=at)
+            if len(read) == count:
+                return read.reshape(-1, self.dim).astype(self.dtype, copy=False)
+        return np.ascontiguousarray(rows[start:stop], dtype=self.dtype)
+
+    def identity(self) -> list[Any] | None:
+        """What changes when the file does, or None where that is not known."""
+        path = getattr(self._rows, "filename", None)
+        if not path:
+            return None
+        stat = Path(path).stat()
+        return [str(path), stat.st_size, stat.st_mtime_ns, *self.shape, str(self.dtype)]
 
     def chunks(self, rows: int | None = None) -> Iterator[np.ndarray]:
         """All rows in order, `rows` at a time (default: about 64 MiB)."""
@@ -142,6 +158,10 @@ class _Shards(Vectors):
 
     def shards(self) -> list[Vectors]:
         return list(self._parts)
+
+    def identity(self) -> list[Any] | None:
+        parts = [part.identity() for part in self._parts]
+        return None if None in parts else parts
 
 
 class Truth(NamedTuple):

@@ -2351,6 +2351,48 @@ class IndexIVFRaBitQFastScan(IndexIVFRaBitQ):
     @centered.setter
     def centered(self, arg1: bool) -> None: ...
 
+class SearchParametersSPANN(SearchParameters):
+    """
+    SearchParameters of an IndexSPANN, in place of the index's for one call.
+    """
+    def __init__(
+        self,
+        *,
+        sel: IDSelector | None = None,
+        nprobe: typing.SupportsIndex = 32,
+        epsilon: float = ...,
+        efSearch: typing.SupportsIndex = 0,
+        k_factor: float = 4,
+    ) -> None: ...
+    @property
+    def efSearch(self) -> int:
+        """
+        Candidates kept while centroids are looked for; 0 (default): by nprobe.
+        """
+    @efSearch.setter
+    def efSearch(self, arg0: typing.SupportsIndex) -> None: ...
+    @property
+    def epsilon(self) -> float:
+        """
+        Of these, those are left out whose centroid is more than 1 + epsilon times as far as the nearest one, or as vectors are from theirs in the mean, whichever is more.
+        """
+    @epsilon.setter
+    def epsilon(self, arg1: float) -> None: ...
+    @property
+    def k_factor(self) -> float:
+        """
+        Candidates compared again by their whole vectors, for each of the k, and 32 at least; of indexes whose postings hold codes.
+        """
+    @k_factor.setter
+    def k_factor(self, arg1: float) -> None: ...
+    @property
+    def nprobe(self) -> int:
+        """
+        Postings that are read, at most.
+        """
+    @nprobe.setter
+    def nprobe(self, arg1: typing.SupportsIndex) -> None: ...
+
 class IOWriter:
     """
     Where write_index can write to besides files.

@@ -1,4 +1,5 @@
-"""The command line: `shortlist build | search | eval | tune | plot | info | doctor | demo`.
+"""The command line: `shortlist build | search | eval | tune | plot | info | verify | doctor |
+demo`.
 
 Needs the extra `cli`.
 """

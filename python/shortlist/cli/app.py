@@ -14,6 +14,7 @@ from .demo import demo
 from .doctor import doctor
 from .evaluate import evaluate
 from .info import info
+from .on_disk import verify
 from .plot import plot
 from .search import search
 from .tune import tune
@@ -33,6 +34,7 @@ app.command("eval")(evaluate)
 app.command()(tune)
 app.command()(plot)
 app.command()(info)
+app.command()(verify)
 app.command()(doctor)
 app.command()(demo)
 

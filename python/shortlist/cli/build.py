@@ -27,6 +27,7 @@ from .console import (
     say_json,
     size_in_bytes,
 )
+from .on_disk import build_folder
 
 _CHUNK_BYTES = 64 << 20
 _TRAIN_ROWS = 1 << 17
@@ -57,10 +58,13 @@ def build(
             "or a folder of .npy or .parquet files, or a data set folder.",
         ),
     ],
-    out: Annotated[Path, typer.Option(help="File to write.")],
+    out: Annotated[Path, typer.Option(help="File to write; of SPANN a folder.")],
     description: Annotated[
         str,
-        typer.Option("--index", help="faiss factory string, such as Flat, HNSW32 or HNSW32,SQ8."),
+        typer.Option(
+            "--index",
+            help="faiss factory string, such as Flat, HNSW32 or HNSW32,SQ8; or SPANN, on disk.",
+        ),
     ] = "HNSW32",
     metric: Annotated[
         Metric | None,
@@ -75,13 +79,31 @@ def build(
         int | None, typer.Option(min=1, help="efConstruction of the graph.")
     ] = None,
     memory: Annotated[
-        str | None, typer.Option(help="Refuse before starting if the build needs more, e.g. 16G.")
+        str | None,
+        typer.Option(help="What the build may take, e.g. 16G: SPANN keeps to it, others refuse."),
     ] = None,
     column: Column = None,
     as_json: Json = False,
 ) -> None:
-    """Build an index from vectors, reading them in pieces."""
+    """Build an index from vectors, reading them in pieces.
+
+    With --index SPANN or SPANN,SDC1 an index on disk, in a folder: --memory is what the build may
+    take, and the same command goes on with a build that was stopped.
+    """
     limit = size_in_bytes(memory) if memory else None
+    if description.startswith("SPANN"):
+        if ef_construction is not None:
+            raise typer.BadParameter("--ef-construction is for graphs in memory")
+        build_folder(
+            open_vectors(source, column),
+            out,
+            description,
+            metric=metric.value if metric else None,
+            dtype=None if dtype is DType.auto else dtype.value,
+            memory=limit,
+            as_json=as_json,
+        )
+        return
     plan = parse(description)
     check_writable(out)
     found = open_vectors(source, column)

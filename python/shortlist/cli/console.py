@@ -26,7 +26,9 @@ Json = Annotated[bool, typer.Option("--json", help="Print one JSON object and no
 Column = Annotated[str | None, typer.Option(help="Column of a Parquet file with the vectors.")]
 EfSearch = Annotated[int | None, typer.Option("--ef", min=1, help="efSearch of the graph.")]
 K = Annotated[int, typer.Option("-k", "--k", min=1, help="Neighbours of each query.")]
-IndexPath = Annotated[Path, typer.Argument(metavar="INDEX", help="A shortlist or faiss file.")]
+IndexPath = Annotated[
+    Path, typer.Argument(metavar="INDEX", help="A shortlist or faiss file, or a folder of SPANN.")
+]
 TruthPath = Annotated[
     Path | None,
     typer.Option("--truth", help="True ids, nearest first: .ivecs .ibin .bin .npy .npz."),
@@ -68,6 +70,9 @@ def say_json(values: dict[str, Any]) -> None:
 
 def open_index(path: Path) -> tuple[Any, dict[str, str]]:
     """An index in our format with its metadata, or one in faiss's, which has none."""
+    if path.is_dir():
+        on_disk: Any = shortlist.open(path)
+        return on_disk, {"metric": on_disk.manifest["plan"]["metric"]}
     with open(path, "rb") as file:
         native = file.read(len(_NATIVE)) == _NATIVE
     if native:

@@ -1,4 +1,4 @@
-"""shortlist info: what an index file holds."""
+"""shortlist info: what an index holds."""
 
 from __future__ import annotations
 
@@ -10,20 +10,25 @@ import typer
 import shortlist
 
 from .console import Json, open_index, readable, say_json
+from .on_disk import facts_of
 
 
 def info(
-    path: Annotated[Path, typer.Argument(metavar="PATH", help="A shortlist or faiss file.")],
+    path: Annotated[Path, typer.Argument(metavar="PATH", help="A file or a folder.")],
     as_json: Json = False,
 ) -> None:
-    """Describe an index file."""
+    """Describe an index."""
     index, metadata = open_index(path)
-    facts = {
-        "path": str(path),
-        "bytes": path.stat().st_size,
-        **describe(index),
-        "metadata": metadata,
-    }
+    facts: dict[str, Any]
+    if path.is_dir():
+        facts = facts_of(index, path)
+    else:
+        facts = {
+            "path": str(path),
+            "bytes": path.stat().st_size,
+            **describe(index),
+            "metadata": metadata,
+        }
     if as_json:
         say_json(facts)
     else:

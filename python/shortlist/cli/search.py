@@ -30,13 +30,19 @@ _CHUNK_ROWS = 4096
 
 
 def search(
-    index_path: Annotated[Path, typer.Argument(metavar="INDEX", help="A shortlist or faiss file.")],
+    index_path: Annotated[
+        Path,
+        typer.Argument(metavar="INDEX", help="A shortlist or faiss file, or a folder of SPANN."),
+    ],
     query_path: Annotated[Path, typer.Argument(metavar="QUERIES", help="Vectors, as for build.")],
     out: Annotated[
         Path, typer.Option(help=".npz (distances D and ids I), or ids alone: .npy .ivecs .ibin.")
     ],
     k: Annotated[int, typer.Option("-k", "--k", min=1, help="Neighbours of each query.")] = 10,
     ef: EfSearch = None,
+    recall: Annotated[
+        float | None, typer.Option(help="Read as little as finds so much, of a folder of SPANN.")
+    ] = None,
     column: Column = None,
     as_json: Json = False,
 ) -> None:
@@ -47,6 +53,9 @@ def search(
         )
     check_writable(out)
     index, metadata = open_index(index_path)
+    if recall is not None and not hasattr(index, "parameters_for"):
+        raise typer.BadParameter("--recall is for indexes on disk; give --ef, or tune the index")
+    how = {} if recall is None else {"params": index.parameters_for(recall, k)}
     queries = queries_of(open_vectors(query_path, column))
     metric = metadata.get("metric", "")
     D = np.empty((len(queries), k), np.float32)
@@ -59,7 +68,7 @@ def search(
         done = 0
         for chunk in queries.chunks(_CHUNK_ROWS):
             end = done + len(chunk)
-            D[done:end], I[done:end] = index.search(prepared(chunk, metric), k)
+            D[done:end], I[done:end] = index.search(prepared(chunk, metric), k, **how)
             done = end
             show(done)
     seconds = time.perf_counter() - started

@@ -1,4 +1,4 @@
-#include "io/random_file.h"
+#include "io/random_files.h"
 
 #include <algorithm>
 #include <atomic>
@@ -25,28 +25,15 @@
 namespace shortlist::io {
 namespace {
 
-// Closed unless it is handed on.
-struct Descriptor {
-  explicit Descriptor(int fd) : fd(fd) {}
-  ~Descriptor() {
-    if (fd >= 0) system_calls.close(fd);
-  }
-  Descriptor& operator=(Descriptor&& other) noexcept {
-    std::swap(fd, other.fd);
-    return *this;
-  }
-  int fd;
-};
-
 constexpr unsigned kUnderWay = 256;               // reads of a thread at a time
 constexpr size_t kMostPerRead = size_t{1} << 30;  // one call moves less than 2 GiB
 
-using Piece = RandomFile::Piece;
+using Piece = RandomFiles::Piece;
 
 // What reads of one call have come to. The first failure stops further ones.
 class Outcome {
  public:
-  explicit Outcome(const RandomFile& file) : file_(file) {}
+  explicit Outcome(const RandomFiles& files) : files_(files) {}
   bool failed() const { return static_cast<bool>(error_); }
   template <class F>
   void run(const F& body) {
@@ -57,21 +44,22 @@ class Outcome {
       error_ = std::current_exception();
     }
   }
-  void fail(int error) {
-    run([&] { io::fail("read", file_.path(), error); });
-  }
-  void ended_early(size_t missing) {
-    run([&] {
-      throw CorruptIndexError(text("'", file_.path(), "' ends ", missing,
-                                   " bytes early; it was cut short: restore or rebuild it"));
-    });
+  // What read_whole told of a piece.
+  void note(const Piece& piece, size_t got, int error) {
+    const std::string& path = files_.path(piece.file);
+    if (error > 0) run([&] { io::fail("read", path, error); });
+    if (error < 0)
+      run([&] {
+        throw CorruptIndexError(text("'", path, "' ends ", piece.n - got,
+                                     " bytes early; it was cut short: restore or rebuild it"));
+      });
   }
   void rethrow() const {
     if (error_) std::rethrow_exception(error_);
   }
 
  private:
-  const RandomFile& file_;
+  const RandomFiles& files_;
   std::exception_ptr error_;
 };
 
@@ -89,13 +77,13 @@ int read_whole(int fd, const Piece& piece, size_t& got) {
   return 0;
 }
 
-void read_here(int fd, std::span<const Piece> pieces, const RandomFile::Done& done,
+template <class Fd>
+void read_here(const Fd& fd, std::span<const Piece> pieces, const RandomFiles::Done& done,
                Outcome& outcome) {
   for (size_t i = 0; i < pieces.size() && !outcome.failed(); ++i) {
     size_t got = 0;
-    const int error = read_whole(fd, pieces[i], got);
-    if (error > 0) outcome.fail(error);
-    if (error < 0) outcome.ended_early(pieces[i].n - got);
+    const int error = read_whole(fd(pieces[i]), pieces[i], got);
+    outcome.note(pieces[i], got, error);
     outcome.run([&] {
       done(i);
       poll_interrupt();
@@ -154,17 +142,17 @@ class Readers {
   size_t threads_ = 0, idle_ = 0;
 };
 
-class PreadFile final : public RandomFile {
+class PreadFiles final : public RandomFiles {
  public:
-  PreadFile(std::string path, int fd, uint64_t size, bool direct)
-      : RandomFile(std::move(path), fd, size, direct, "pread") {}
+  PreadFiles(std::vector<Opened> files, bool direct)
+      : RandomFiles(std::move(files), direct, "pread") {}
 
   void read(std::span<const Piece> pieces, const Done& done) const override {
     Outcome outcome(*this);
     if (direct_ && pieces.size() > 1)
       read_by_threads(pieces, done, outcome);
     else
-      read_here(fd_, pieces, done, outcome);
+      read_here([&](const Piece& p) { return fd(p); }, pieces, done, outcome);
     outcome.rethrow();
   }
 
@@ -181,7 +169,7 @@ class PreadFile final : public RandomFile {
     for (size_t i = 0; i < pieces.size(); ++i)
       Readers::instance().ask([&, i] {
         Finished own{i, 0, 0};
-        own.error = read_whole(fd_, pieces[i], own.got);
+        own.error = read_whole(fd(pieces[i]), pieces[i], own.got);
         const std::lock_guard hold(lock);
         finished.push_back(own);
         wake.notify_one();
@@ -195,8 +183,7 @@ class PreadFile final : public RandomFile {
         batch.swap(finished);
       }
       for (const Finished& one : batch) {
-        if (one.error > 0) outcome.fail(one.error);
-        if (one.error < 0) outcome.ended_early(pieces[one.piece].n - one.got);
+        outcome.note(pieces[one.piece], one.got, one.error);
         outcome.run([&] {
           done(one.piece);
           poll_interrupt();
@@ -224,16 +211,16 @@ struct OwnRing {
   }
 };
 
-class RingFile final : public RandomFile {
+class RingFiles final : public RandomFiles {
  public:
-  RingFile(std::string path, int fd, uint64_t size, bool direct)
-      : RandomFile(std::move(path), fd, size, direct, "io_uring") {}
+  RingFiles(std::vector<Opened> files, bool direct)
+      : RandomFiles(std::move(files), direct, "io_uring") {}
 
   void read(std::span<const Piece> pieces, const Done& done) const override {
     Outcome outcome(*this);
     OwnRing& own = OwnRing::of_thread();
     if (own.used) {  // from within done
-      read_here(fd_, pieces, done, outcome);
+      read_here([&](const Piece& p) { return fd(p); }, pieces, done, outcome);
     } else {
       own.used = true;
       read_by(*own.ring, pieces, done, outcome);
@@ -250,7 +237,7 @@ class RingFile final : public RandomFile {
     const auto start = [&](size_t i) {
       const Piece& p = pieces[i];
       const size_t ask = std::min(p.n - got[i], kMostPerRead);
-      ring.read(fd_, p.to + got[i], static_cast<uint32_t>(ask), p.offset + got[i], i);
+      ring.read(fd(p), p.to + got[i], static_cast<uint32_t>(ask), p.offset + got[i], i);
       ++under_way;
     };
     while (under_way || (next < pieces.size() && !outcome.failed())) {
@@ -264,8 +251,7 @@ class RingFile final : public RandomFile {
           start(i);
           continue;
         }
-        if (result < 0) outcome.fail(-result);
-        if (result == 0 && pieces[i].n) outcome.ended_early(pieces[i].n - got[i]);
+        outcome.note(pieces[i], got[i], result < 0 ? -result : result == 0 && pieces[i].n ? -1 : 0);
         if (outcome.failed()) continue;
         got[i] += static_cast<size_t>(result);
         if (got[i] < pieces[i].n)
@@ -324,44 +310,68 @@ Caching caching_named(const std::string& name) {
   throw ArgumentError(text("caching '", name, "' is not known; choose auto, direct or buffered"));
 }
 
-std::string RandomFile::backend() const { return text(name_, direct_ ? ", direct" : ", buffered"); }
+std::string RandomFiles::backend() const {
+  return text(name_, direct_ ? ", direct" : ", buffered");
+}
 
-std::unique_ptr<RandomFile> RandomFile::open(const std::string& path, Backend backend,
-                                             Caching caching) {
-  const auto open_as = [&](int flags) {
-    return retry([&] { return system_calls.open(path.c_str(), O_RDONLY | O_CLOEXEC | flags, 0); });
-  };
-  Descriptor file(open_as(0));
-  if (file.fd < 0) io::fail("read", path, errno);
+RandomFiles::Opened::Opened(std::string path_, int flags) : path(std::move(path_)) {
+  fd = retry([&] { return system_calls.open(path.c_str(), O_RDONLY | O_CLOEXEC | flags, 0); });
+  if (fd < 0) io::fail("read", path, errno);
   struct stat info;
-  if (::fstat(file.fd, &info) != 0) io::fail("read", path, errno);
-  if (!S_ISREG(info.st_mode)) io::fail("read", path, S_ISDIR(info.st_mode) ? EISDIR : ESPIPE);
-  const auto size = static_cast<uint64_t>(info.st_size);
+  const int error = ::fstat(fd, &info) != 0 ? errno
+                    : S_ISREG(info.st_mode) ? 0
+                    : S_ISDIR(info.st_mode) ? EISDIR
+                                            : ESPIPE;
+  if (error) {
+    system_calls.close(fd);
+    io::fail("read", path, error);
+  }
+  size = static_cast<uint64_t>(info.st_size);
+}
+
+RandomFiles::Opened::Opened(Opened&& other) noexcept
+    : path(std::move(other.path)), fd(std::exchange(other.fd, -1)), size(other.size) {}
+
+RandomFiles::Opened::~Opened() {
+  if (fd >= 0) system_calls.close(fd);
+}
+
+std::unique_ptr<RandomFiles> RandomFiles::open(const std::vector<std::string>& paths,
+                                               Backend backend, Caching caching) {
   Array<std::byte> room(2 * kAlignment);
   auto* scratch = reinterpret_cast<std::byte*>(
       (reinterpret_cast<uintptr_t>(room.data()) + kAlignment - 1) / kAlignment * kAlignment);
+  std::vector<Opened> files;
+  const auto open_all = [&](int flags) {
+    files.clear();
+    for (const std::string& path : paths) files.emplace_back(path, flags);
+  };
+  open_all(0);
+  uint64_t total = 0;
+  for (const Opened& file : files) total += file.size;
   bool direct = false;
 #if defined(O_DIRECT)
   if (caching == Caching::direct ||
-      (caching == Caching::automatic && size > available_memory() / 2)) {
-    Descriptor past_cache(open_as(O_DIRECT));
-    direct = past_cache.fd >= 0 && size >= kAlignment &&
-             ::pread(past_cache.fd, scratch, kAlignment, 0) == static_cast<ssize_t>(kAlignment);
-    if (direct) file = std::move(past_cache);
+      (caching == Caching::automatic && total > available_memory() / 2)) {
+    const auto reads = [&](const Opened& file) {
+      return file.size >= kAlignment &&
+             ::pread(file.fd, scratch, kAlignment, 0) == static_cast<ssize_t>(kAlignment);
+    };
+    try {
+      open_all(O_DIRECT);
+      direct = std::all_of(files.begin(), files.end(), reads);
+    } catch (const IoError&) {  // not on this file system
+    }
+    if (!direct) open_all(0);
   }
 #endif
-  if (!direct) ::posix_fadvise(file.fd, 0, 0, POSIX_FADV_RANDOM);
-  const bool ring = backend != Backend::pread && size > 0 &&
-                    ring_reads(file.fd, std::min<size_t>(size, kAlignment), scratch);
-  std::unique_ptr<RandomFile> out;
-  if (ring)
-    out = std::make_unique<RingFile>(path, file.fd, size, direct);
-  else
-    out = std::make_unique<PreadFile>(path, file.fd, size, direct);
-  file.fd = -1;
-  return out;
+  if (!direct)
+    for (const Opened& file : files) ::posix_fadvise(file.fd, 0, 0, POSIX_FADV_RANDOM);
+  const auto some = std::find_if(files.begin(), files.end(), [](auto& f) { return f.size > 0; });
+  if (backend != Backend::pread && some != files.end() &&
+      ring_reads(some->fd, std::min<size_t>(some->size, kAlignment), scratch))
+    return std::make_unique<RingFiles>(std::move(files), direct);
+  return std::make_unique<PreadFiles>(std::move(files), direct);
 }
-
-RandomFile::~RandomFile() { system_calls.close(fd_); }
 
 }  // namespace shortlist::io

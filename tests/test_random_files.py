@@ -41,8 +41,8 @@ def io_faults() -> Iterator[Callable[..., bool]]:
 @settings(max_examples=25)
 def test_every_way_reads_the_same(bytes_, way, data) -> None:
     path, wanted = bytes_
-    file = _disk.RandomFile(str(path), *way)
-    assert file.size == SIZE
+    file = _disk.RandomFiles([str(path)], *way)
+    assert file.sizes == [SIZE]
     starts = data.draw(st.lists(st.integers(0, SIZE - 1), max_size=600))
     pieces = [(at, data.draw(st.integers(0, min(9000, SIZE - at)))) for at in starts[:40]]
     pieces += [(at, min(100, SIZE - at)) for at in starts[40:]]
@@ -51,25 +51,25 @@ def test_every_way_reads_the_same(bytes_, way, data) -> None:
 
 def test_what_is_asked_for_is_used(bytes_) -> None:
     for backend, caching in WAYS:
-        told = _disk.RandomFile(str(bytes_[0]), backend, caching).backend
+        told = _disk.RandomFiles([str(bytes_[0])], backend, caching).backend
         assert told.startswith(backend) or _disk.why_no_io_uring()
         assert told.endswith(caching) or caching == "direct"  # a file system may refuse
-    small = _disk.RandomFile(str(bytes_[0]))
+    small = _disk.RandomFiles([str(bytes_[0])])
     assert small.backend.endswith("buffered")
     assert _disk.available_memory() > 0
 
 
 def test_names_that_are_not_known(bytes_, tmp_path: Path) -> None:
     with pytest.raises(ValueError, match="io_backend 'mmap'"):
-        _disk.RandomFile(str(bytes_[0]), "mmap")
+        _disk.RandomFiles([str(bytes_[0])], "mmap")
     with pytest.raises(ValueError, match="caching 'some'"):
-        _disk.RandomFile(str(bytes_[0]), "auto", "some")
+        _disk.RandomFiles([str(bytes_[0])], "auto", "some")
     with pytest.raises(FileNotFoundError, match="check the path"):
-        _disk.RandomFile(str(tmp_path / "nothing"))
+        _disk.RandomFiles([str(tmp_path / "nothing")])
     with pytest.raises(IsADirectoryError):
-        _disk.RandomFile(str(tmp_path))
+        _disk.RandomFiles([str(tmp_path)])
     (tmp_path / "empty").touch()
-    assert _disk.RandomFile(str(tmp_path / "empty")).read([]) == []
+    assert _disk.RandomFiles([str(tmp_path / "empty")]).read([]) == []
 
 
 @pytest.mark.parametrize("way", WAYS, ids="-".join)
@@ -77,7 +77,7 @@ def test_failures_are_told(bytes_, way, io_faults: Callable[..., bool]) -> None:
     path, wanted = bytes_
     call = "completed" if way[0] == "io_uring" and not _disk.why_no_io_uring() else "pread"
     pieces = [(4096 * i, 8192) for i in range(50)]
-    file = _disk.RandomFile(str(path), *way)
+    file = _disk.RandomFiles([str(path)], *way)
     for after in (0, 7, 49):
         for error in (errno.EIO, errno.EBADF):
             io_faults(call, after, error)
@@ -97,7 +97,7 @@ def test_failures_are_told(bytes_, way, io_faults: Callable[..., bool]) -> None:
 def test_a_file_that_ends_early_is_damaged(way, tmp_path: Path) -> None:
     path = tmp_path / "short"
     path.write_bytes(bytes(16 * 4096))
-    file = _disk.RandomFile(str(path), *way)
+    file = _disk.RandomFiles([str(path)], *way)
     os.truncate(path, 4 * 4096)
     for pieces in ([(0, 4096), (8 * 4096, 4096)], [(3 * 4096, 8192)]):
         with pytest.raises(CorruptIndexError, match=r"short' ends \d+ bytes early"):
@@ -108,7 +108,7 @@ def test_a_file_that_ends_early_is_damaged(way, tmp_path: Path) -> None:
 @pytest.mark.parametrize("way", WAYS, ids="-".join)
 def test_many_threads_read_at_once(bytes_, way) -> None:
     path, wanted = bytes_
-    file, wrong = _disk.RandomFile(str(path), *way), []
+    file, wrong = _disk.RandomFiles([str(path)], *way), []
 
     def work(seed: int) -> None:
         rng = np.random.default_rng(seed)
@@ -128,7 +128,7 @@ def test_many_threads_read_at_once(bytes_, way) -> None:
 @pytest.mark.parametrize("way", WAYS, ids="-".join)
 def test_forked_children_read(bytes_, way) -> None:
     path, wanted = bytes_
-    file = _disk.RandomFile(str(path), *way)
+    file = _disk.RandomFiles([str(path)], *way)
     pieces = [(4096 * i, 4096) for i in range(20)]
     assert b"".join(file.read(pieces)) == wanted[: 20 * 4096]
     child = os.fork()
@@ -168,7 +168,7 @@ def test_without_io_uring_reads_go_on(bytes_, limit: str) -> None:
     script = textwrap.dedent("""
         import sys
         from shortlist._core import _disk
-        file = _disk.RandomFile(sys.argv[1], "auto", "direct")
+        file = _disk.RandomFiles([sys.argv[1]], "auto", "direct")
         data = b"".join(file.read([(4096 * i, 4096) for i in range(64)]))
         assert data == open(sys.argv[1], "rb").read()
         print(file.backend, "|", _disk.why_no_io_uring())

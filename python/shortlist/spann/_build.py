@@ -1,0 +1,278 @@
+"""From vectors anywhere to an index in a folder, within a memory budget."""
+
+from __future__ import annotations
+
+import errno
+import hashlib
+import os
+import shutil
+from collections.abc import Iterator
+from concurrent.futures import FIRST_COMPLETED, ThreadPoolExecutor, wait
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from .. import _core
+from .._core import _disk
+from ..datasets import Dataset, Vectors, load
+from . import _work
+from ._calibrate import calibrate
+from ._files import locked, read_arrays, read_json, write_arrays, write_json
+from ._index import MANIFEST, IndexSPANN
+from ._index import open as open_index
+from ._plan import VERSION, Plan, planned
+from ._work import Array, Progress, Work
+
+_STORED = ("float32", "float16", "uint8", "int8")
+_CHUNK_BYTES = 1 << 20
+_OWN = ("scanned", "postings", "vectors", "centroids", "codec", "splits", "delta")
+
+
+def build(
+    source: Any,
+    description: str = "SPANN",
+    *,
+    out: str | os.PathLike[str],
+    memory: int | str | None = None,
+    metric: str | None = None,
+    dtype: str | None = None,
+    ids: Any = None,
+    queries: Any = None,
+    progress: Progress | None = None,
+    **knobs: Any,
+) -> IndexSPANN:
+    """Build an index on disk: posting lists in a folder, of which searches read a few.
+
+    source: a path that shortlist.datasets.load reads, Vectors, a Dataset, or an array (n, d).
+    description: "SPANN", or "SPANN,SDC1" for codes in the postings, whose finds are compared again
+        by whole vectors; a number, as in "SPANN4096", is how many postings there are.
+    out: the folder; an index that is there stays until the new one is whole.
+    memory: what the build may take beyond what the process has, as bytes or "2GB".
+    metric: "l2", "ip" or "cosine"; default: the Dataset's, else "l2".
+    dtype: how vectors are stored: "float32", "float16", "uint8" or "int8"; default: as they are.
+    ids: (n,) integers of your own, each once; default: the rows' numbers.
+    queries: (m, d), such as will be asked: search(recall=...) keeps its promise for those.
+        Default: the Dataset's queries, else some of the vectors.
+    progress: called as progress(stage, done, total); what it raises ends the build.
+    knobs: fields of shortlist.spann.Plan, such as replicas=4.
+
+    Killed at any point, the same call goes on where it was, and gives the same bytes. Raises
+    FactoryError, ValueError for vectors with NaN or Inf, MemoryError where the budget is too small,
+    OSError where the disk is, BlockingIOError while another process builds in the folder.
+    """
+    found = load(source) if isinstance(source, (str, os.PathLike)) else source
+    if isinstance(found, Dataset):
+        queries = found.queries if queries is None else queries
+        metric = metric or found.metric
+        found = found.base
+    vectors = found if isinstance(found, Vectors) else Vectors(np.asarray(found), "array")
+    if not len(vectors):
+        raise ValueError(f"{vectors.name}: holds no vectors")
+    metric = metric or "l2"
+    if metric not in ("l2", "ip", "cosine"):
+        raise ValueError(f"metric = {metric!r}; choose 'l2', 'ip' or 'cosine'")
+    kept = dtype or str(vectors.dtype)
+    if metric == "cosine" and kept not in ("float32", "float16"):
+        kept = "float32"
+    if kept not in _STORED:
+        kept = "float32"
+    plan = planned(
+        description,
+        d=vectors.dim,
+        ntotal=len(vectors),
+        metric=metric,
+        dtype=kept,
+        memory=bytes_of(memory),
+        **knobs,
+    )
+    if ids is not None:
+        ids = np.ascontiguousarray(ids, np.int64)
+        if ids.shape != (len(vectors),):
+            raise ValueError(f"ids must be ({len(vectors)},), not {ids.shape}")
+    folder = Path(out)
+    folder.mkdir(parents=True, exist_ok=True)
+    say: Progress = progress or (lambda stage, done, total: None)
+    with locked(folder):
+        work = Work.begin(folder, plan, _fingerprint(folder, vectors, ids, plan, say))
+        if not published(folder, work.key):
+            _check_room(folder, work)
+            asked = None if queries is None else np.asarray(queries)
+            _run(work, vectors, ids, asked, say)
+        _clear(folder, read_json(folder / MANIFEST))
+    return open_index(folder)
+
+
+def bytes_of(memory: int | str | None) -> int | None:
+    """2000000, "2MB" or "2M" (binary units) as a number."""
+    if memory is None or isinstance(memory, int):
+        return memory
+    text = memory.strip().lower().removesuffix("ib").removesuffix("b")
+    power = {"k": 10, "m": 20, "g": 30, "t": 40}.get(text[-1:], 0)
+    try:
+        return int(float(text[:-1] if power else text) * 2**power)
+    except ValueError:
+        raise ValueError(f"memory = {memory!r}; write for example '512MB' or '2GB'") from None
+
+
+def published(folder: Path, key: str) -> bool:
+    return (folder / MANIFEST).exists() and read_json(folder / MANIFEST)["key"] == key
+
+
+def _chunks(vectors: Vectors) -> Iterator[tuple[int, Array]]:
+    rows = max(1, _CHUNK_BYTES // (vectors.dim * vectors.dtype.itemsize))
+    for start in range(0, len(vectors), rows):
+        yield start, vectors.read(start, min(start + rows, len(vectors)))
+
+
+def _fingerprint(
+    folder: Path, vectors: Vectors, ids: Array | None, plan: Plan, say: Progress
+) -> str:
+    """Of all bytes; files that were looked at and have not changed since are not read again."""
+    identity = vectors.identity()
+    path = folder / "scanned"
+    if identity is not None and ids is None and path.exists():
+        record = read_json(path)
+        if record["identity"] == identity:
+            return str(record["fingerprint"])
+    hashed = hashlib.blake2b(digest_size=16)
+    for start, rows in _chunks(vectors):
+        if rows.dtype.kind == "f" and not np.isfinite(rows).all():
+            bad = start + int(np.flatnonzero(~np.isfinite(rows).all(1))[0])
+            raise ValueError(f"{vectors.name}: row {bad} has NaN or Inf; leave it out or repair it")
+        hashed.update(np.ascontiguousarray(rows).view(np.uint8).data)
+        say("scan", start + len(rows), len(vectors))
+    if ids is not None:
+        hashed.update(ids.view(np.uint8).data)
+    if identity is not None and ids is None:
+        write_json(path, {"identity": identity, "fingerprint": hashed.hexdigest()})
+    return hashed.hexdigest()
+
+
+def _sample(vectors: Vectors, plan: Plan) -> Array:
+    """Rows for training, the same for the same plan."""
+    rng = np.random.default_rng(plan.seed)
+    wanted = np.sort(rng.choice(len(vectors), plan.train_rows, replace=False, shuffle=False))
+    out = np.empty((len(wanted), plan.d), plan.dtype)
+    for start, rows in _chunks(vectors):
+        a, b = np.searchsorted(wanted, [start, start + len(rows)])
+        out[a:b] = _work.stored(rows[wanted[a:b] - start], plan)
+    return out
+
+
+def _check_room(folder: Path, work: Work) -> None:
+    there = sum(f.stat().st_size for f in folder.rglob("*") if work.key in str(f) and f.is_file())
+    need, free = work.plan.disk() - there, shutil.disk_usage(folder).free
+    if need > free:
+        raise OSError(
+            errno.ENOSPC,
+            f"about {need:,} bytes are needed and {free:,} are free; make room, or build elsewhere",
+            str(folder),
+        )
+
+
+def _run(work: Work, vectors: Vectors, ids: Array | None, queries: Any, say: Progress) -> None:
+    plan = work.plan
+    if not (work.folder / "centroids").exists() or not work.codec_path.exists():
+        _work.train(work, _sample(vectors, plan), say)
+    _disk.release_freed()  # what one stage took is not there for the next otherwise
+    _work.build_graph(work, say)
+    _work.fit_closure(work, vectors)
+    _disk.release_freed()
+    for shard in range(plan.shards):
+        if not _is_run(work, shard):
+            _work.assign(work, vectors, shard, ids)
+        say("assign", shard + 1, plan.shards)
+    _disk.release_freed()
+    _merge_all(work, say)
+    _disk.release_freed()
+    _finish(work, vectors, ids, queries, say)
+
+
+def _is_run(work: Work, shard: int) -> bool:
+    """Whether a shard was assigned; what is damaged is made again."""
+    path = work.run_path(shard)
+    try:
+        run = _disk.RunFile(str(path))
+        run.verify()
+        return bool(run.build == work.build)
+    except (OSError, _core.CorruptIndexError):
+        path.unlink(missing_ok=True)
+        return False
+
+
+def _is_merged(work: Work, bucket: int) -> bool:
+    try:
+        read_arrays(work.merged_path(bucket))
+        _disk.PostingFiles([str(work.postings_path(bucket))]).verify()
+        return True
+    except (OSError, _core.CorruptIndexError):
+        work.merged_path(bucket).unlink(missing_ok=True)
+        return False
+
+
+def _merge_all(work: Work, say: Progress) -> None:
+    left = [b for b in range(work.plan.buckets) if not _is_merged(work, b)]
+    done = work.plan.buckets - len(left)
+    threads = max(1, min(len(left), _core.omp_get_max_threads()))
+    with ThreadPoolExecutor(threads) as pool:
+        waiting = {pool.submit(_work.merge, work, bucket) for bucket in left}
+        while waiting:
+            ended, waiting = wait(waiting, return_when=FIRST_COMPLETED)
+            for future in ended:
+                future.result()
+                done += 1
+                say("merge", done, work.plan.buckets)
+
+
+def _finish(work: Work, vectors: Vectors, ids: Array | None, queries: Any, say: Progress) -> None:
+    """The graph with what was split, a table of recalls, and the manifest, which comes last."""
+    plan = work.plan
+    parts = [read_arrays(work.merged_path(b)) for b in range(plan.buckets)]
+    splits = np.concatenate([p["centroids"] for p in parts])
+    if not work.centroids_path.exists():
+        graph = _core.open(work.graph_path)
+        _work.grow(graph, plan, splits, lambda done: say("graph", done, len(splits)))
+        graph.save(work.centroids_path)
+    splits_path = work.out / f"splits-{work.key}"
+    write_arrays(splits_path, parents=np.concatenate([p["parents"] for p in parts]))
+    names = [work.centroids_path, work.codec_path, splits_path]
+    postings = [work.postings_path(b).name for b in range(plan.buckets)]
+    whole = [work.vectors_path(s).name for s in range(plan.shards)] if plan.coded else []
+    files = [p.name for p in names] + postings + whole
+    manifest: dict[str, Any] = {
+        "format": "shortlist.spann",
+        "version": VERSION,
+        "key": work.key,
+        "plan": {name: getattr(plan, name) for name in Plan.__dataclass_fields__},
+        "files": {name: (work.out / name).stat().st_size for name in files},
+        "centroids": work.centroids_path.name,
+        "codec": work.codec_path.name,
+        "splits": splits_path.name,
+        "postings": postings,
+        "vectors": whole,
+        "ntotal": plan.ntotal,
+        "next_id": plan.ntotal if ids is None else int(ids.max()) + 1,
+        "rows_are_ids": ids is None,
+        "radius": work.radius,
+        "rng_factor": work.rng_factor,
+        "entries": sum(int(p["counts"][0]) for p in parts),
+        "dropped": sum(int(p["counts"][1]) for p in parts),
+        "calibration": [],
+    }
+    manifest["calibration"] = calibrate(work, manifest, vectors, ids, queries, say)
+    write_json(work.out / MANIFEST, manifest)
+    say("publish", 1, 1)
+
+
+def _clear(folder: Path, manifest: dict[str, Any]) -> None:
+    """Remove what no manifest names: work that is done, and the index before this."""
+    for entry in folder.iterdir():
+        if entry.is_dir() and entry.name.startswith("build-"):
+            shutil.rmtree(entry)
+        elif entry.name.startswith(".shortlist-") or (  # of a process that was killed
+            entry.name.split("-")[0] in _OWN
+            and entry.name not in manifest["files"]
+            and not entry.name.startswith(f"delta-{manifest['key']}-")
+        ):
+            entry.unlink()

@@ -1,0 +1,111 @@
+"""What was added to and removed from an index on disk since it was built: small files, in order.
+
+Each call writes one file, whole or not at all, before it changes anything; when there are many,
+they become one.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from .. import _core
+from .._core import _disk
+from ._files import locked, read_arrays, write_arrays
+
+if TYPE_CHECKING:
+    from ._index import IndexSPANN
+
+_MOST_FILES = 64
+
+
+def _files(folder: Path, key: str) -> list[tuple[int, int, Path]]:
+    """(first, last, path) of those that count, in order; files inside another's range do not."""
+    found = []
+    for path in folder.glob(f"delta-{key}-*"):
+        first, last = map(int, path.name.rsplit("-", 2)[1:])
+        found.append((first, -last, path))
+    out: list[tuple[int, int, Path]] = []
+    for first, last, path in sorted(found):
+        if out and -last <= out[-1][1]:
+            continue
+        if first != (out[-1][1] if out else 0) + 1:
+            raise _core.CorruptIndexError(
+                f"'{folder}': changes {(out[-1][1] if out else 0) + 1} to {first - 1} are missing; "
+                "restore the files, or build the index again"
+            )
+        out.append((first, -last, path))
+    return out
+
+
+def read_all(folder: Path, key: str, after: int = 0) -> Iterator[tuple[int, dict[str, Any]]]:
+    """(number of the last change, what it holds) of each file behind `after`."""
+    for _, last, path in _files(folder, key):
+        if last > after:
+            yield last, read_arrays(path)
+
+
+def catch_up(index: IndexSPANN) -> None:
+    """Apply what other processes have written."""
+    for last, change in read_all(index.folder, index.manifest["key"], index.deltas):
+        if len(change["removed"]):
+            _disk.IndexSPANN.remove_ids(index, change["removed"])
+        if len(change["added"]):
+            _disk.IndexSPANN.add_with_ids(index, change["vectors"], change["added"])
+        index.deltas = last
+
+
+@contextmanager
+def writing(index: IndexSPANN) -> Iterator[None]:
+    """The folder's lock, with all changes of others applied."""
+    with locked(index.folder):
+        from ._index import read_manifest
+
+        if read_manifest(index.folder)["key"] != index.manifest["key"]:
+            raise _core.ArgumentError(
+                f"'{index.folder}' holds another index by now; open it again, and change that"
+            )
+        catch_up(index)
+        yield
+
+
+def record(index: IndexSPANN, added: Any, vectors: Any, removed: Any) -> None:
+    """Write a change down; removals come before additions."""
+    key, number = index.manifest["key"], index.deltas + 1
+    folder = index.folder
+    write_arrays(
+        folder / f"delta-{key}-{number:010d}-{number:010d}",
+        added=added,
+        vectors=vectors,
+        removed=removed,
+    )
+    index.deltas = number
+    files = _files(folder, key)
+    if len(files) > _MOST_FILES:
+        _join(index, files)
+
+
+def _join(index: IndexSPANN, files: list[tuple[int, int, Path]]) -> None:
+    kept: dict[int, Any] = {}
+    gone: dict[int, None] = {}
+    for _, _, path in files:
+        change = read_arrays(path)
+        for id_ in change["removed"].tolist():
+            kept.pop(id_, None)
+            gone[id_] = None
+        for id_, x in zip(change["added"].tolist(), change["vectors"], strict=True):
+            kept.pop(id_, None)
+            kept[id_] = x
+    key, last = index.manifest["key"], files[-1][1]
+    write_arrays(
+        index.folder / f"delta-{key}-{1:010d}-{last:010d}",
+        added=np.fromiter(kept, np.int64, len(kept)),
+        vectors=np.array(list(kept.values()), index.plan.dtype).reshape(-1, index.d),
+        removed=np.fromiter(gone, np.int64, len(gone)),
+    )
+    for _, _, path in files:
+        path.unlink()

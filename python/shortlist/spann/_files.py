@@ -1,0 +1,92 @@
+"""Files that appear whole or not at all, and say whether they are what was written."""
+
+from __future__ import annotations
+
+import fcntl
+import json
+import zlib
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+
+from .. import _core
+from .._core import _disk
+
+_TRAILER = b"SLCRC32\n"
+
+
+def write_whole(path: Path, *parts: Any) -> None:
+    """Parts, which are buffers, and a checksum: on disk when this returns, or not there."""
+    crc = 0
+    for part in parts:
+        crc = zlib.crc32(part, crc)
+    _disk.write_file(str(path), [*parts, _TRAILER + crc.to_bytes(4, "little")])
+
+
+def read_whole(path: Path) -> memoryview:
+    """What write_whole wrote. Raises CorruptIndexError for anything else, OSError."""
+    data = memoryview(path.read_bytes())
+    end = len(data) - len(_TRAILER) - 4
+    if (
+        end < 0
+        or data[end:-4] != _TRAILER
+        or zlib.crc32(data[:end]).to_bytes(4, "little") != data[-4:]
+    ):
+        raise _core.CorruptIndexError(
+            f"'{path}' is damaged or was cut short; restore it, or build the index again"
+        )
+    return data[:end]
+
+
+def write_arrays(path: Path, **arrays: npt.NDArray[Any]) -> None:
+    """Arrays by name, in one file."""
+    head = json.dumps(
+        [[name, str(a.dtype), list(a.shape)] for name, a in arrays.items()], separators=(",", ":")
+    ).encode()
+    pad = -(len(head) + 8) % 64
+    parts: list[Any] = [(len(head) + pad).to_bytes(8, "little"), head + b" " * pad]
+    for a in arrays.values():
+        a = np.ascontiguousarray(a)
+        parts += [a.reshape(-1).view(np.uint8), b"\0" * (-a.nbytes % 64)]
+    write_whole(path, *parts)
+
+
+def read_arrays(path: Path) -> dict[str, npt.NDArray[Any]]:
+    """The arrays that write_arrays wrote; read-only."""
+    data = read_whole(path)
+    at = 8 + int.from_bytes(data[:8], "little")
+    out = {}
+    for name, dtype, shape in json.loads(bytes(data[8:at])):
+        count = int(np.prod(shape, dtype=np.int64))
+        out[name] = np.frombuffer(data, dtype, count, at).reshape(shape)
+        at += out[name].nbytes + -out[name].nbytes % 64
+    return out
+
+
+def write_json(path: Path, value: dict[str, Any]) -> None:
+    text = json.dumps(value, sort_keys=True, indent=1, allow_nan=False) + "\n"
+    write_whole(path, text.encode())
+
+
+def read_json(path: Path) -> dict[str, Any]:
+    value = json.loads(bytes(read_whole(path)))
+    if not isinstance(value, dict):
+        raise _core.CorruptIndexError(f"'{path}' holds no record; build the index again")
+    return value
+
+
+@contextmanager
+def locked(folder: Path) -> Iterator[None]:
+    """Hold the folder's lock: one process builds or changes an index at a time."""
+    with open(folder / "LOCK", "a") as file:
+        try:
+            fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError:
+            raise BlockingIOError(
+                f"'{folder}' is being built or changed by another process; wait until it is done"
+            ) from None
+        yield

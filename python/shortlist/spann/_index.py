@@ -1,0 +1,203 @@
+"""IndexSPANN in its folder: opening, searching by recall, adding and removing."""
+
+from __future__ import annotations
+
+import os
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from .. import _core
+from .._core import _disk
+from . import _delta
+from ._files import read_arrays, read_json
+from ._plan import VERSION, Plan
+from ._work import frame, stored
+
+MANIFEST = "MANIFEST"
+
+
+class IndexSPANN(_disk.IndexSPANN):
+    """An index on disk, as `shortlist.open(folder)` gives it.
+
+    search(x, k) works as for any index; search(x, k, recall=0.95) reads as few postings as its
+    table of recalls says. add, add_with_ids and remove_ids are kept in small files beside the
+    others: what they return from is safe. Searches look at additions one by one, until the index
+    is built anew.
+    """
+
+    folder: Path
+    manifest: dict[str, Any]
+    plan: Plan
+    deltas: int
+    """The last of the files of additions and removals that was read or written."""
+
+    def search(self, x: Any, k: Any, **how: Any) -> Any:
+        """The k nearest of each row of x (n, d): distances and ids, (n, k) each.
+
+        params: SearchParametersSPANN, or SearchParameters with a selector. recall: in place of
+        params, what share of the true neighbours is to be found, as the table made when the index
+        was built tells; sel: a selector beside it. Raises ArgumentError where recall is not
+        between 0 and 1, or the table does not reach it.
+        """
+        recall = how.pop("recall", None)
+        if recall is not None:
+            if how.get("params") is not None:
+                raise _core.ArgumentError("give recall or params, not both")
+            how["params"] = self.parameters_for(recall, k, sel=how.pop("sel", None))
+        return super().search(x, k, **how)
+
+    def parameters_for(self, recall: float, k: int = 10, *, sel: Any = None) -> Any:
+        """The SearchParametersSPANN that read least of those that found so much."""
+        table = self.manifest["calibration"]
+        if not 0 < recall < 1:
+            raise _core.ArgumentError(f"recall = {recall}; it must be between 0 and 1")
+        if not table:
+            raise _core.ArgumentError(
+                "this index was built without a table of recalls; pass params"
+            )
+        columns = sorted(map(int, table[0]["recall"]))
+        column = str(next((c for c in columns if c >= k), columns[-1]))
+        enough = [row for row in table if row["recall"][column] >= recall]
+        if not enough:
+            best = max(row["recall"][column] for row in table)
+            raise _core.ArgumentError(
+                f"recall = {recall}; when this index was built, {best:.4f} was the most that was "
+                f"found of {column} neighbours: ask for less, or pass params with a larger nprobe"
+            )
+        row = min(enough, key=lambda row: row["cost"])
+        return _core.SearchParametersSPANN(
+            sel=sel,
+            nprobe=row["nprobe"],
+            epsilon=np.inf if row["epsilon"] is None else row["epsilon"],
+            k_factor=row["k_factor"],
+        )
+
+    def add(self, x: Any, **options: Any) -> None:
+        """Add vectors (n, d) under the next ids; they are safe when it returns."""
+        x = np.atleast_2d(np.asarray(x))
+        with _delta.writing(self):
+            self._add(x, np.arange(self.next_id, self.next_id + len(x)), options)
+
+    def add_with_ids(self, x: Any, ids: Any, **options: Any) -> None:
+        """Add vectors (n, d) under ids (n,); one that is there takes the new vector."""
+        with _delta.writing(self):
+            self._add(np.atleast_2d(np.asarray(x)), np.asarray(ids, np.int64).reshape(-1), options)
+
+    def _add(self, x: Any, ids: Any, options: dict[str, Any]) -> None:
+        if x.ndim != 2 or x.shape[1] != self.d or len(ids) != len(x):
+            raise _core.DimensionError(
+                f"vectors {x.shape} and ids {ids.shape}; they must be (n, {self.d}) and (n,)"
+            )
+        if x.dtype.kind == "f" and not np.isfinite(x).all():
+            raise _core.ArgumentError("vectors with NaN or Inf cannot be added")
+        _delta.record(self, ids, stored(x, self.plan), np.empty(0, np.int64))
+        super().add_with_ids(x, ids, **options)
+
+    def remove_ids(self, sel: Any) -> int:
+        """Remove ids, an array or an IDSelector; how many there were.
+
+        Every posting is read for a selector, none for an array. Of ids of your own, those in an
+        array that are not there are counted too if there are larger ones.
+        """
+        with _delta.writing(self):
+            if isinstance(sel, _core.IDSelector):
+                ids = self.members(sel)
+            else:
+                ids = np.unique(np.asarray(sel, np.int64))
+            none = np.empty((0, self.d), self.plan.dtype)
+            _delta.record(self, np.empty(0, np.int64), none, ids)
+            return int(super().remove_ids(ids))
+
+    def verify(self) -> None:
+        """Read every byte of every file. Raises CorruptIndexError where one is not as written."""
+        for name, size in self.manifest["files"].items():
+            if (found := (self.folder / name).stat().st_size) != size:
+                raise _core.CorruptIndexError(
+                    f"'{self.folder / name}' has {found} bytes, {size} were written; restore it"
+                )
+        _parts(self.folder, self.manifest)
+        _delta.read_all(self.folder, self.manifest["key"])
+        super().verify()
+
+
+def open(
+    folder: str | os.PathLike[str], *, io_backend: str = "auto", caching: str = "auto"
+) -> IndexSPANN:
+    """The index that shortlist.build wrote to a folder: an IndexSPANN.
+
+    Only centroids and the places of postings are read. io_backend: "auto", "io_uring" or "pread".
+    caching: "auto", "direct" (past the page cache) or "buffered". What is used stands in
+    index.io_backend. Raises OSError, CorruptIndexError, UnsupportedError for a newer release's.
+    """
+    folder = Path(folder)
+    if not (folder / MANIFEST).exists():
+        raise FileNotFoundError(
+            f"'{folder}' holds no index (there is no {MANIFEST}): build one with shortlist.build, "
+            "or let an interrupted build go on"
+        )
+    for _ in range(10):
+        manifest = read_manifest(folder)
+        try:
+            index = opened(folder, manifest, io_backend, caching)
+            break
+        except FileNotFoundError:  # another index was published between two reads
+            if read_manifest(folder)["key"] == manifest["key"]:
+                raise
+    else:
+        raise OSError(f"'{folder}' changes faster than it can be opened; try again")
+    if manifest["calibration"]:
+        start = index.parameters_for(min(0.95, best_recall(manifest["calibration"])), 10)
+        index.nprobe, index.epsilon, index.k_factor = start.nprobe, start.epsilon, start.k_factor
+    _delta.catch_up(index)
+    return index
+
+
+def opened(
+    folder: Path, manifest: dict[str, Any], io_backend: str = "auto", caching: str = "auto"
+) -> IndexSPANN:
+    """The index of a manifest, as it was built."""
+    index = IndexSPANN(
+        **_parts(folder, manifest),
+        postings=[str(folder / name) for name in manifest["postings"]],
+        vector_files=[str(folder / name) for name in manifest["vectors"]],
+        ntotal=manifest["ntotal"],
+        next_id=manifest["next_id"],
+        rows_are_ids=manifest["rows_are_ids"],
+        radius=manifest["radius"],
+        io_backend=io_backend,
+        caching=caching,
+    )
+    index.folder, index.manifest, index.deltas = folder, manifest, 0
+    index.plan = Plan(**manifest["plan"])
+    return index
+
+
+def best_recall(table: list[dict[str, Any]]) -> float:
+    column = str(10 if "10" in table[0]["recall"] else max(map(int, table[0]["recall"])))
+    return max(float(row["recall"][column]) for row in table)
+
+
+def read_manifest(folder: Path) -> dict[str, Any]:
+    """Raises CorruptIndexError, UnsupportedError."""
+    manifest = read_json(folder / MANIFEST)
+    if manifest.get("format") != "shortlist.spann":
+        raise _core.CorruptIndexError(f"'{folder / MANIFEST}' is not of an index on disk")
+    if manifest["version"] > VERSION:
+        raise _core.UnsupportedError(
+            f"'{folder}' has version {manifest['version']}, this release reads {VERSION}; "
+            "read it with a newer one"
+        )
+    return manifest
+
+
+def _parts(folder: Path, manifest: dict[str, Any]) -> dict[str, Any]:
+    plan = Plan(**manifest["plan"])
+    return {
+        "centroids": _core.open(folder / manifest["centroids"]),
+        "codes": _core.open(folder / manifest["codec"]),
+        "vectors": frame(plan, "Flat"),
+        "parents": read_arrays(folder / manifest["splits"])["parents"].tolist(),
+        "metric": plan.number,
+    }

@@ -1,0 +1,179 @@
+"""What an index on disk will look like: knobs, and their values from the data and the memory."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import re
+from dataclasses import asdict, dataclass, replace
+from typing import Any
+
+from .. import _core
+from .._plans import Ivf
+from ..factory import parse
+
+VERSION = 1
+"""Of files and of what a configuration means."""
+
+_RATIO = 0.03  # postings for each vector
+_RAW_BYTES = 200  # vectors of at most so many bytes are kept whole in postings
+M, EF_CONSTRUCTION = 16, 100  # of the centroids' graph
+_ITEM = {"float32": 4, "float16": 2, "uint8": 1, "int8": 1}
+_HEAD = 24  # bytes of an entry of a run besides its code
+_MEAN_REPLICAS = {False: 5.0, True: 7.0}  # of whole vectors, of codes
+
+
+@dataclass(frozen=True)
+class Plan:
+    """All that the bytes of an index depend on, besides the vectors."""
+
+    d: int
+    ntotal: int
+    metric: str
+    """"l2", "ip" or "cosine"."""
+    dtype: str
+    """Of whole vectors in files."""
+    codec: str
+    """What postings hold: "Flat" for whole vectors, or a factory string's codec."""
+    postings: int
+    """About how many there are."""
+    replicas: int
+    """Postings that a vector is in, at most."""
+    mean_replicas: float
+    """How many that is meant to be in the mean: the RNG rule's factor is chosen for it."""
+    limit: int
+    """Vectors of a posting, at most."""
+    candidates: int
+    """Postings that are looked at for each vector."""
+    soar_lambda: float
+    """Above 0: a second posting as SOAR chooses it, in place of the RNG rule."""
+    train_rows: int
+    shard_rows: int
+    buckets: int
+    seed: int
+
+    @property
+    def number(self) -> int:
+        """METRIC_L2 or METRIC_INNER_PRODUCT."""
+        return _core.METRIC_L2 if self.metric == "l2" else _core.METRIC_INNER_PRODUCT
+
+    @property
+    def coded(self) -> bool:
+        return self.codec != "Flat"
+
+    @property
+    def centroid_dtype(self) -> str:
+        """Of centroids in memory."""
+        return "float16" if self.dtype == "float32" else self.dtype
+
+    @property
+    def row_bytes(self) -> int:
+        return self.d * _ITEM[self.dtype]
+
+    @property
+    def shards(self) -> int:
+        return -(-self.ntotal // self.shard_rows)
+
+    def key(self, fingerprint: str) -> str:
+        """Names the build of these vectors by this plan."""
+        told = json.dumps([VERSION, asdict(self), fingerprint], sort_keys=True)
+        return hashlib.blake2b(told.encode(), digest_size=8).hexdigest()
+
+    def code_bytes(self) -> int:
+        """About the bytes of an entry of a posting, besides its id."""
+        if not self.coded:
+            return self.row_bytes
+        return 8 + int(lists_of(self.codec).codec.bytes_per_vector(self.d, self.dtype))
+
+    def disk(self) -> int:
+        """Bytes that the folder holds at most while this is built."""
+        entries = int(self.ntotal * self.mean_replicas * 1.1)
+        code = self.code_bytes()
+        out = entries * (_HEAD + code) + int(entries * (8 + code) * 1.3) + self.postings * 4096
+        if self.coded:
+            out += int(self.ntotal * self.row_bytes * 1.15)
+        return out + self.train_rows * self.row_bytes
+
+
+def lists_of(codec: str) -> Ivf:
+    """The plan of lists of such codes. Raises FactoryError."""
+    plan = parse(f"IVF1,{codec}")
+    if not isinstance(plan, Ivf):
+        raise _core.FactoryError(f"'{codec}' is no codec of posting lists; write 'Flat' or 'SDC1'")
+    return plan
+
+
+def planned(
+    description: str,
+    *,
+    d: int,
+    ntotal: int,
+    metric: str,
+    dtype: str,
+    memory: int | None,
+    **knobs: Any,
+) -> Plan:
+    """The plan of a factory string, "SPANN", "SPANN,SDC1" or "SPANN4096,Flat".
+
+    memory: bytes that the build may take beyond what the interpreter has, or None: as it likes.
+    knobs: fields of Plan, in place of what is derived.
+
+    Raises FactoryError, TypeError, MemoryError.
+    """
+    match = re.fullmatch(r"SPANN(\d*)(?:,(.+))?", description.strip())
+    if not match:
+        raise _core.FactoryError(
+            f"'{description}' is no index on disk; write 'SPANN', 'SPANN,SDC1' or 'SPANN4096,Flat'"
+        )
+    if unknown := set(knobs) - set(Plan.__dataclass_fields__):
+        raise TypeError(f"unknown knobs {sorted(unknown)}; they are the fields of spann.Plan")
+    row = d * _ITEM[dtype]
+    codec = match[2] or ("Flat" if row <= _RAW_BYTES else "SDC1")
+    lists_of(codec)  # raises what is wrong with it
+    centroid = 4 * d + row + 8 * M + 48  # while building: floats, and a node of the graph
+    wanted = int(match[1] or 0) or knobs.get("postings") or max(1, round(ntotal * _RATIO))
+    wanted = min(wanted, ntotal)
+    train_row, shard_row = row + 80 + d // 4, row + 400
+
+    def needed(postings: int) -> int:
+        """Bytes of the stages that take most, with as few rows at a time as is sensible."""
+        training = postings * 4 * d + min(4 * postings, ntotal) * train_row
+        return int(max(training, postings * centroid + 2048 * shard_row) / 0.9)
+
+    train_rows, shard_rows = min(ntotal, 16 * wanted), max(ntotal // 400, 65536)
+    if memory is not None:
+        if not (match[1] or "postings" in knobs):
+            while wanted > 1 and needed(wanted) > memory:
+                wanted = int(wanted * 0.9)
+        if needed(wanted) > memory:
+            raise MemoryError(
+                f"{wanted} postings of {d} dimensions need {needed(wanted):,} bytes to be built; "
+                f"{memory:,} were allowed: allow more, or make fewer postings"
+            )
+        train_rows = min(train_rows, (int(0.9 * memory) - wanted * 4 * d) // train_row)
+        shard_rows = (int(0.9 * memory) - wanted * centroid) // 2 // shard_row
+        shard_rows = min(max(shard_rows, 1024, ntotal // 400), 1 << 20)
+    replicas = knobs.get("replicas", 8)
+    mean_replicas = min(_MEAN_REPLICAS[codec != "Flat"], 0.9 * replicas)
+    plan = Plan(
+        d=d,
+        ntotal=ntotal,
+        metric=metric,
+        dtype=dtype,
+        codec=codec,
+        postings=wanted,
+        replicas=replicas,
+        mean_replicas=mean_replicas,
+        limit=max(16, int(4 * mean_replicas * ntotal / wanted)),
+        candidates=min(64, wanted),
+        soar_lambda=0.0,
+        train_rows=train_rows,
+        shard_rows=shard_rows,
+        buckets=1,
+        seed=1234,
+    )
+    plan = replace(plan, **(knobs | {"postings": wanted}))
+    size = plan.ntotal * plan.code_bytes() * plan.mean_replicas
+    if "buckets" not in knobs:
+        plan = replace(plan, buckets=max(1, min(200, plan.postings, round(size / (256 << 20)))))
+    return plan
