@@ -252,8 +252,18 @@ std::shared_ptr<const SelectedSlots> Ivf::selected(const Selector& sel) const {
 }
 
 id_t Ivf::id_at(slot_t slot) const {
-  const slot_t l = list_of_[slot / kSlotStep];
-  return buckets_[l].ids[slot - first_[l]];
+  const auto [l, at] = place_of(slot);
+  return buckets_[l].ids[at];
+}
+
+void Ivf::decode(Place place, std::span<std::byte> code, float* out) const {
+  buckets_[place.list].codes->codes(place.at, 1, code.data());
+  form->decode(code.data(), 1, centroid(place.list), out);
+}
+
+void Ivf::decode(std::span<const slot_t> slots, float* out) const {
+  std::vector<std::byte> code(form->code_size());
+  for (size_t i = 0; i < slots.size(); ++i) decode(place_of(slots[i]), code, out + i * d);
 }
 
 std::shared_ptr<const Ivf::Places> Ivf::places() const {
@@ -275,10 +285,8 @@ void Ivf::reconstruct(id_t id, float* out) const {
   const auto found = all->find(id);
   if (found == all->end())
     throw IdError(text("id ", id, " is not in this index of ", size_, " vectors"));
-  const auto [l, at] = found->second;
   std::vector<std::byte> code(form->code_size());
-  buckets_[l].codes->codes(at, 1, code.data());
-  form->decode(code.data(), 1, centroid(l), out);
+  decode(found->second, code, out);
 }
 
 }  // namespace shortlist

@@ -30,7 +30,7 @@ class CodecForm : public Form {
   const Metric metric_;
 };
 
-class RowsList final : public List {
+class RowsList : public List {
  public:
   explicit RowsList(size_t code_size) : store(code_size) {}
   size_t size() const override { return store.size(); }
