@@ -88,7 +88,7 @@ void bind_product(py::module_& m) {
             const auto parts = static_cast<py::ssize_t>(pq.is_trained() ? pq.M : 0);
             return py::array_t<float>(
                 {parts, static_cast<py::ssize_t>(pq.ksub()), static_cast<py::ssize_t>(pq.dsub())},
-                pq.centroids.data());
+                pq.centroids().data());
           },
           "A copy, (M, ksub, dsub) float32; empty until trained.")
       .def_property_readonly(

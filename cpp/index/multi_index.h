@@ -21,7 +21,7 @@ class MultiIndexQuantizer final : public Index {
   std::string summary() const override;
   size_t ntotal() const override { return is_trained() ? size_t{1} << bits() : 0; }
   bool is_trained() const override { return pq->is_trained(); }
-  size_t memory() const override { return pq->centroids.capacity() * sizeof(float); }
+  size_t memory() const override { return pq->centroids().capacity() * sizeof(float); }
 
  protected:
   void do_train(const Rows& x) override;

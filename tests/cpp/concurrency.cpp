@@ -207,8 +207,10 @@ std::shared_ptr<Index> exact_pqr() {
   constexpr size_t kLists = 4;
   const auto steps = [](int nbits, float least, float step) {
     auto pq = std::make_shared<ProductQuantizer>(kDim, kDim, nbits);
+    std::vector<float> centroids;
     for (size_t i = 0; i < kDim * pq->ksub(); ++i)
-      pq->centroids.push_back(least + step * static_cast<float>(i % pq->ksub()));
+      centroids.push_back(least + step * static_cast<float>(i % pq->ksub()));
+    pq->set_centroids(std::move(centroids));
     return pq;
   };
   auto quantizer = std::make_shared<IndexFlatL2>(kDim);
