@@ -57,6 +57,7 @@ class WholeScanner final : public Scanner {
   WholeScanner(const Form& form, size_t d) : form_(form), d_(d) {}
 
   void set_query(const float* q) override { q_ = q; }
+  bool serves_any() const override { return true; }
   void set_list(const float* centroid, float) override { centroid_ = centroid; }
   void scan(const List& list, size_t first, const SelectedSlots* allowed, Found& found) override {
     constexpr size_t kRows = 64;  // decoded at a time

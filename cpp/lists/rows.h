@@ -64,6 +64,7 @@ class CodecScanner : public Scanner {
         adds_(by_residual && metric == Metric::inner_product),
         residual_(d) {}
   void set_query(const float* q) final;
+  bool serves_any() const final { return moves_; }
   void set_list(const float* centroid, float near) final;
 
  protected:
