@@ -15,7 +15,13 @@ const std::vector<LeastSums::Sum>& LeastSums::find(const float* tables, size_t k
 }
 
 void LeastSums::sort_table(const float* table, size_t k, std::vector<Sum>& out) const {
-  out.resize(size_t{1} << nbits_);
+  const size_t n = size_t{1} << nbits_;
+  if (k == 1) {
+    const float* least = std::min_element(table, table + n);
+    out.assign(1, {*least, static_cast<uint64_t>(least - table)});
+    return;
+  }
+  out.resize(n);
   for (size_t i = 0; i < out.size(); ++i) out[i] = {table[i], i};
   const size_t kept = std::min(k, out.size());
   std::partial_sort(out.begin(), out.begin() + static_cast<ptrdiff_t>(kept), out.end());

@@ -64,22 +64,12 @@ class WholeScanner final : public Scanner {
     const auto kernel = kernels::active().rows[kernels::l2_f32];
     codes_.resize(kRows * form_.code_size());
     rows_.resize(kRows * d_);
-    float distances[kRows];
-    const auto scan = [&](auto& sink) {
-      for (size_t at = 0; at < list.size(); at += kRows) {
-        const size_t n = std::min(kRows, list.size() - at);
-        list.codes(at, n, codes_.data());
-        form_.decode(codes_.data(), n, centroid_, rows_.data());
-        kernel(q_, reinterpret_cast<const std::byte*>(rows_.data()), d_ * sizeof(float), nullptr, n,
-               d_, distances);
-        for (size_t i = 0; i < n; ++i) {
-          const size_t slot = first + at + i;
-          if (distances[i] <= sink.limit() && (!allowed || (*allowed)[slot]))
-            sink.push(distances[i], static_cast<slot_t>(slot));
-        }
-      }
-    };
-    std::visit(scan, found);
+    scan_in_parts<kRows>(list, first, allowed, found, [&](size_t at, size_t n, float* out) {
+      list.codes(at, n, codes_.data());
+      form_.decode(codes_.data(), n, centroid_, rows_.data());
+      kernel(q_, reinterpret_cast<const std::byte*>(rows_.data()), d_ * sizeof(float), nullptr, n,
+             d_, out);
+    });
   }
 
  private:

@@ -1279,7 +1279,7 @@ class IndexIVF(Index):
     @property
     def quantizer_trains_alone(self) -> int:
         """
-        1: train(x) trains the quantizer, which must then hold nlist vectors; else k-means finds centroids, and the quantizer is given them.
+        1, as of a MultiIndexQuantizer: train(x) trains the quantizer, which must then hold nlist vectors; else k-means finds centroids, and the quantizer is given them.
         """
     @quantizer_trains_alone.setter
     def quantizer_trains_alone(self, arg0: typing.SupportsIndex) -> None: ...
