@@ -138,6 +138,15 @@ def _lists(description: str, metric: int = shortlist.METRIC_L2) -> shortlist.Ind
     return index
 
 
+def _refined_lists() -> shortlist.Index:
+    index = shortlist.IndexIVFPQR(shortlist.IndexFlatL2(8), 8, 4, 4, 3, 2, 4)
+    index.train(vectors(60))
+    index.add_with_ids(vectors(60), np.arange(60) * 3 + 5)
+    index.nprobe, index.k_factor = 2, 6
+    index.remove_ids([8, 11])
+    return index
+
+
 def _twice_listed() -> shortlist.Index:
     index = shortlist.index_factory(8, "IVF4,SQ8", shortlist.METRIC_INNER_PRODUCT)
     index.train(vectors(200))
@@ -191,6 +200,8 @@ INDEXES: dict[str, Callable[[], shortlist.Index | shortlist.IndexBinary]] = {
     "ivf-hnsw-sq8": lambda: _lists("IVF4_HNSW4,SQ8", shortlist.METRIC_INNER_PRODUCT),
     "ivf-pq4x4": lambda: _lists("IVF4,PQ4x4"),
     "ivf-pq4x4fs": lambda: _lists("IVF4,PQ4x4fsr_64"),
+    "ivf-pqr": _refined_lists,
+    "imi-pq4x4": lambda: _lists("IMI2x2,PQ4x4"),
     "ivf-sdc3": lambda: _lists("IVF4,SDC3"),
     "ivf-rabitq": lambda: _lists("IVF4,RaBitQ", shortlist.METRIC_INNER_PRODUCT),
     "ivf-rabitqfs4": lambda: _lists("IVF4_HNSW4,RaBitQfs4_64"),

@@ -58,6 +58,10 @@ def aware(index: sl.Index) -> sl.Index:
     return filled(index)
 
 
+def refined() -> sl.Index:
+    return sl.IndexIVFPQR(sl.IndexFlatL2(D), D, 3, 4, 3, 2, 4)
+
+
 def hnsw(**kwargs: object) -> sl.Index:
     return sl.IndexHNSWFlat(D, 4, **kwargs)
 
@@ -121,6 +125,13 @@ INDEXES: dict[str, Callable[[], sl.Index]] = {
     "IVFSQ IP": lambda: filled(sl.index_factory(D, "IVF4,SQ8", IP)),
     "IVFPQ": lambda: filled(sl.index_factory(D, "IVF4,PQ4x4")),
     "IVFPQ untrained": lambda: sl.index_factory(D, "IVF4,PQ4x4"),
+    "IVFPQR": lambda: filled(refined()),
+    "IVFPQR named, gone": lambda: without(named(refined()), range(3, 60, 7), range(300, 340)),
+    "IVFPQR untrained": refined,
+    "IDMap IVFPQR": lambda: without(named(sl.IndexIDMap(refined())), range(3, 60, 7)),
+    "IVFPQR RefineFlat": lambda: filled(sl.IndexRefineFlat(refined())),
+    "IMI": lambda: filled(sl.index_factory(D, "IMI2x2,Flat")),
+    "IMI untrained": lambda: sl.index_factory(D, "IMI2x2,PQ4x4"),
     "IVFPQFastScan": lambda: filled(sl.index_factory(D, "IVF4,PQ4x4fs_64")),
     "IVFRaBitQ": lambda: filled(sl.index_factory(D, "IVF4,RaBitQ")),
     "IVFRaBitQ4 IP": lambda: filled(sl.index_factory(D, "IVF4,RaBitQ4", IP)),
@@ -167,6 +178,8 @@ SMALL = {
     "IVFFlat": lambda: filled(sl.index_factory(D, "IVF2,Flat"), 5),
     "IVFSQ": lambda: filled(sl.index_factory(D, "IVF2,SQ4"), 5),
     "IVFPQfs": lambda: filled(sl.index_factory(D, "IVF2,PQ2x4fs"), 5),
+    "IVFPQR": lambda: filled(sl.IndexIVFPQR(sl.IndexFlatL2(D), D, 2, 2, 2, 1, 2), 5),
+    "IMI": lambda: filled(sl.index_factory(D, "IMI2x1,SQ4"), 5),
     "IVFSDC": lambda: filled(sl.index_factory(D, "IVF2,SDC2"), 5),
     "IVFRaBitQ": lambda: filled(sl.index_factory(D, "IVF2,RaBitQ"), 5),
     "IVFRaBitQfs2": lambda: filled(sl.index_factory(D, "IVF2,RaBitQfs2"), 5),

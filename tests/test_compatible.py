@@ -115,10 +115,19 @@ def test_parameters_are_set_by_name():
     assert ivf.quantizer.hnsw.efSearch == 33
     space.set_index_parameter(index, "verbose", 1)
     assert ivf.verbose
+    refined = shortlist.index_factory(D, "IVF8,PQ4+4,RFlat")
+    space.set_index_parameters(refined, "k_factor=3 k_factor_rf=5")
+    assert (refined.base_index.k_factor, refined.k_factor) == (3, 5)
     graph = shortlist.IndexHNSWFlat(D, 8)
     space.set_index_parameter(graph, "efConstruction", 50)
     assert graph.hnsw.efConstruction == 50
-    for name, value in [("nprobe", 2), ("k_factor_rf", 2), ("ht", 3), ("quantizer_nprobe", 1)]:
+    for name, value in [
+        ("nprobe", 2),
+        ("k_factor_rf", 2),
+        ("k_factor", 2),
+        ("ht", 3),
+        ("quantizer_nprobe", 1),
+    ]:
         with pytest.raises(RuntimeError, match="no parameter"):
             space.set_index_parameter(graph, name, value)
     with pytest.raises(shortlist.ArgumentError, match="whole"):

@@ -41,6 +41,11 @@ BUILDS = {
     "IVF10,SQ8": "IndexIVFScalarQuantizer",
     "IVF10,PQ4": "IndexIVFPQ",
     "IVF10,PQ4x4": "IndexIVFPQ",
+    "IVF10,PQ6+4": "IndexIVFPQR",
+    "IVF10_HNSW8,PQ2+12,RFlat": "IndexRefineFlat(IndexIVFPQR, IndexFlat)",
+    "IMI2x3,PQ6+4": "IndexIVFPQR",
+    "IMI2x4,SQ8": "IndexIVFScalarQuantizer",
+    "IDMap,IMI2x1,Flat": "IndexIDMap(IndexIVFFlat)",
     "IVF10,PQ6x4fs": "IndexIVFPQFastScan",
     "IVF10,PQ6x4fsr_64": "IndexIVFPQFastScan",
     "IVF10,RaBitQ": "IndexIVFRaBitQ",
@@ -107,7 +112,8 @@ def classes(index, downcast=lambda index: index):
 
 @pytest.mark.parametrize("description", BUILDS | OURS)
 def test_builds_the_class(description):
-    metric = shortlist.METRIC_L2 if "LSH" in description else shortlist.METRIC_INNER_PRODUCT
+    l2_only = any(part in description for part in ("LSH", "IMI", "+"))
+    metric = shortlist.METRIC_L2 if l2_only else shortlist.METRIC_INNER_PRODUCT
     index = index_factory(12, description, metric)
     assert classes(index) == (BUILDS | OURS)[description]
     assert index.d == 12
@@ -213,14 +219,12 @@ def test_wrong_descriptions_are_explained(description, words):
         "IVF100,RQ4x8",
         "IVF4k_NSG32,PQ16",
         "PQ16x8fs",
-        "OPQ16_64,IMI2x8,PQ16",
         "NSG32,Flat",
         "RQ4x8",
         "LSQ8x4_Nqint8",
         "PRQ2x4x8",
         "RaBitQ9",
         "RaBitQfs9_64",
-        "IMI2x8,PQ8",
         "SQtqmse4",
         "MinMax,SQ8",
         "ZnLattice4x10_4",

@@ -36,6 +36,7 @@ AS_FAISS = {
     "HNSWFlat freed, erased": ["IndexIDMap2", "IndexHNSWFlat", "IndexFlatL2"],
     "HNSWFlat named": ["IndexIDMap2", "IndexHNSWFlat", "IndexFlatL2"],
     "HNSWPQ erased": ["IndexIDMap2", "IndexHNSWPQ", "IndexPQ"],
+    "IVFPQR named, gone": ["IndexIDMap2", "IndexIVFPQR"],
     "HNSWFlat moved": ["IndexIDMap2", "IndexHNSWFlat", "IndexFlatL2"],
 }
 
@@ -82,7 +83,8 @@ def test_faiss_reads_ours(name: str, faiss: object) -> None:
     theirs = faiss.deserialize_index(data)
     assert (theirs.ntotal, theirs.d, theirs.is_trained) == (index.ntotal, D, index.is_trained)
     assert type(theirs).__name__ == as_in_faiss(name, index)[0]
-    np.testing.assert_array_equal(faiss.serialize_index(theirs), data)
+    if name != "IVFPQR untrained":  # of which faiss does not read the second quantizer
+        np.testing.assert_array_equal(faiss.serialize_index(theirs), data)
     if not index.ntotal:
         return
     ours = sl.deserialize_index(data)
@@ -130,6 +132,12 @@ FAISS_BUILDS = {
     "IVFSQ signed": lambda f: f.IndexIVFScalarQuantizer(f.IndexFlatL2(D), D, 3, 8),
     "IVFPQ of a graph": lambda f: f.index_factory(D, "IVF5_HNSW4,PQ4x4"),
     "IVFPQ IP": lambda f: f.index_factory(D, "IVF5,PQ4x5", f.METRIC_INNER_PRODUCT),
+    "IVFPQR": lambda f: f.IndexIVFPQR(f.IndexFlatL2(D), D, 5, 4, 4, 2, 5),
+    "IDMap2,IVFPQR": lambda f: f.IndexIDMap2(f.index_factory(D, "IVF5_HNSW4,PQ4+2")),
+    "IVFPQR,RFlat": lambda f: f.index_factory(D, "IVF5,PQ2+2,RFlat"),
+    "IMI": lambda f: f.index_factory(D, "IMI2x2,PQ4x4"),
+    "IMI sparse": lambda f: f.index_factory(D, "IMI2x4,Flat"),
+    "IMI,PQR": lambda f: f.index_factory(D, "IMI2x1,PQ2+4"),
     "IVFPQ4x4fs": lambda f: f.index_factory(D, "IVF5,PQ4x4fs"),
     "IVFPQ2x4fsr_64 IP": lambda f: f.index_factory(D, "IVF5,PQ2x4fsr_64", f.METRIC_INNER_PRODUCT),
     "IVFRaBitQ": lambda f: f.index_factory(D, "IVF5,RaBitQ"),

@@ -66,6 +66,26 @@ def test_all_lists_give_what_a_scan_of_the_codes_gives(rng, threads, form, metri
         )
 
 
+@pytest.mark.parametrize("n", [1, 5, 30, 90, 180])
+@pytest.mark.parametrize("metric", [L2, IP])
+@pytest.mark.parametrize("form", EXACT)
+def test_lists_of_few_vectors_give_the_same(rng, form, metric, n):
+    """Some are decoded, others looked up in tables; filters hold in both."""
+    x, q = clustered(rng, 700), clustered(rng, 30)
+    index = filled(x, form, metric)
+    index.remove_ids(shortlist.IDSelectorRange(n, 700))
+    d = distances(q, decoded(index, np.arange(n)), metric)
+    found, ids = index.search(q, n)
+    np.testing.assert_allclose(found, np.take_along_axis(d, ids, 1), rtol=1e-4, atol=1e-3)
+    odd = shortlist.SearchParametersIVF(
+        sel=shortlist.IDSelectorBatch(np.arange(1, n, 2)), nprobe=NLIST
+    )
+    ids = index.search(q, n, params=odd)[1]
+    assert all(sorted(row[row >= 0]) == list(range(1, n, 2)) for row in ids)
+    for i in range(0, 30, 7):
+        np.testing.assert_array_equal(index.search(q[i : i + 1], n)[0][0], found[i])
+
+
 @pytest.mark.parametrize("metric", [L2, IP])
 @pytest.mark.parametrize("form", FAST)
 def test_fast_scans_tell_what_rounded_tables_tell(rng, threads, form, metric):

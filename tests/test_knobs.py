@@ -33,6 +33,14 @@ def test_knobs_are_found_inside_wrappers():
             graph.hnsw.efSearch = 16
 
 
+def test_the_outer_of_two_factors_is_a_knob():
+    index = shortlist.index_factory(8, "IVF9,PQ2+4")
+    assert [knob.name for knob in knobs(index)] == ["nprobe", "k_factor"]
+    outer = shortlist.IndexRefineFlat(index)
+    with setting(outer, {"k_factor": 7, "nprobe": 3}):
+        assert (outer.k_factor, index.k_factor, index.nprobe) == (7, 4, 3)
+
+
 def test_lists_have_how_many_are_looked_at():
     for description in ("IVF9,Flat", "IVF9,RaBitQ", "IVF9,RaBitQfs4", "IDMap2,IVF9,PQ2x4fs"):
         (knob,) = knobs(shortlist.index_factory(4, description))

@@ -7,6 +7,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+import shortlist
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from shortlist import CorruptIndexError, UnsupportedError
@@ -48,7 +49,7 @@ def test_what_is_written_is_read(tmp_path_factory: pytest.TempPathFactory, data)
     path = tmp_path_factory.mktemp("postings") / "p"
     write(path, all_, code_size)
     way = data.draw(st.sampled_from(["io_uring", "pread"]))
-    file = _disk.PostingFile(str(path), way, data.draw(st.sampled_from(["direct", "buffered"])))
+    file = _disk.PostingFiles([str(path)], way, data.draw(st.sampled_from(["direct", "buffered"])))
     assert (len(file), file.code_size, file.build) == (len(all_), code_size, 7)
     assert file.entries == sum(len(ids) for ids, _ in all_)
     file.verify()
@@ -79,7 +80,7 @@ def test_every_flipped_byte_is_told_or_changes_nothing(tmp_path: Path) -> None:
         path.write_bytes(blob)
         told = False
         try:
-            file = _disk.PostingFile(str(path))
+            file = _disk.PostingFiles([str(path)])
             same(file.read([0, 1, 2, 3]), all_, [0, 1, 2, 3])
         except (CorruptIndexError, UnsupportedError):
             told = True
@@ -97,7 +98,7 @@ def test_every_truncation_is_told(tmp_path: Path) -> None:
     for n in [*range(0, 200), *range(0, len(whole), PAGE // 4)]:
         path.write_bytes(whole[:n])
         with pytest.raises(CorruptIndexError, match=r"postings|footer"):
-            _disk.PostingFile(str(path))
+            _disk.PostingFiles([str(path)])
 
 
 def test_foreign_and_newer_files(tmp_path: Path) -> None:
@@ -105,11 +106,11 @@ def test_foreign_and_newer_files(tmp_path: Path) -> None:
     whole = bytearray(write(path, lists([3], 4), 4))
     path.write_bytes(bytes(3 * PAGE))
     with pytest.raises(CorruptIndexError, match="no file of postings"):
-        _disk.PostingFile(str(path))
+        _disk.PostingFiles([str(path)])
     whole[8] = 2
     path.write_bytes(whole)
     with pytest.raises(UnsupportedError, match=r"version 2\.0"):
-        _disk.PostingFile(str(path))
+        _disk.PostingFiles([str(path)])
     with pytest.raises(ValueError, match="code_size = 0"):
         _disk.PostingWriter(str(path), 0)
 
@@ -117,7 +118,7 @@ def test_foreign_and_newer_files(tmp_path: Path) -> None:
 def test_numbers_that_are_not_there(tmp_path: Path) -> None:
     write(tmp_path / "p", lists([3], 4), 4)
     with pytest.raises(ValueError, match="posting 1 is not there"):
-        _disk.PostingFile(str(tmp_path / "p")).read([0, 1])
+        _disk.PostingFiles([str(tmp_path / "p")]).read([0, 1])
 
 
 def test_half_a_file_is_not_there(tmp_path: Path) -> None:
@@ -135,30 +136,186 @@ def test_half_a_file_is_not_there(tmp_path: Path) -> None:
 def test_lists_are_chosen_by_the_rule(rng_factor: float, epsilon: float) -> None:
     rng = np.random.default_rng(1)
     centroids, x = rng.normal(size=(40, 6)).astype("f4"), rng.normal(size=(200, 6)).astype("f4")
+    index = shortlist.IndexHNSWFlat(6, 8)
+    index.add(centroids)
     d = ((x[:, None] - centroids) ** 2).sum(2)
     near = np.argsort(d, 1)[:, :20]
     near[::7, 12:] = -1
     far = np.take_along_axis(d, np.maximum(near, 0), 1)
-    got = _disk.closure(centroids, near, far, 5, rng_factor, epsilon)
+    got = _disk.closure(index, near, far, 5, rng_factor, epsilon)
     for row, candidates, distances in zip(got, near, far, strict=True):
         chosen: list[int] = []
-        for c, apart in zip(candidates, distances, strict=True):
+        places = []
+        for place, (c, apart) in enumerate(zip(candidates, distances, strict=True)):
             if c < 0 or len(chosen) == 5 or (chosen and apart > (1 + epsilon) ** 2 * distances[0]):
                 break
             others = [((centroids[c] - centroids[o]) ** 2).sum() for o in chosen]
             if not (rng_factor and any(rng_factor * o < apart for o in others)):
                 chosen.append(int(c))
-        assert row.tolist() == chosen + [-1] * (5 - len(chosen))
+                places.append(place)
+        assert row.tolist() == places + [-1] * (5 - len(places))
 
 
 def test_closures_that_make_no_sense() -> None:
     one = np.zeros((1, 1), "f4")
+    index = shortlist.IndexHNSWFlat(1, 8)
+    index.add(one)
     for bad, told in (
         ({"replicas": 0}, "replicas = 0"),
         ({"rng_factor": -1}, "0 or more"),
         ({"epsilon": float("nan")}, "0 or more"),
     ):
         with pytest.raises(ValueError, match=told):
-            _disk.closure(one, np.zeros((1, 1), int), one, **bad)
+            _disk.closure(index, np.zeros((1, 1), int), one, **bad)
     with pytest.raises(ValueError, match="candidate 1"):
-        _disk.closure(one, np.ones((1, 1), int), one)
+        _disk.closure(index, np.ones((1, 1), int), one)
+
+
+# --- Several files, runs, whole vectors -------------------------------------------------------
+
+
+def test_files_of_postings_follow_one_another(tmp_path: Path) -> None:
+    sizes = [[3, 0, 7], [5], [2, 2]]
+    splits = [[4], [], [6, 1]]
+    parts = [lists(a + b, 12, seed) for seed, (a, b) in enumerate(zip(sizes, splits, strict=True))]
+    paths = [str(tmp_path / str(i)) for i in range(3)]
+    for path, part, regular in zip(paths, parts, sizes, strict=True):
+        writer = _disk.PostingWriter(path, 12, 7)
+        for i, (ids, codes) in enumerate(part):
+            writer.add(ids, codes, split=i >= len(regular))
+        writer.finish()
+    all_ = [p for part, regular in zip(parts, sizes, strict=True) for p in part[: len(regular)]]
+    all_ += [p for part, regular in zip(parts, sizes, strict=True) for p in part[len(regular) :]]
+    files = _disk.PostingFiles(paths)
+    assert (len(files), files.splits) == (9, 3)
+    assert [files.count(i) for i in range(9)] == [len(ids) for ids, _ in all_]
+    same(files.read(list(range(9))), all_, list(range(9)))
+    files.verify()
+    swapped = _disk.PostingFiles(paths[::-1])
+    assert swapped.entries == files.entries
+    write(tmp_path / "other", lists([1], 12), 12, build=8)
+    with pytest.raises(CorruptIndexError, match="same build"):
+        _disk.PostingFiles([*paths, str(tmp_path / "other")])
+
+
+HEAD = np.dtype(
+    [("id", "<i8"), ("posting", "<u4"), ("distance", "<f4"), ("rank", "<u4"), ("zero", "<u4")]
+)
+
+
+def codes_of_rows(d: int) -> shortlist.IndexIVFFlat:
+    one = shortlist.IndexFlatL2(d)
+    one.add(np.zeros((1, d), "f4"))
+    return shortlist.IndexIVFFlat(one, d, 1, dtype="uint8")
+
+
+@given(data=st.data())
+@settings(max_examples=25, deadline=None)
+def test_runs_merge_to_postings(tmp_path_factory: pytest.TempPathFactory, data) -> None:
+    folder = tmp_path_factory.mktemp("runs")
+    d, postings, bounds = 4, 9, [0, 4, 4, 9]
+    rng = np.random.default_rng(data.draw(st.integers(0, 99)))
+    centroids = rng.integers(0, 255, (postings, d)).astype("u1")
+    graph = shortlist.IndexHNSWFlat(d, 8, dtype="uint8")
+    graph.add(centroids)
+    limit = data.draw(st.sampled_from([1, 3, 8, 1000]))
+    want: list[list[tuple[int, float, int, bytes]]] = [[] for _ in range(postings)]
+    paths = []
+    for shard in range(data.draw(st.integers(1, 4))):
+        n = data.draw(st.integers(0, 60))
+        heads = np.zeros(n, HEAD)
+        heads["id"] = rng.integers(-(2**62), 2**62, n)
+        heads["posting"] = np.sort(rng.integers(0, postings, n))
+        heads["distance"] = rng.random(n)
+        heads["rank"] = rng.integers(0, 3, n)
+        codes, rows = rng.integers(0, 255, (n + 1, d)).astype("u1"), rng.integers(0, n + 1, n)
+        paths.append(str(folder / f"run{shard}"))
+        raw = heads.view("u1").reshape(n, HEAD.itemsize)
+        _disk.write_run(paths[-1], bounds, raw, codes, rows.astype("u4"), 5)
+        _disk.RunFile(paths[-1]).verify()
+        for head, row in zip(heads, rows, strict=True):
+            entry = (
+                int(head["id"]),
+                float(head["distance"]),
+                int(head["rank"]),
+                codes[row].tobytes(),
+            )
+            want[head["posting"]].append(entry)
+    dropped = entries = 0
+    for bucket in range(3):
+        begin, end = bounds[bucket], bounds[bucket + 1]
+        out = str(folder / f"postings{bucket}")
+        told = _disk.merge(out, paths, bucket, begin, end, limit, 64, codes_of_rows(d), graph, d, 5)
+        entries, dropped = entries + told[0], dropped + told[1]
+        files = _disk.PostingFiles([out])
+        assert len(files) == end - begin + len(told[3])
+        found = files.read(list(range(len(files))))
+        for p in range(begin, end):
+            nearest = [e for e in want[p] if e[2] == 0]
+            others = sorted((e for e in want[p] if e[2]), key=lambda e: e[1])
+            room = max(limit, len(nearest)) - len(nearest)
+            kept = {e[0] for e in nearest} | {e[0] for e in others[:room]}
+            parts = [p - begin, *(end - begin + np.flatnonzero(told[3] == p)).tolist()]
+            there = {
+                (int(i), c.tobytes())
+                for part in parts
+                for i, c in zip(*found.get(part, ([], [])), strict=True)
+            }
+            assert there == {(e[0], e[3]) for e in want[p] if e[0] in kept}
+            assert all(len(found[part][0]) <= limit for part in parts if part in found)
+    assert entries + dropped == sum(map(len, want))
+
+
+def test_damaged_runs_are_told(tmp_path: Path) -> None:
+    heads = np.zeros(40, HEAD)
+    heads["posting"] = np.sort(np.arange(40) % 4)
+    codes = np.arange(160, dtype="u1").reshape(40, 4)
+    path = tmp_path / "run"
+    raw = heads.view("u1").reshape(40, -1)
+    _disk.write_run(str(path), [0, 2, 4], raw, codes, np.arange(40, dtype="u4"), 1)
+    whole = path.read_bytes()
+    for at in range(len(whole)):
+        path.write_bytes(whole[:at] + bytes([whole[at] ^ 4]) + whole[at + 1 :])
+        with pytest.raises(CorruptIndexError):
+            _disk.RunFile(str(path)).verify()
+        path.write_bytes(whole[:at])
+        with pytest.raises(CorruptIndexError):
+            _disk.RunFile(str(path)).verify()
+
+
+@pytest.mark.parametrize("size", [1, 128, 1536, 4092, 4093, 9000])
+def test_whole_vectors_by_row(tmp_path: Path, size: int) -> None:
+    rng = np.random.default_rng(size)
+    parts = [rng.integers(0, 256, (n, size), np.uint8) for n in (50, 0, 1, 33)]
+    paths = [str(tmp_path / str(i)) for i in range(len(parts))]
+    for path, part in zip(paths, parts, strict=True):
+        writer = _disk.VectorWriter(path, size, len(part), 3)
+        writer.add(part[: len(part) // 2])
+        writer.add(part[len(part) // 2 :])
+        writer.finish()
+    x = np.concatenate(parts)
+    for way in ("io_uring", "direct"), ("pread", "buffered"):
+        files = _disk.VectorFiles(paths, *way)
+        assert (len(files), files.row_bytes, files.build) == (84, size, 3)
+        rows = rng.integers(0, 84, 200)
+        np.testing.assert_array_equal(files.read(rows), x[rows])
+        files.verify()
+    with pytest.raises(ValueError, match="row 84"):
+        files.read([84])
+    whole = Path(paths[0]).read_bytes()
+    for at in range(0, len(whole), 97):
+        Path(paths[0]).write_bytes(whole[:at] + bytes([whole[at] ^ 1]) + whole[at + 1 :])
+        with pytest.raises((CorruptIndexError, UnsupportedError)):
+            _disk.VectorFiles(paths).verify()
+    Path(paths[0]).write_bytes(whole[:-4096])
+    with pytest.raises(CorruptIndexError, match="cut short"):
+        _disk.VectorFiles(paths)
+
+
+def test_rows_that_are_missing(tmp_path: Path) -> None:
+    writer = _disk.VectorWriter(str(tmp_path / "v"), 4, 3)
+    writer.add(np.zeros((2, 4), "u1"))
+    with pytest.raises(ValueError, match="2 rows"):
+        writer.finish()
+    del writer
+    assert not list(tmp_path.iterdir())

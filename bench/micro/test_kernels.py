@@ -132,3 +132,14 @@ def test_hadamard(measure, n: int, isa: str) -> None:
         lambda: _kernels.hadamard(isa, factors, x, repeat),
         repeat, "transform", n * (n.bit_length() - 1), "additions/ns",
     )  # fmt: skip
+
+
+@pytest.mark.parametrize("isa", LEVELS)
+@pytest.mark.parametrize("d", [2, 8, 16])
+def test_columns(measure, d: int, isa: str) -> None:
+    """A part of a table of product-quantised codes of 8 bits."""
+    query, columns, repeat = np.ones(d, np.float32), np.ones((d, 256), np.float32), 1000
+    measure(
+        lambda: _kernels.columns(isa, "l2", query, columns, repeat),
+        256 * repeat, "row", 4 * d, "GB/s",
+    )  # fmt: skip

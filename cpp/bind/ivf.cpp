@@ -103,8 +103,9 @@ void bind_ivf(py::module_& m) {
           "ntotal, an even share of each list; 3 part a2 of the a1 parts of each list; 4 lists a1 "
           "to a2 - 1. Raises ArgumentError for other numbers and for an index that does not fit.")
       .def_readwrite("quantizer_trains_alone", &IndexIVF::quantizer_trains_alone,
-                     "1: train(x) trains the quantizer, which must then hold nlist vectors; else "
-                     "k-means finds centroids, and the quantizer is given them.");
+                     "1, as of a MultiIndexQuantizer: train(x) trains the quantizer, which must then "
+                     "hold nlist vectors; else k-means finds centroids, and the quantizer is given "
+                     "them.");
   bind_lists(c);
   bind_preassigned<float>(c, [](const IndexIVF&, const ArrayLike& x) { return vectors(x); });
   py::class_<IndexIVFFlat, IndexIVF, py::smart_holder>(

@@ -89,6 +89,22 @@ py::array_t<float> call_rows(const std::string& isa, const std::string& op, cons
   return out;
 }
 
+py::array_t<float> call_columns(const std::string& isa, const std::string& family,
+                                const Contiguous<float>& query, const Contiguous<float>& columns,
+                                size_t repeat) {
+  const Table& use = table_of(isa);
+  require(family == "l2" || family == "ip", "the families are l2 and ip");
+  const ColumnsFn kernel = family == "l2" ? use.l2_columns : use.ip_columns;
+  require(columns.ndim() == 2 && query.ndim() == 1 && query.size() == columns.shape(0),
+          "columns must have a row for each value of the query");
+  py::array_t<float> out(columns.shape(1));
+  float* values = out.mutable_data();
+  const auto d = static_cast<size_t>(columns.shape(0)), n = static_cast<size_t>(columns.shape(1));
+  py::gil_scoped_release release;
+  for (size_t r = 0; r < repeat; ++r) kernel(query.data(), columns.data(), n, d, values);
+  return out;
+}
+
 template <class T, class Sum>
 py::array_t<Sum> call_dot(void (*kernel)(const T*, size_t, size_t, const T*, size_t, size_t, size_t,
                                          Sum*, size_t),
@@ -461,6 +477,8 @@ void bind_kernels(py::module_& m) {
         py::arg("k"));
   k.def("take_marked", &call_take_marked, py::arg("isa"), py::arg("x"), py::arg("masks"),
         py::arg("first"));
+  k.def("columns", &call_columns, py::arg("isa"), py::arg("family"), py::arg("query"),
+        py::arg("columns"), py::arg("repeat") = 1);
   k.def("exps", &call_exps, py::arg("isa"), py::arg("x"), py::arg("shift"));
   k.def("weighted_sum", &call_weighted_sum, py::arg("isa"), py::arg("weights"), py::arg("base"),
         py::arg("rows"), py::arg("out").noconvert());

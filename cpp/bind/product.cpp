@@ -4,8 +4,10 @@
 #include "base/error.h"
 #include "bind/arrays.h"
 #include "bind/bind.h"
+#include "bind/ivf.h"
 #include "index/hnsw.h"
-#include "index/ivf.h"
+#include "index/ivf_pqr.h"
+#include "index/multi_index.h"
 
 namespace shortlist {
 namespace {
@@ -86,7 +88,7 @@ void bind_product(py::module_& m) {
             const auto parts = static_cast<py::ssize_t>(pq.is_trained() ? pq.M : 0);
             return py::array_t<float>(
                 {parts, static_cast<py::ssize_t>(pq.ksub()), static_cast<py::ssize_t>(pq.dsub())},
-                pq.centroids.data());
+                pq.centroids().data());
           },
           "A copy, (M, ksub, dsub) float32; empty until trained.")
       .def_property_readonly(
@@ -166,6 +168,53 @@ void bind_product(py::module_& m) {
       .def_property_readonly(
           "pq", [](const IndexIVFPQ& self) { return self.pq; },
           "The ProductQuantizer; a live alias that may outlive the index.");
+  py::class_<IndexIVFPQR, IndexIVFPQ, py::smart_holder>(
+      m, "IndexIVFPQR",
+      "IndexIVFPQ with a second code of what the first leaves of a vector: a search takes k * "
+      "k_factor vectors by the first codes and returns the k nearest by both. L2, of residuals.\n\n"
+      "M, nbits_per_idx and M_refine, nbits_per_idx_refine: parts and bits of the two codes. Both "
+      "lie in the lists, one behind the other, which is what code_size, invlists and sa_encode "
+      "tell; range_search, reconstruct and search_exact use both. Ids may be any, and remove_ids "
+      "works, where faiss has neither: in its files ids that are not 0 to ntotal - 1 become those "
+      "of an IndexIDMap2 around it. Raises ArgumentError for parts that do not divide d and other "
+      "bits, UnsupportedError for own_invlists = False. Source: Jegou, Tavenard, Douze and Amsaleg "
+      "2011, Searching in one billion vectors: re-rank with source coding.")
+      .def(py::init([](std::shared_ptr<Index> coarse, py::ssize_t d, py::ssize_t nlist,
+                       py::ssize_t M, int nbits, py::ssize_t M_refine, int nbits_refine,
+                       bool own_invlists) {
+             check_owned(own_invlists);
+             return std::make_shared<IndexIVFPQR>(std::move(coarse), size_arg(nlist, "nlist"),
+                                                  quantizer(d, M, nbits),
+                                                  quantizer(d, M_refine, nbits_refine));
+           }),
+           py::arg("quantizer").none(false), py::arg("d"), py::arg("nlist"), py::arg("M"),
+           py::arg("nbits_per_idx"), py::arg("M_refine"), py::arg("nbits_per_idx_refine"),
+           py::arg("own_invlists").noconvert() = true)
+      .def_property_readonly(
+          "refine_pq", [](const IndexIVFPQR& self) { return self.refine_pq; },
+          "The ProductQuantizer of the second codes; a live alias that may outlive the index.")
+      .def_property("k_factor", &IndexIVFPQR::k_factor, &IndexIVFPQR::set_k_factor,
+                    "Vectors that are ranked again for each result, 4 at first: more is slower and "
+                    "finds more. Raises ArgumentError unless it is 1 to 1000.");
+  py::class_<MultiIndexQuantizer, Index, py::smart_holder>(
+      m, "MultiIndexQuantizer",
+      "The quantizer of an inverted multi-index: vectors are cut into M parts, and each way to "
+      "choose a centroid for every part is a cell. It finds the nearest of 2^(M * nbits) cells "
+      "without looking at most of them.\n\n"
+      "M: a divisor of d. nbits: 1 to 8, of a part's centroids. An IndexIVF of it has nlist = "
+      "2^(M * nbits) lists, and its training trains the quantizer. search gives the numbers of "
+      "cells, in which the centroid of part m has the bits from m * nbits on, and squared "
+      "distances. add and reset raise UnsupportedError, as do filters. Raises ArgumentError for "
+      "other parts and bits, and for more than 2^62 cells. Source: Babenko and Lempitsky 2012, "
+      "The inverted multi-index.")
+      .def(py::init([](py::ssize_t d, py::ssize_t M, int nbits) {
+             return std::make_shared<MultiIndexQuantizer>(quantizer(d, M, nbits));
+           }),
+           py::arg("d"), py::arg("M"), py::arg("nbits"))
+      .def_property_readonly(
+          "pq", [](const MultiIndexQuantizer& self) { return self.pq; },
+          "The ProductQuantizer whose centroids make the cells; a live alias that may outlive the "
+          "index.");
   py::class_<IndexIVFPQFastScan, IndexIVF, py::smart_holder>(
       m, "IndexIVFPQFastScan",
       "IndexIVF of product-quantised codes of 4 bits, scanned as IndexPQFastScan's; of vectors, as "

@@ -141,7 +141,7 @@ std::string ProductQuantizer::name() const {
 bool ProductQuantizer::same_as(const Codec& other) const {
   const auto* that = dynamic_cast<const ProductQuantizer*>(&other);
   return that && that->d == d && that->M == M && that->nbits == nbits && that->offset == offset &&
-         that->centroids == centroids;
+         that->centroids_ == centroids_;
 }
 
 void ProductQuantizer::train(Matrix<const float> x) {
@@ -154,7 +154,7 @@ void ProductQuantizer::train(Matrix<const float> x) {
     refine_anisotropic({sample.data(), sample.size() / d, d}, anisotropic_eta(threshold, d),
                        kAnisotropicTurns, {M, ksub(), dsub()}, found);
   }
-  centroids = std::move(found);
+  set_centroids(std::move(found));
 }
 
 void ProductQuantizer::set_anisotropic_threshold(float threshold) {
@@ -182,7 +182,7 @@ void ProductQuantizer::refine(Matrix<const float> x, size_t niter, slot_t* neare
   options.niter = niter;
   options.min_points_per_centroid = 0;
   options.max_points_per_centroid = SIZE_MAX;
-  centroids = clustered(x, options, is_trained(), nearest);
+  set_centroids(clustered(x, options, is_trained(), nearest));
   std::vector<float> values, distances(x.rows);
   for (size_t m = 0; m < M; ++m) {
     copy_part(x, m, values);
@@ -220,20 +220,18 @@ std::vector<float> ProductQuantizer::clustered(Matrix<const float> x, cluster::O
 void ProductQuantizer::encode(Matrix<const float> x, std::byte* codes) const {
   if (x.rows == 0) return;
   std::memset(codes, 0, x.rows * code_size());
-  std::vector<float> distances(ksub());
+  std::vector<float> found(ksub());
   std::vector<uint8_t> numbers(M);
   const auto bits = static_cast<size_t>(nbits);
   const float threshold = anisotropic_threshold;
   std::optional<AnisotropicEncoder> anisotropic;
   if (threshold > 0)
-    anisotropic.emplace(Parts{M, ksub(), dsub()}, centroids, anisotropic_eta(threshold, d));
-  const auto nearest = [&](const float* x) {
+    anisotropic.emplace(Parts{M, ksub(), dsub()}, centroids_, anisotropic_eta(threshold, d));
+  const auto nearest = [&](const float* row) {
     for (size_t m = 0; m < M; ++m) {
-      kernels::active().rows[kernels::l2_f32](
-          x + m * dsub(), reinterpret_cast<const std::byte*>(part(m)), dsub() * sizeof(float),
-          nullptr, ksub(), dsub(), distances.data());
-      numbers[m] = static_cast<uint8_t>(std::min_element(distances.begin(), distances.end()) -
-                                        distances.begin());
+      distances(row + m * dsub(), m, Metric::l2, found.data());
+      numbers[m] =
+          static_cast<uint8_t>(std::min_element(found.begin(), found.end()) - found.begin());
     }
   };
   for (size_t r = 0; r < x.rows; ++r, codes += code_size()) {
@@ -255,12 +253,23 @@ void ProductQuantizer::decode(const std::byte* codes, size_t n, float* x) const 
   }
 }
 
+void ProductQuantizer::set_centroids(std::vector<float> centroids) {
+  centroids_ = std::move(centroids);
+  columns_.resize(centroids_.size());
+  for (size_t m = 0; m < M && is_trained(); ++m)
+    for (size_t i = 0; i < ksub(); ++i)
+      for (size_t j = 0; j < dsub(); ++j)
+        columns_[(m * dsub() + j) * ksub() + i] = part(m)[i * dsub() + j];
+}
+
+void ProductQuantizer::distances(const float* x, size_t m, Metric metric, float* out) const {
+  const auto& use = kernels::active();
+  (metric == Metric::l2 ? use.l2_columns : use.ip_columns)(x, columns_.data() + m * dsub() * ksub(),
+                                                           ksub(), dsub(), out);
+}
+
 void ProductQuantizer::table(const float* q, Metric metric, float* out) const {
-  const auto kernel =
-      kernels::active().rows[metric == Metric::l2 ? kernels::l2_f32 : kernels::ip_f32];
-  for (size_t m = 0; m < M; ++m)
-    kernel(q + m * dsub(), reinterpret_cast<const std::byte*>(part(m)), dsub() * sizeof(float),
-           nullptr, ksub(), dsub(), out + m * ksub());
+  for (size_t m = 0; m < M; ++m) distances(q + m * dsub(), m, metric, out + m * ksub());
   if (metric == Metric::inner_product)
     for (size_t i = 0; i < M * ksub(); ++i) out[i] = -out[i];
 }

@@ -33,16 +33,18 @@ class ProductQuantizer final : public Codec {
   std::atomic<float> anisotropic_threshold = 0;
   // Throws ArgumentError unless it is 0 or more and less than 1.
   void set_anisotropic_threshold(float threshold);
-  std::vector<float> centroids;  // M x ksub x dsub; empty until trained
+  const std::vector<float>& centroids() const { return centroids_; }  // M x ksub x dsub, or none
+  // Of M x ksub x dsub values, or none, of one that is not trained. Nobody may be reading.
+  void set_centroids(std::vector<float> centroids);
   // Of part m.
-  const float* part(size_t m) const { return centroids.data() + m * ksub() * dsub(); }
+  const float* part(size_t m) const { return centroids_.data() + m * ksub() * dsub(); }
 
   std::string name() const override;
   bool same_as(const Codec& other) const override;
   size_t code_size() const override { return parts_size() + (offset ? sizeof(float) : 0); }
   size_t parts_size() const { return (M * static_cast<size_t>(nbits) + 7) / 8; }
   bool needs_training() const override { return true; }
-  bool is_trained() const override { return !centroids.empty(); }
+  bool is_trained() const override { return !centroids_.empty(); }
   // By k-means in each part, and where there is a threshold by more iterations for that error, over
   // half as many vectors. Throws ArgumentError for fewer vectors than centroids.
   void train(Matrix<const float> x) override;
@@ -60,10 +62,15 @@ class ProductQuantizer final : public Codec {
   void table(const float* q, Metric metric, float* out) const;
 
  private:
+  // Of a part's centroids to its values x.
+  void distances(const float* x, size_t m, Metric metric, float* out) const;
   void copy_part(Matrix<const float> x, size_t m, std::vector<float>& out) const;
   // The centroids of k-means in each part, from those there are or from the start.
   std::vector<float> clustered(Matrix<const float> x, cluster::Options options, bool onward,
                                slot_t* nearest = nullptr) const;
+
+  std::vector<float> centroids_;
+  std::vector<float> columns_;  // the same, upright: M x dsub x ksub
 };
 
 // Of those whose codes `what` keeps. Throws UnsupportedError for one with an offset.

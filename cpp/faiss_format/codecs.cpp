@@ -20,11 +20,11 @@ std::shared_ptr<ProductQuantizer> read_product(Input& in, size_t d, bool is_trai
     throw UnsupportedError(text("the product quantizer has parts of ", nbits,
                                 " bits; 1 to 8 are available yet, read it with faiss"));
   auto pq = std::make_shared<ProductQuantizer>(d, static_cast<size_t>(M), static_cast<int>(nbits));
-  pq->centroids = in.get_vector<float>("the centroids");
-  if (pq->centroids.size() != d * pq->ksub() || !finite(pq->centroids.data(), pq->centroids.size()))
-    corrupt(text(pq->centroids.size(), " values of centroids do not fit ", pq->name(), " of ", d,
+  auto centroids = in.get_vector<float>("the centroids");
+  if (centroids.size() != d * pq->ksub() || !finite(centroids.data(), centroids.size()))
+    corrupt(text(centroids.size(), " values of centroids do not fit ", pq->name(), " of ", d,
                  " dimensions"));
-  if (!is_trained) pq->centroids.clear();  // zeros
+  if (is_trained) pq->set_centroids(std::move(centroids));  // else they are zeros
   return pq;
 }
 
@@ -80,7 +80,7 @@ void write(const ProductQuantizer& pq, Output& out) {
   out.put(uint64_t{pq.d});
   out.put(uint64_t{pq.M});
   out.put(static_cast<uint64_t>(pq.nbits));
-  if (pq.is_trained()) return out.array(pq.centroids.data(), pq.centroids.size());
+  if (pq.is_trained()) return out.array(pq.centroids().data(), pq.centroids().size());
   const std::vector<float> zeros(pq.d * pq.ksub());
   out.array(zeros.data(), zeros.size());
 }

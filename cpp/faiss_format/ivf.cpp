@@ -1,6 +1,7 @@
 #include "faiss_format/ivf.h"
 
 #include <algorithm>
+#include <numeric>
 
 #include "base/error.h"
 #include "faiss_format/codecs.h"
@@ -9,6 +10,7 @@
 #include "index/binary_ivf.h"
 #include "index/flat.h"
 #include "index/ivf_rabitq.h"
+#include "index/multi_index.h"
 #include "index/rabitq.h"
 
 namespace shortlist::faiss_format {
@@ -30,6 +32,9 @@ Lists read_head(Input& in, const IvfHeader& h,
   if (!h.is_trained && nlist > kMostUntrained)
     corrupt(text(nlist, " lists before training; at most ", kMostUntrained, " are believed"));
   Lists out{static_cast<size_t>(nlist), static_cast<size_t>(nprobe), nested()};
+  if (dynamic_cast<const MultiIndexQuantizer*>(out.quantizer.get()) && nlist > kMostUntrained)
+    throw UnsupportedError(
+        text(nlist, " lists of a multi-index; at most ", kMostUntrained, " are read from a file"));
   const bool holds_all = out.quantizer->is_trained() && out.quantizer->ntotal() == nlist;
   if (out.quantizer->d != h.d || (h.is_trained && !holds_all))
     corrupt(text("the quantizer holds ", out.quantizer->ntotal(),
@@ -44,9 +49,12 @@ Lists read_head(Input& in, const IvfHeader& h,
   return out;
 }
 
-void check_code_size(const IndexIVF& index, uint64_t told) {
-  const size_t size = index.ivf().form->faiss_size();
+void check_code_size(size_t size, uint64_t told) {
   if (told != size) corrupt(text("codes of ", told, " bytes where ", size, " are right"));
+}
+
+void check_code_size(const IndexIVF& index, uint64_t told) {
+  check_code_size(index.ivf().form->faiss_size(), told);
 }
 
 // Codes in faiss's bytes. Numbering goes on behind the ids, unless these are no numbers of
@@ -73,41 +81,38 @@ void check_sum(size_t in_lists, size_t claimed) {
     corrupt(text("its lists hold ", in_lists, " vectors or more, but it claims ", claimed));
 }
 
-// Lists of codes back to back.
-id_t read_lists(Input& in, IndexIVF& index, size_t n) {
+// Lists of codes of `size` bytes, back to back; calls take(list, codes, ids) for each.
+template <class Take>
+void read_lists(Input& in, size_t nlist, size_t size, size_t n, const Take& take) {
   if (in.get<uint32_t>() != fourcc("ilar"))
     throw UnsupportedError(
         "its inverted lists are in no file form we know, as of lists on disk; read it with faiss");
-  const auto nlist = in.get<uint64_t>();
-  const auto size = in.get<uint64_t>();
-  check_code_size(index, size);
+  const auto own_nlist = in.get<uint64_t>();
+  check_code_size(size, in.get<uint64_t>());
   const auto kind = in.get<uint32_t>();
   const auto told = in.get_vector<uint64_t>("the sizes of the lists");
-  std::vector<uint64_t> sizes(index.nlist());
+  std::vector<uint64_t> sizes(nlist);
   if (kind == fourcc("full")) {
     sizes = told;
   } else if (kind == fourcc("sprs") && told.size() % 2 == 0) {
     for (size_t i = 0; i < told.size(); i += 2) {
-      if (told[i] >= index.nlist()) corrupt(text("it has vectors in list ", told[i]));
+      if (told[i] >= nlist) corrupt(text("it has vectors in list ", told[i]));
       sizes[told[i]] = told[i + 1];
     }
   } else {
     corrupt(text("the lists are of the kind '", letters(kind), "'"));
   }
-  if (nlist != index.nlist() || sizes.size() != index.nlist())
-    corrupt(
-        text("there are sizes of ", sizes.size(), " lists, but ", index.nlist(), " are claimed"));
+  if (own_nlist != nlist || sizes.size() != nlist)
+    corrupt(text("there are sizes of ", sizes.size(), " lists, but ", nlist, " are claimed"));
   size_t sum = 0;
   for (const uint64_t of_list : sizes) {
     check_sum(of_list, n);
     check_sum(sum += of_list, n);
   }
-  auto next = static_cast<id_t>(n);
   for (size_t l = 0; l < sizes.size(); ++l) {
     const auto codes = io::read_vector<std::byte>(in.source(), sizes[l] * size);
-    restore_list(index, l, codes, io::read_vector<id_t>(in.source(), sizes[l]), next);
+    take(l, codes, io::read_vector<id_t>(in.source(), sizes[l]));
   }
-  return next;
 }
 
 // Of product-quantised codes all is scanned, of RaBitQ's the signs.
@@ -153,7 +158,9 @@ std::vector<std::byte> faiss_codes(const IndexIVF& index, size_t list) {
   return out;
 }
 
-void write_lists(const IndexIVF& index, Output& out) {
+// Codes of `size` bytes; write(l) writes codes and ids of list l.
+template <class Write>
+void write_lists(const IndexIVF& index, Output& out, size_t size, const Write& write) {
   const Ivf& ivf = index.ivf();
   std::vector<uint64_t> sizes(ivf.nlist), pairs;
   for (size_t l = 0; l < ivf.nlist; ++l) {
@@ -163,15 +170,62 @@ void write_lists(const IndexIVF& index, Output& out) {
   const bool full = pairs.size() / 2 > ivf.nlist / 2;
   out.put(fourcc("ilar"));
   out.put(uint64_t{ivf.nlist});
-  out.put(uint64_t{ivf.form->faiss_size()});
+  out.put(uint64_t{size});
   out.put(full ? fourcc("full") : fourcc("sprs"));
   const auto& told = full ? sizes : pairs;
   out.array(told.data(), told.size());
-  for (size_t l = 0; l < ivf.nlist; ++l) {
+  for (size_t l = 0; l < ivf.nlist; ++l) write(l);
+}
+
+void write_lists(const IndexIVF& index, Output& out) {
+  write_lists(index, out, index.ivf().form->faiss_size(), [&](size_t l) {
     const auto codes = faiss_codes(index, l);
     out.sink().write(codes.data(), codes.size());
-    out.sink().write(ivf.ids(l).data(), ivf.ids(l).size_bytes());
-  }
+    out.sink().write(index.ivf().ids(l).data(), index.ivf().ids(l).size_bytes());
+  });
+}
+
+std::vector<id_t> all_ids(const Ivf& ivf) {
+  std::vector<id_t> ids;
+  for (size_t l = 0; l < ivf.nlist; ++l)
+    ids.insert(ids.end(), ivf.ids(l).begin(), ivf.ids(l).end());
+  return ids;
+}
+
+// The vectors of all lists, one list after the other, in the order of their ids.
+std::vector<size_t> by_id(const Ivf& ivf) {
+  const std::vector<id_t> ids = all_ids(ivf);
+  std::vector<size_t> order(ids.size());
+  std::iota(order.begin(), order.end(), size_t{0});
+  std::stable_sort(order.begin(), order.end(), [&](size_t a, size_t b) { return ids[a] < ids[b]; });
+  return order;
+}
+
+// The lists, of first codes and with the numbers of rows for ids, and what stands behind them.
+void write_refined(const IndexIVFPQR& index, Output& out) {
+  const Ivf& ivf = index.ivf();
+  const size_t first = index.pq->code_size(), second = index.refine_pq->code_size();
+  const std::vector<size_t> order = by_id(ivf);
+  std::vector<id_t> rows(order.size());
+  for (size_t i = 0; i < order.size(); ++i) rows[order[i]] = static_cast<id_t>(i);
+  std::vector<std::byte> rest(order.size() * second), codes;
+  const id_t* row = rows.data();
+  write_lists(index, out, first, [&](size_t l) {
+    const auto whole = ivf.codes(l);
+    const size_t n = ivf.list_size(l);
+    codes.resize(n * first);
+    for (size_t i = 0; i < n; ++i) {
+      const std::byte* code = whole.data() + i * (first + second);
+      std::copy_n(code, first, &codes[i * first]);
+      std::copy_n(code + first, second, &rest[static_cast<size_t>(row[i]) * second]);
+    }
+    out.sink().write(codes.data(), codes.size());
+    out.sink().write(row, n * sizeof(id_t));
+    row += n;
+  });
+  write(*index.refine_pq, out);
+  out.array(rest.data(), rest.size());
+  out.put(index.k_factor());
 }
 
 void write_block_lists(const IndexIVF& index, Output& out, int bbs) {
@@ -226,6 +280,50 @@ class Reading {
                                                     h_.metric, by_residual);
     check_code_size(*index, size);
     return of_lists(index);
+  }
+
+  // The second codes stand behind the lists, by id.
+  std::shared_ptr<Index> refined() {
+    struct List {
+      std::vector<std::byte> codes;
+      std::vector<id_t> ids;
+    };
+    if (h_.metric != Metric::l2) corrupt("an IndexIVFPQR is not of L2");
+    if (!in_.get_bool("by_residual")) corrupt("an IndexIVFPQR is not of residuals");
+    const auto size = in_.get<uint64_t>();
+    auto pq = read_product(in_, h_.d, h_.is_trained);
+    const size_t first = pq->code_size();
+    check_code_size(first, size);
+    std::vector<List> lists(head_.nlist);
+    read_lists(in_, lists.size(), first, h_.n,
+               [&](size_t l, const std::vector<std::byte>& codes, const std::vector<id_t>& ids) {
+                 lists[l] = {codes, ids};
+               });
+    auto refine_pq = read_product(in_, h_.d, h_.is_trained);
+    const size_t second = refine_pq->code_size();
+    const auto rest = in_.get_vector<std::byte>("the refining codes");
+    const auto k_factor = in_.get<float>();
+    if (rest.size() != h_.n * second)
+      corrupt(text(rest.size(), " bytes of refining codes, but ", h_.n, " vectors of ", second,
+                   " bytes are claimed"));
+    if (!(k_factor >= 1 && k_factor <= IndexIVFPQR::kMostFactor))
+      corrupt(text("k_factor = ", k_factor, " is not between 1 and ", IndexIVFPQR::kMostFactor));
+    const auto index = std::make_shared<IndexIVFPQR>(head_.quantizer, head_.nlist, std::move(pq),
+                                                     std::move(refine_pq));
+    index->set_k_factor(k_factor);
+    auto next = static_cast<id_t>(h_.n);
+    for (size_t l = 0; l < lists.size(); ++l) {
+      std::vector<std::byte> whole(lists[l].ids.size() * (first + second));
+      std::byte* out = whole.data();
+      for (size_t i = 0; i < lists[l].ids.size(); ++i) {
+        const auto id = static_cast<size_t>(lists[l].ids[i]);
+        if (id >= h_.n) corrupt(text("there is no refining code of id ", lists[l].ids[i]));
+        out = std::copy_n(lists[l].codes.data() + i * first, first, out);
+        out = std::copy_n(rest.data() + id * second, second, out);
+      }
+      restore_list(*index, l, whole, lists[l].ids, next);
+    }
+    return done(index, next);
   }
 
   std::shared_ptr<Index> product_blocks() {
@@ -296,7 +394,12 @@ class Reading {
   }
 
   std::shared_ptr<Index> of_lists(const std::shared_ptr<IndexIVF>& index) {
-    return done(index, read_lists(in_, *index, h_.n));
+    auto next = static_cast<id_t>(h_.n);
+    read_lists(in_, index->nlist(), index->ivf().form->faiss_size(), h_.n,
+               [&](size_t l, const std::vector<std::byte>& codes, const std::vector<id_t>& ids) {
+                 restore_list(*index, l, codes, ids, next);
+               });
+    return done(index, next);
   }
   template <class FastScan>
   std::shared_ptr<Index> of_blocks(const std::shared_ptr<FastScan>& index) {
@@ -317,7 +420,7 @@ class Reading {
 }  // namespace
 
 bool is_ivf(uint32_t name) {
-  constexpr std::string_view kNames[] = {"IwFl", "IwSq", "IwPQ", "IwPf",
+  constexpr std::string_view kNames[] = {"IwFl", "IwSq", "IwPQ", "IwQR", "IwPf",
                                          "Iwrq", "Iwrr", "Iwrn", "IBwF"};
   return std::any_of(std::begin(kNames), std::end(kNames),
                      [&](std::string_view known) { return name == fourcc(known); });
@@ -330,10 +433,21 @@ std::shared_ptr<Index> read_ivf(Input& in, uint32_t name, const IvfHeader& h,
   if (name == fourcc("IwFl")) return reading.flat();
   if (name == fourcc("IwSq")) return reading.scalar();
   if (name == fourcc("IwPQ")) return reading.product();
+  if (name == fourcc("IwQR")) return reading.refined();
   if (name == fourcc("IwPf")) return reading.product_blocks();
   if (name == fourcc("IBwF")) return reading.binary();
   if (name == fourcc("Iwrn")) return reading.rabitq_blocks();
   return reading.rabitq(name == fourcc("Iwrq"));
+}
+
+std::optional<std::vector<id_t>> row_ids(const IndexIVFPQR& index) {
+  std::vector<id_t> ids = all_ids(index.ivf());
+  std::sort(ids.begin(), ids.end());
+  const auto n = static_cast<id_t>(ids.size());
+  if (ids.empty() || (ids.front() == 0 && ids.back() == n - 1 &&
+                      std::adjacent_find(ids.begin(), ids.end()) == ids.end()))
+    return std::nullopt;
+  return ids;
 }
 
 std::string_view fourcc_of(const IndexIVF& index) {
@@ -343,6 +457,7 @@ std::string_view fourcc_of(const IndexIVF& index) {
     return flat->dtype == DType::f32 ? "IwFl" : "IwSq";
   if (dynamic_cast<const IndexBinaryIVF*>(&index)) return "IBwF";
   if (dynamic_cast<const IndexIVFScalarQuantizer*>(&index)) return "IwSq";
+  if (dynamic_cast<const IndexIVFPQR*>(&index)) return "IwQR";
   if (dynamic_cast<const IndexIVFPQ*>(&index)) return "IwPQ";
   if (dynamic_cast<const IndexIVFPQFastScan*>(&index)) return "IwPf";
   if (dynamic_cast<const IndexIVFRaBitQFastScan*>(&index)) return "Iwrn";
@@ -394,6 +509,11 @@ void write_ivf(const IndexIVF& index, Output& out,
     return write_block_lists(index, out, fast->bbs);
   }
   out.put(by_residual);
+  if (const auto* refined = dynamic_cast<const IndexIVFPQR*>(&index)) {
+    out.put(uint64_t{refined->pq->code_size()});
+    write(*refined->pq, out);
+    return write_refined(*refined, out);
+  }
   out.put(size);
   if (const auto* product = dynamic_cast<const IndexIVFPQ*>(&index)) {
     write(*product->pq, out);

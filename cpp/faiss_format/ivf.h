@@ -3,9 +3,11 @@
 
 #include <functional>
 #include <memory>
+#include <optional>
+#include <vector>
 
 #include "faiss_format/fields.h"
-#include "index/ivf.h"
+#include "index/ivf_pqr.h"
 
 namespace shortlist::faiss_format {
 
@@ -19,6 +21,10 @@ struct IvfHeader {
 };
 std::shared_ptr<Index> read_ivf(Input& in, uint32_t fourcc, const IvfHeader& header,
                                 const std::function<std::shared_ptr<Index>()>& nested);
+
+// faiss finds a second code by its vector's id, which is a number below ntotal. The ids of the rows
+// as they are written, or nothing if they are 0..n-1.
+std::optional<std::vector<id_t>> row_ids(const IndexIVFPQR& index);
 
 // The fourcc of its class; throws UnsupportedError for classes faiss does not have.
 std::string_view fourcc_of(const IndexIVF& index);

@@ -15,6 +15,7 @@
 #include "faiss_format/transform.h"
 #include "index/binary.h"
 #include "index/hnsw.h"
+#include "index/multi_index.h"
 #include "index/pretransform.h"
 #include "index/product.h"
 #include "index/rabitq.h"
@@ -80,6 +81,7 @@ class Reader : faiss_format::Input {
       return faiss_format::read_ivf(*this, h, {head.d, head.n, head.is_trained, head.metric},
                                     [&] { return read(depth + 1); });
     }
+    if (h == fourcc("Imiq")) return read_cells();
     if (h == fourcc("IxMp")) return read_id_map<IndexIDMap>(depth);
     if (h == fourcc("IxM2")) return read_id_map<IndexIDMap2>(depth);
     if (h == fourcc("IxRF")) return read_refine(depth);
@@ -130,7 +132,7 @@ class Reader : faiss_format::Input {
   }
 
   // Of a binary index d is that of its bytes.
-  Header get_header() {
+  Header get_header(int64_t most = kNoSlot) {
     const auto d = get<int32_t>();
     const auto code_size = binary_ ? get<int32_t>() : 0;
     const auto n = get<int64_t>();
@@ -142,8 +144,7 @@ class Reader : faiss_format::Input {
     const auto metric = get<int32_t>();
     if (d < 1 || static_cast<size_t>(d) > kMaxDimension)
       corrupt(text("d = ", d, " is not between 1 and 2^20"));
-    if (n < 0 || n > int64_t{kNoSlot})
-      corrupt(text("ntotal = ", n, " is not between 0 and 2^32 - 1"));
+    if (n < 0 || n > most) corrupt(text("ntotal = ", n, " is not between 0 and ", most));
     if ((metric > 1 && metric <= 4) || (metric >= 20 && metric <= 25))
       throw UnsupportedError(text("the index has faiss's metric ", metric,
                                   "; only L2 (1) and inner "
@@ -232,6 +233,16 @@ class Reader : faiss_format::Input {
     if (index->search_type != 0 && index->search_type != kPolysemous)
       throw UnsupportedError(text("the IndexPQ has search_type = ", index->search_type,
                                   "; set it to ST_PQ in faiss and write it again"));
+    return index;
+  }
+
+  std::shared_ptr<Index> read_cells() {
+    const Header h = get_header(std::numeric_limits<int64_t>::max());
+    if (h.metric != Metric::l2) corrupt("a MultiIndexQuantizer is not of L2");
+    auto index =
+        std::make_shared<MultiIndexQuantizer>(faiss_format::read_product(*this, h.d, h.is_trained));
+    if (index->ntotal() != h.n)
+      corrupt(text("it claims ", h.n, " cells, of which there are ", index->ntotal()));
     return index;
   }
 

@@ -12,6 +12,7 @@
 #include "faiss_format/transform.h"
 #include "index/binary.h"
 #include "index/hnsw.h"
+#include "index/multi_index.h"
 #include "index/pretransform.h"
 #include "index/product.h"
 #include "index/rabitq.h"
@@ -58,6 +59,8 @@ std::optional<std::vector<id_t>> row_ids(const Index& index) {
     return row_ids(*refine->base_index);
   if (const auto* behind = dynamic_cast<const IndexPreTransform*>(&index))
     return row_ids(*behind->index);
+  if (const auto* refined = dynamic_cast<const IndexIVFPQR*>(&index))
+    return faiss_format::row_ids(*refined);
   const auto* graph = dynamic_cast<const IndexHNSW*>(&index);
   if (!graph || !graph->names().kept) return std::nullopt;
   std::vector<id_t> ids;
@@ -109,6 +112,8 @@ class Writer : faiss_format::Output {
       write_graph(*graph);
     else if (const auto* lists = dynamic_cast<const IndexIVF*>(&index))
       write_lists(*lists);
+    else if (const auto* cells = dynamic_cast<const MultiIndexQuantizer*>(&index))
+      write_cells(*cells);
     else if (const auto* map = dynamic_cast<const IndexIDMap*>(&index))
       write_id_map(*map);
     else if (const auto* refine = dynamic_cast<const IndexRefine*>(&index))
@@ -339,6 +344,11 @@ class Writer : faiss_format::Output {
     array(probabilities.data(), probabilities.size());
     array(links_below.data(), links_below.size());
     return links_below;
+  }
+
+  void write_cells(const MultiIndexQuantizer& index) {
+    header("Imiq", index);
+    faiss_format::write(*index.pq, *this);
   }
 
   void write_lists(const IndexIVF& index) {

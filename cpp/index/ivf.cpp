@@ -13,6 +13,7 @@
 #include "cluster/soar.h"
 #include "index/flat.h"
 #include "index/in_blocks.h"
+#include "index/multi_index.h"
 #include "kernels/floats.h"
 #include "lists/blocks.h"
 #include "lists/rows.h"
@@ -45,6 +46,7 @@ IndexIVF::IndexIVF(std::shared_ptr<Index> quantizer_, size_t d, size_t nlist, Me
                               " dimensions as the index"));
   cp.niter = kIterations;
   cp.spherical = metric == Metric::inner_product;
+  if (dynamic_cast<const MultiIndexQuantizer*>(quantizer.get())) quantizer_trains_alone = 1;
   if (quantizer->is_trained() && quantizer->ntotal() == nlist) {
     take_centroids();
     trained_ = ivf_.form->is_trained();
@@ -281,7 +283,7 @@ void IndexIVF::scan_all(const Rows& x, const Probing& how, size_t kept,
   const size_t together = std::clamp(kBytes / (8 * (how.nprobe + d) + 16 * kept), kFewest, kMost);
   const size_t parts = std::max((x.n + together - 1) / together, std::min(x.n, num_threads()));
   parallel_for(parts, {}, [&](size_t first, size_t last, size_t) {
-    Ivf::Scanners scanners{[&] { return scanner(how.params); }};
+    Ivf::Scanners scanners{[&] { return scanner(how.params, how.whole); }};
     for (size_t part = first; part < last; ++part) {
       const size_t at = x.n * part / parts;
       const Rows some = x.slice(at, x.n * (part + 1) / parts);
@@ -300,7 +302,7 @@ void IndexIVF::scan_all(const Rows& x, const Probing& how, size_t kept,
       }
       ivf_.scan(probes, scanners, allowed, found.data());
       for (size_t i = 0; i < some.n; ++i)
-        each(at + i, std::visit([](auto& sink) { return sink.finish(); }, found[i]));
+        each(at + i, q.row(i), std::visit([](auto& sink) { return sink.finish(); }, found[i]));
     }
   });
 }
@@ -321,23 +323,21 @@ void IndexIVF::search_preassigned(const Rows& x, const Preassigned& lists, size_
 void IndexIVF::search_in(const Rows& x, const Probing& how, size_t k, float* distances,
                          id_t* labels) const {
   const auto allowed = how.params && how.params->sel ? ivf_.selected(*how.params->sel) : nullptr;
-  const size_t kept = std::min(k, ntotal());
+  const size_t most = std::min(k, ntotal());
+  const size_t kept = how.whole ? most : std::min(candidates(most), ntotal());
   scan_all(
       x, how, kept, allowed.get(), [&] { return TopK(kept * copies()); },
-      [&](size_t i, std::vector<hit_t> hits) {
-        if (copies() > 1) {
-          hits = once(std::move(hits));
-          hits.resize(std::min(hits.size(), kept));
-        }
+      [&](size_t i, const float* q, std::vector<hit_t> hits) {
+        if (!how.whole) rank_again(q, hits);
+        if (copies() > 1) hits = once(std::move(hits));
+        hits.resize(std::min(hits.size(), most));
         write_hits(*this, hits, k, nullptr, distances + i * k, labels + i * k);
         for (size_t j = 0; j < hits.size(); ++j) labels[i * k + j] = ivf_.id_at(slot_of(hits[j]));
       });
 }
 
 void IndexIVF::do_search_exact(const Rows& x, size_t k, float* distances, id_t* labels) const {
-  SearchParametersIVF all;
-  all.nprobe = nlist();
-  do_search(x, k, distances, labels, &all);
+  search_in(x, {.nprobe = nlist(), .max_codes = 0, .whole = true}, k, distances, labels);
 }
 
 RangeResult IndexIVF::do_range_search(const Rows& x, float radius,
@@ -352,12 +352,13 @@ RangeResult IndexIVF::range_search_preassigned(const Rows& x, const Preassigned&
   return range_search_in(x, probing(x, lists, params), radius);
 }
 
-RangeResult IndexIVF::range_search_in(const Rows& x, const Probing& how, float radius) const {
+RangeResult IndexIVF::range_search_in(const Rows& x, Probing how, float radius) const {
+  how.whole = true;
   const auto allowed = how.params && how.params->sel ? ivf_.selected(*how.params->sel) : nullptr;
   std::vector<std::vector<hit_t>> hits(x.n);
   scan_all(
       x, how, 0, allowed.get(), [&] { return flat::Within(outward(radius)); },
-      [&](size_t i, std::vector<hit_t> found) {
+      [&](size_t i, const float*, std::vector<hit_t> found) {
         if (copies() > 1) std::sort(found.begin(), found.end());
         hits[i] = copies() > 1 ? once(std::move(found)) : std::move(found);
       });
@@ -529,10 +530,14 @@ IndexIVFScalarQuantizer::IndexIVFScalarQuantizer(std::shared_ptr<Index> quantize
 
 IndexIVFPQ::IndexIVFPQ(std::shared_ptr<Index> quantizer, size_t nlist,
                        std::shared_ptr<ProductQuantizer> pq_, Metric metric, bool by_residual)
-    : IndexIVF(std::move(quantizer), pq_->d, nlist, metric,
-               std::make_shared<lists::RowsForm>(without_offset(pq_, "an inverted file"), metric,
-                                                 by_residual)),
-      pq(pq_) {}
+    : IndexIVFPQ(std::move(quantizer), nlist, pq_, metric,
+                 std::make_shared<lists::RowsForm>(without_offset(pq_, "an inverted file"), metric,
+                                                   by_residual)) {}
+
+IndexIVFPQ::IndexIVFPQ(std::shared_ptr<Index> quantizer, size_t nlist,
+                       std::shared_ptr<ProductQuantizer> pq_, Metric metric,
+                       std::shared_ptr<lists::Form> form)
+    : IndexIVF(std::move(quantizer), pq_->d, nlist, metric, std::move(form)), pq(std::move(pq_)) {}
 
 IndexIVFPQFastScan::IndexIVFPQFastScan(std::shared_ptr<Index> quantizer, size_t nlist,
                                        std::shared_ptr<ProductQuantizer> pq_, Metric metric,

@@ -124,14 +124,20 @@ class IndexIVF : public Index {
 
  private:
   virtual bool chooses_residual() const { return true; }
-  virtual std::unique_ptr<lists::Scanner> scanner(const SearchParameters* /*params*/) const {
+  // `whole`: its distances are final. Otherwise a search takes `candidates` vectors for k results,
+  // and they are ranked again.
+  virtual std::unique_ptr<lists::Scanner> scanner(const SearchParameters* /*params*/,
+                                                  bool /*whole*/) const {
     return ivf_.form->scanner();
   }
+  virtual size_t candidates(size_t k) const { return k; }
+  virtual void rank_again(const float* /*q*/, std::vector<hit_t>& /*hits*/) const {}
   struct Probing {
     size_t nprobe, max_codes;
     const SearchParameters* params = nullptr;
     const SearchParameters* quantizer_params = nullptr;
     const Preassigned* lists = nullptr;
+    bool whole = false;
   };
   Probing probing(const SearchParameters* params) const;
   Probing probing(const Rows& x, const Preassigned& lists, const SearchParameters* params) const;
@@ -140,7 +146,7 @@ class IndexIVF : public Index {
   // The distance of each row to the centroids of its n lists.
   void measure(const Rows& x, size_t n, const slot_t* lists, float* near) const;
   void search_in(const Rows& x, const Probing& how, size_t k, float* distances, id_t* labels) const;
-  RangeResult range_search_in(const Rows& x, const Probing& how, float radius) const;
+  RangeResult range_search_in(const Rows& x, Probing how, float radius) const;
   std::vector<slot_t> assign(Matrix<const float> x) const;
   size_t copies() const { return soar_lambda_ > 0 ? 2 : 1; }  // of each vector, in other lists
   std::vector<slot_t> assign_twice(Matrix<const float> x) const;
@@ -148,7 +154,7 @@ class IndexIVF : public Index {
   std::vector<hit_t> once(std::vector<hit_t> hits) const;
   void train_quantizer(Matrix<const float> x);
   void take_centroids();
-  // Calls each(i, found) with what query i found, about `kept` of them, on any thread.
+  // Calls each(i, q, found) with what query i, q, found, about `kept` of them, on any thread.
   template <class Make, class Each>
   void scan_all(const Rows& x, const Probing& how, size_t kept, const SelectedSlots* allowed,
                 const Make& make, const Each& each) const;
@@ -180,12 +186,16 @@ class IndexIVFScalarQuantizer final : public IndexIVF {
   const std::shared_ptr<ScalarQuantizer> sq;
 };
 
-class IndexIVFPQ final : public IndexIVF {
+class IndexIVFPQ : public IndexIVF {
  public:
   IndexIVFPQ(std::shared_ptr<Index> quantizer, size_t nlist, std::shared_ptr<ProductQuantizer> pq,
              Metric metric, bool by_residual = true);
   std::string class_name() const override { return "IndexIVFPQ"; }
   const std::shared_ptr<ProductQuantizer> pq;
+
+ protected:
+  IndexIVFPQ(std::shared_ptr<Index> quantizer, size_t nlist, std::shared_ptr<ProductQuantizer> pq,
+             Metric metric, std::shared_ptr<lists::Form> form);
 };
 
 class IndexIVFPQFastScan final : public IndexIVF {

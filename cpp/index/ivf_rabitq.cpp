@@ -42,7 +42,8 @@ void IndexIVFRaBitQ::learn_from_codes() {
   form_->learn({residuals.data(), residuals.size() / d, d});
 }
 
-std::unique_ptr<lists::Scanner> IndexIVFRaBitQ::scanner(const SearchParameters* params) const {
+std::unique_ptr<lists::Scanner> IndexIVFRaBitQ::scanner(const SearchParameters* params,
+                                                        bool) const {
   const auto* own = dynamic_cast<const IVFRaBitQSearchParameters*>(params);
   QueryGrid asked = own ? own->grid : grid();
   asked.in_bytes = scans_bytes();

@@ -36,7 +36,8 @@ class IndexIVFRaBitQ : public IndexIVF {
   IndexIVFRaBitQ(std::shared_ptr<Index> quantizer, size_t nlist, std::shared_ptr<RaBitQCodec> codec,
                  std::shared_ptr<lists::RaBitQForm> form);
   bool chooses_residual() const override { return false; }
-  std::unique_ptr<lists::Scanner> scanner(const SearchParameters* params) const override;
+  std::unique_ptr<lists::Scanner> scanner(const SearchParameters* params,
+                                          bool whole) const override;
   const std::shared_ptr<lists::RaBitQForm> form_;
 };
 

@@ -27,7 +27,7 @@ IndexPQFastScan::IndexPQFastScan(const IndexPQ& from, int bbs)
           from.metric_type, bbs) {
   pq->set_anisotropic_threshold(from.pq->anisotropic_threshold);
   const std::shared_lock hold(from.lock());
-  pq->centroids = from.pq->centroids;
+  pq->set_centroids(from.pq->centroids());
   if (const size_t n = from.ntotal()) restore_codes(from.codes().row(0), n);
 }
 

@@ -7,6 +7,7 @@
 #include "base/error.h"
 #include "index/binary.h"
 #include "index/hnsw.h"
+#include "index/multi_index.h"
 #include "index/pretransform.h"
 #include "index/product.h"
 #include "index/rabitq.h"
@@ -82,6 +83,8 @@ class Saver {
       save_graph(*graph, at, fields);
     else if (const auto* lists = dynamic_cast<const IndexIVF*>(&index))
       save_lists(*lists, at, fields);
+    else if (const auto* cells = dynamic_cast<const MultiIndexQuantizer*>(&index))
+      save_product(out_, *cells->pq, at, fields);
     else if (const auto* map = dynamic_cast<const IndexIDMap*>(&index))
       save_id_map(*map, at, fields);
     else if (const auto* refine = dynamic_cast<const IndexRefine*>(&index))
@@ -282,6 +285,9 @@ class Loader {
     if (name == "IndexSDCVersions") return load_versions(record, at, depth);
     if (name.starts_with("IndexIVF") || name == "IndexBinaryIVF")
       return load_ivf(in_, record, at, [&] { return load(at + "/quantizer", depth + 1); });
+    if (name == "MultiIndexQuantizer")
+      return std::make_shared<MultiIndexQuantizer>(
+          load_product(in_, record.number<size_t>("d"), record, at));
     if (name == "IndexHNSW") return load_graph<IndexHNSW>(record, at, depth);
     if (name == "IndexHNSWFlat") return load_graph<IndexHNSWFlat>(record, at, depth);
     if (name == "IndexHNSWSQ") return load_graph<IndexHNSWSQ>(record, at, depth);

@@ -102,7 +102,7 @@ void save_product(ContainerWriter& out, const ProductQuantizer& pq, const std::s
   if (const float threshold = pq.anisotropic_threshold; threshold > 0)
     fields["anisotropic_threshold"] = bits_of(threshold);
   io::write_fields(out, at, fields);
-  write_array(out, at + "/centroids", pq.centroids.data(), pq.centroids.size());
+  write_array(out, at + "/centroids", pq.centroids().data(), pq.centroids().size());
 }
 
 DType dtype_named(const std::string& name) {
@@ -183,12 +183,13 @@ std::shared_ptr<ProductQuantizer> load_product(ContainerReader& in, size_t d, co
                                                record.number<int>("nbits"), offset);
   if (record.has("anisotropic_threshold"))
     pq->set_anisotropic_threshold(record.real("anisotropic_threshold"));
-  pq->centroids = read_array<float>(in, at + "/centroids");
-  if (!pq->centroids.empty() && (pq->centroids.size() != (d - offset) * pq->ksub() ||
-                                 !finite(pq->centroids.data(), pq->centroids.size())))
-    throw CorruptIndexError(text("'", at, "' has ", pq->centroids.size(),
+  auto centroids = read_array<float>(in, at + "/centroids");
+  if (!centroids.empty() && (centroids.size() != (d - offset) * pq->ksub() ||
+                             !finite(centroids.data(), centroids.size())))
+    throw CorruptIndexError(text("'", at, "' has ", centroids.size(),
                                  " values of centroids, which do not fit ", pq->name(), " of ", d,
                                  " dimensions"));
+  pq->set_centroids(std::move(centroids));
   return pq;
 }
 

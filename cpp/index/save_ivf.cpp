@@ -6,6 +6,7 @@
 
 #include "base/error.h"
 #include "index/binary_ivf.h"
+#include "index/ivf_pqr.h"
 #include "index/ivf_rabitq.h"
 #include "index/rabitq.h"
 #include "index/save_codecs.h"
@@ -35,6 +36,22 @@ std::shared_ptr<IndexIVF> load_rabitq_lists(ContainerReader& in, const Record& r
   return index;
 }
 
+std::shared_ptr<IndexIVF> load_refined_lists(ContainerReader& in, const Record& record,
+                                             const std::string& at,
+                                             const LoadQuantizer& quantizer) {
+  const auto d = record.number<size_t>("d", 1, kMaxDimension);
+  const float k_factor = record.real("k_factor");
+  if (!(k_factor >= 1 && k_factor <= IndexIVFPQR::kMostFactor))
+    throw CorruptIndexError(text("'", at, "' has k_factor = ", k_factor, ", which cannot be"));
+  auto pq = load_product(in, d, record, at);
+  const std::string second = at + "/refine_pq";
+  auto refine_pq = load_product(in, d, Record(in, second), second);
+  auto index = std::make_shared<IndexIVFPQR>(quantizer(), record.number<size_t>("nlist"),
+                                             std::move(pq), std::move(refine_pq));
+  index->set_k_factor(k_factor);
+  return index;
+}
+
 // The codec was saved before the quantizer.
 std::shared_ptr<IndexIVF> of_class(ContainerReader& in, const Record& record, const std::string& at,
                                    const LoadQuantizer& quantizer) {
@@ -57,6 +74,7 @@ std::shared_ptr<IndexIVF> of_class(ContainerReader& in, const Record& record, co
     auto pq = load_product(in, d, record, at);
     return std::make_shared<IndexIVFPQ>(quantizer(), nlist, std::move(pq), metric, by_residual);
   }
+  if (name == "IndexIVFPQR") return load_refined_lists(in, record, at, quantizer);
   if (name == "IndexIVFPQFastScan") {
     auto pq = load_product(in, d, record, at);
     return std::make_shared<IndexIVFPQFastScan>(quantizer(), nlist, std::move(pq), metric,
@@ -119,7 +137,10 @@ void save_ivf(ContainerWriter& out, const IndexIVF& index, const std::string& at
   if (const auto* scalar = dynamic_cast<const IndexIVFScalarQuantizer*>(&index)) {
     save_scalar(out, *scalar->sq, at, fields);
   } else if (const auto* product = dynamic_cast<const IndexIVFPQ*>(&index)) {
+    const auto* refined = dynamic_cast<const IndexIVFPQR*>(product);
+    if (refined) fields["k_factor"] = bits_of(refined->k_factor());
     save_product(out, *product->pq, at, fields);
+    if (Fields own; refined) save_product(out, *refined->refine_pq, at + "/refine_pq", own);
   } else if (const auto* fast = dynamic_cast<const IndexIVFPQFastScan*>(&index)) {
     fields["bbs"] = text(fast->bbs);
     save_product(out, *fast->pq, at, fields);

@@ -198,20 +198,26 @@ void Ivf::scan(std::span<const Probes> queries, Scanners& scanners, const Select
     slot_t query;
     float near;
   };
-  while (scanners.made.size() < queries.size()) scanners.made.push_back(scanners.make());
+  if (scanners.made.empty()) scanners.made.push_back(scanners.make());
+  const bool one = scanners.made.front()->serves_any();
+  while (!one && scanners.made.size() < queries.size()) scanners.made.push_back(scanners.make());
+  const auto scanner = [&](size_t i) -> lists::Scanner& {
+    if (one) scanners.made.front()->set_query(queries[i].q);
+    return *scanners.made[one ? 0 : i];
+  };
   const bool together = queries.size() >= kWorthSorting;
   std::vector<size_t> begin(together ? nlist + 1 : 0);
   const auto alone = [&](const Probes& q) { return together ? std::min<size_t>(q.n, 1) : q.n; };
   for (size_t i = 0; i < queries.size(); ++i) {
     const Probes& q = queries[i];
     poll_interrupt();
-    scanners.made[i]->set_query(q.q);
-    scanners.made[i]->set_probes(q.list, q.n, centroids_.data());
+    if (!one) scanners.made[i]->set_query(q.q);
+    scanner(i).set_probes(q.list, q.n, centroids_.data());
     const auto skipped = [&](size_t p) { return q.list[p] == kNoSlot || !list_size(q.list[p]); };
     for (size_t p = 0; p < alone(q); ++p) {
       if (const slot_t next = p + 1 < q.n ? q.list[p + 1] : kNoSlot; next != kNoSlot)
         buckets_[next].codes->prefetch();
-      if (!skipped(p)) scan_list(*scanners.made[i], q.list[p], q.near[p], allowed, found[i]);
+      if (!skipped(p)) scan_list(scanner(i), q.list[p], q.near[p], allowed, found[i]);
     }
     for (size_t p = alone(q); p < q.n; ++p)
       if (!skipped(p)) ++begin[q.list[p] + 1];
@@ -230,7 +236,7 @@ void Ivf::scan(std::span<const Probes> queries, Scanners& scanners, const Select
   for (slot_t l = 0; l < nlist; ++l) {
     if (l % kPollLists == 0) poll_interrupt();
     for (size_t p = begin[l]; p < begin[l + 1]; ++p)
-      scan_list(*scanners.made[pairs[p].query], l, pairs[p].near, allowed, found[pairs[p].query]);
+      scan_list(scanner(pairs[p].query), l, pairs[p].near, allowed, found[pairs[p].query]);
   }
 }
 
@@ -252,8 +258,18 @@ std::shared_ptr<const SelectedSlots> Ivf::selected(const Selector& sel) const {
 }
 
 id_t Ivf::id_at(slot_t slot) const {
-  const slot_t l = list_of_[slot / kSlotStep];
-  return buckets_[l].ids[slot - first_[l]];
+  const auto [l, at] = place_of(slot);
+  return buckets_[l].ids[at];
+}
+
+void Ivf::decode(Place place, std::span<std::byte> code, float* out) const {
+  buckets_[place.list].codes->codes(place.at, 1, code.data());
+  form->decode(code.data(), 1, centroid(place.list), out);
+}
+
+void Ivf::decode(std::span<const slot_t> slots, float* out) const {
+  std::vector<std::byte> code(form->code_size());
+  for (size_t i = 0; i < slots.size(); ++i) decode(place_of(slots[i]), code, out + i * d);
 }
 
 std::shared_ptr<const Ivf::Places> Ivf::places() const {
@@ -275,10 +291,8 @@ void Ivf::reconstruct(id_t id, float* out) const {
   const auto found = all->find(id);
   if (found == all->end())
     throw IdError(text("id ", id, " is not in this index of ", size_, " vectors"));
-  const auto [l, at] = found->second;
   std::vector<std::byte> code(form->code_size());
-  buckets_[l].codes->codes(at, 1, code.data());
-  form->decode(code.data(), 1, centroid(l), out);
+  decode(found->second, code, out);
 }
 
 }  // namespace shortlist

@@ -72,6 +72,8 @@ class Ivf {
   // Results and filters name vectors by slot: list after list, each from a multiple of kSlotStep.
   std::shared_ptr<const SelectedSlots> selected(const Selector& sel) const;
   id_t id_at(slot_t slot) const;
+  // What the codes at these slots stand for.
+  void decode(std::span<const slot_t> slots, float* out) const;
 
   // The vector of an id, by a map that is made when first asked for. Throws IdError.
   void reconstruct(id_t id, float* out) const;
@@ -88,6 +90,11 @@ class Ivf {
   using Places = std::unordered_map<id_t, Place>;
   std::shared_ptr<const Places> places() const;
   std::shared_ptr<const std::vector<id_t>> ids_by_slot() const;
+  Place place_of(slot_t slot) const {
+    const slot_t l = list_of_[slot / lists::kSlotStep];
+    return {l, slot - static_cast<slot_t>(first_[l])};
+  }
+  void decode(Place place, std::span<std::byte> code, float* out) const;
   void check_fits(size_t n) const;
   void changed();
   void scan_list(lists::Scanner& scanner, slot_t list, float near, const SelectedSlots* allowed,

@@ -16,6 +16,8 @@ struct Avx2 {
   static constexpr size_t kFloats = 8, kBytes = 32, kShorts = 16;
   static constexpr size_t kFloatTile = 3, kShortTile = 2;
 
+  static Floats all(float x) { return _mm256_set1_ps(x); }
+  static void store(float* p, Floats x) { _mm256_storeu_ps(p, x); }
   static void zero(Floats& x) { x = _mm256_setzero_ps(); }
   static void zero(Ints& x) { x = _mm256_setzero_si256(); }
   static Floats add(Floats x, Floats y) { return _mm256_add_ps(x, y); }

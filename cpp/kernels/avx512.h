@@ -24,6 +24,8 @@ struct Avx512 {
   static constexpr size_t kFloats = 16, kBytes = 64, kShorts = 32;
   static constexpr size_t kFloatTile = 4, kShortTile = 4;
 
+  static Floats all(float x) { return _mm512_set1_ps(x); }
+  static void store(float* p, Floats x) { _mm512_storeu_ps(p, x); }
   static void zero(Floats& x) { x = _mm512_setzero_ps(); }
   static void zero(Ints& x) { x = _mm512_setzero_si512(); }
   static Floats add(Floats x, Floats y) { return _mm512_add_ps(x, y); }

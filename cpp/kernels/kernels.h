@@ -41,6 +41,11 @@ enum RowsOp {
   kRowsOps
 };
 
+// The same of n rows that stand upright: value t of row i is columns[t * n + i]. For many short
+// ones.
+using ColumnsFn = void (*)(const float* query, const float* columns, size_t n, size_t d,
+                           float* out);
+
 // All pairs of a tile: out[i * ldo + j] = sum over t of a[i * lda + t] * b[j * ldb + t].
 using DotF32Fn = void (*)(const float* a, size_t lda, size_t na, const float* b, size_t ldb,
                           size_t nb, size_t d, float* out, size_t ldo);
@@ -154,6 +159,7 @@ using WeightedSumFn = void (*)(const float* weights, const std::byte* base, size
 
 struct Table {
   RowsFn rows[kRowsOps];
+  ColumnsFn l2_columns, ip_columns;
   DotF32Fn dot_f32;
   DotS16Fn dot_s16;
   WidenF16Fn widen_f16;

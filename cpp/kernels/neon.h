@@ -17,6 +17,8 @@ struct Neon {
   static constexpr size_t kFloats = 4, kBytes = 16, kShorts = 8;
   static constexpr size_t kFloatTile = 4, kShortTile = 4;
 
+  static Floats all(float x) { return vdupq_n_f32(x); }
+  static void store(float* p, Floats x) { vst1q_f32(p, x); }
   static void zero(Floats& x) { x = vdupq_n_f32(0); }
   static void zero(Ints& x) { x = vdupq_n_s32(0); }
   static Floats add(Floats x, Floats y) { return vaddq_f32(x, y); }

@@ -3,6 +3,7 @@
 // V, from kernels/<isa>.h, offers (count < lanes; the lanes past it are zero and not read):
 //   Floats, Ints, Bytes                     vector types; kFloats, kBytes: lanes of two of them
 //   zero(Floats&), zero(Ints&), add(x, y), sub(x, y)    for both sums
+//   all(float), store(float*, Floats)
 //   fma(x, y, acc), fnma(x, y, acc)          floats: acc + x * y, acc - x * y
 //   load(const float*[, count]), bytes(const std::byte*[, count])
 //   sum(x), sum4(const x[4], T out[4])      of the lanes of Floats and Ints

@@ -43,6 +43,8 @@ class Scanner {
  public:
   virtual ~Scanner() = default;
   virtual void set_query(const float* q) = 0;
+  // Whether that takes no work, which its lists do instead: one scanner then serves all queries.
+  virtual bool serves_any() const { return false; }
   // All lists that are scanned next for that query, kNoSlot for none, and the centroids of all.
   virtual void set_probes(const slot_t* /*lists*/, size_t /*n*/, const float* /*centroids*/) {}
   // The list's centroid, and the query's distance to it ("smaller is nearer").

@@ -1,6 +1,7 @@
 #include "lists/rows.h"
 
 #include <algorithm>
+#include <utility>
 
 namespace shortlist::lists {
 namespace {
@@ -9,33 +10,43 @@ class RowsScanner final : public CodecScanner {
  public:
   RowsScanner(const Codec& codec, Metric metric, bool by_residual)
       : CodecScanner(codec.d, metric, by_residual),
+        codec_(codec),
         none_(codec.code_size()),
-        computer_(codec.distance_computer(metric, none_)) {}
+        computer_(codec.distance_computer(metric, none_)),
+        few_(serves_any() && !codec.compares_decoded() ? kFew : 0),
+        rows_(few_ * codec.d) {}
 
   void scan(const List& list, size_t first, const SelectedSlots* allowed, Found& found) override {
-    constexpr size_t kRows = 1024;  // scored at a time
-    float distances[kRows];
-    computer_->over(static_cast<const RowsList&>(list).store);
-    const auto scan = [&](auto& sink) {
-      for (size_t at = 0; at < list.size(); at += kRows) {
-        const size_t n = std::min(kRows, list.size() - at);
-        computer_->score_range(at, n, distances);
-        for (size_t i = 0; i < n; ++i) {
-          const float distance = near() + distances[i];
-          const size_t slot = first + at + i;
-          if (distance <= sink.limit() && (!allowed || (*allowed)[slot]))
-            sink.push(distance, static_cast<slot_t>(slot));
-        }
-      }
-    };
-    std::visit(scan, found);
+    const CodeStore& store = static_cast<const RowsList&>(list).store;
+    if (list.size() <= few_) {
+      const auto kernel = kernels::active().rows[kernels::l2_f32];
+      scan_in_parts<kFew>(list, first, allowed, found, [&](size_t at, size_t n, float* out) {
+        codec_.decode(store.row(at), n, rows_.data());
+        kernel(q_, reinterpret_cast<const std::byte*>(rows_.data()), codec_.d * sizeof(float),
+               nullptr, n, codec_.d, out);
+      });
+      return;
+    }
+    if (q_) computer_->set_query(std::exchange(q_, nullptr));
+    computer_->over(store);
+    scan_in_parts<1024>(list, first, allowed, found, [&](size_t at, size_t n, float* out) {
+      computer_->score_range(at, n, out);
+      for (size_t i = 0; i < n; ++i) out[i] += near();
+    });
   }
 
  private:
-  void ask(const float* q) override { computer_->set_query(q); }
+  void ask(const float* q) override { q_ = q; }
 
+  // Of so few residuals it is quicker to decode them than to make ready for them.
+  static constexpr size_t kFew = 8;
+
+  const Codec& codec_;
   const CodeStore none_;
   const std::unique_ptr<DistanceComputer> computer_;
+  const size_t few_;
+  std::vector<float> rows_;
+  const float* q_ = nullptr;  // until the computer has it
 };
 
 }  // namespace

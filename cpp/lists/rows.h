@@ -30,7 +30,7 @@ class CodecForm : public Form {
   const Metric metric_;
 };
 
-class RowsList final : public List {
+class RowsList : public List {
  public:
   explicit RowsList(size_t code_size) : store(code_size) {}
   size_t size() const override { return store.size(); }
@@ -55,6 +55,26 @@ class RowsForm : public CodecForm {
   std::unique_ptr<Scanner> scanner() const override;
 };
 
+// Scans a list in parts of kRows at most; tell(at, n, out) writes the distances of n codes from
+// `at` on.
+template <size_t kRows, class Tell>
+void scan_in_parts(const List& list, size_t first, const SelectedSlots* allowed, Found& found,
+                   const Tell& tell) {
+  float distances[kRows];
+  const auto scan = [&](auto& sink) {
+    for (size_t at = 0; at < list.size(); at += kRows) {
+      const size_t n = std::min(kRows, list.size() - at);
+      tell(at, n, distances);
+      for (size_t i = 0; i < n; ++i) {
+        const size_t slot = first + at + i;
+        if (distances[i] <= sink.limit() && (!allowed || (*allowed)[slot]))
+          sink.push(distances[i], static_cast<slot_t>(slot));
+      }
+    }
+  };
+  std::visit(scan, found);
+}
+
 // Asks a list by the query less its centroid, where distances need that, and tells distances to
 // residuals from the centroid's otherwise.
 class CodecScanner : public Scanner {
@@ -64,6 +84,7 @@ class CodecScanner : public Scanner {
         adds_(by_residual && metric == Metric::inner_product),
         residual_(d) {}
   void set_query(const float* q) final;
+  bool serves_any() const final { return moves_; }
   void set_list(const float* centroid, float near) final;
 
  protected:

@@ -82,7 +82,7 @@ RunFile::RunFile(const std::string& path)
   const size_t bytes = buckets_.size() * sizeof(Bucket);
   read(footer.table, buckets_.data(), bytes);
   const uint32_t crc = io::crc32c(io::crc32c(0, &header, sizeof header), buckets_.data(), bytes);
-  if (crc != footer.crc) damaged("has a damaged table");
+  if (crc != footer.crc || footer.zero) damaged("has a damaged table");
   code_size_ = header.code_size;
   build_ = header.build;
   uint64_t next = sizeof header;

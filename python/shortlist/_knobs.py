@@ -46,12 +46,15 @@ _KNOBS: tuple[tuple[str, str | None, tuple[float, ...], bool], ...] = (
 
 
 def knobs(index: Any) -> list[Knob]:
-    """The knobs of an index and of what it wraps, main ones first; none for exhaustive search."""
-    found = []
+    """The knobs of an index and of what it wraps, main ones first; none for exhaustive search.
+
+    Of two with one name, as where candidates are ranked again twice, the outer one.
+    """
+    found: list[Knob] = []
     for part in parts(index):
         for name, through, values, main in _KNOBS:
             owner = part if through is None else getattr(part, through, None)
-            if hasattr(owner, name):
+            if hasattr(owner, name) and not any(knob.name == name for knob in found):
                 found.append(Knob(name, owner, values, main))
     return sorted(found, key=lambda knob: not knob.main)
 

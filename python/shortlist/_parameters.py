@@ -12,14 +12,16 @@ __all__ = ["ParameterSpace"]
 
 _KINDS = {"nprobe": int, "max_codes": int, "efSearch": int, "efConstruction": int}
 
+_FACTORS = {"k_factor_rf": _core.IndexRefine, "k_factor": _core.IndexIVFPQR}
+
 
 class ParameterSpace:
     """Sets parameters by name: ParameterSpace().set_index_parameter(index, "nprobe", 8).
 
     Names: nprobe and max_codes of an IndexIVF; efSearch and efConstruction of an HNSW index or,
-    where there is an IndexIVF, of its quantizer; k_factor_rf of an IndexRefine; quantizer_<name> of
-    an IndexIVF's quantizer; verbose of all. They are found behind IDMaps, transforms and
-    refinements.
+    where there is an IndexIVF, of its quantizer; k_factor of an IndexIVFPQR and k_factor_rf of an
+    IndexRefine; quantizer_<name> of an IndexIVF's quantizer; verbose of all. They are found behind
+    IDMaps, transforms and refinements.
     """
 
     verbose = 1
@@ -59,8 +61,9 @@ def _owner(index: Any, name: str) -> tuple[Any, str]:
     inner = name.removeprefix("quantizer_")
     if inner != name:
         return (None, inner) if ivf is None else _owner(ivf.quantizer, inner)
-    if name == "k_factor_rf":
-        return next((part for part in parts(index) if hasattr(part, "k_factor")), None), "k_factor"
+    if name in _FACTORS:
+        kind = _FACTORS[name]
+        return next((part for part in parts(index) if isinstance(part, kind)), None), "k_factor"
     if name in ("efSearch", "efConstruction"):
         looked = index if ivf is None else ivf.quantizer
         return next((part.hnsw for part in parts(looked) if hasattr(part, "hnsw")), None), name

@@ -16,6 +16,7 @@ __all__ = [
     "Plan",
     "Pq",
     "PqFastScan",
+    "PqRefined",
     "RaBitQ",
     "Refine",
     "Sdc",
@@ -142,6 +143,33 @@ class PqFastScan:
 
     def bytes_per_vector(self, d: int, dtype: str = "float32") -> float:
         return -(-self.M // 2)
+
+    def stores_flat(self) -> bool:
+        return False
+
+    def needs_training(self) -> bool:
+        return True
+
+
+@dataclass(frozen=True)
+class PqRefined:
+    """Product-quantised codes of M parts and, of what they leave, of M_refine: in lists."""
+
+    M: int
+    M_refine: int
+    nbits: int = 8  # of a part, as faiss has it
+
+    def build_lists(self, quantizer: Any, d: int, nlist: int, metric: int, dtype: str) -> Any:
+        if metric != _core.METRIC_L2:
+            raise _core.FactoryError(
+                f"'PQ{self.M}+{self.M_refine}' compares L2 distances, but the metric is {metric}; "
+                "pass METRIC_L2, as faiss asks for"
+            )
+        first, second = (Pq(M, self.nbits).dividing(d) for M in (self.M, self.M_refine))
+        return _core.IndexIVFPQR(quantizer, d, nlist, first, self.nbits, second, self.nbits)
+
+    def bytes_per_vector(self, d: int, dtype: str = "float32") -> float:
+        return self.M + self.M_refine
 
     def stores_flat(self) -> bool:
         return False
@@ -281,19 +309,32 @@ class Ivf:
     """Lists of codes around a quantizer that finds them."""
 
     nlist: int
-    graph: int | None  # M of a graph over the centroids; None: all are compared
-    codec: Codec | Pq | PqFastScan | RaBitQ | Sdc
+    codec: Codec | Pq | PqFastScan | PqRefined | RaBitQ | Sdc
+    graph: int | None = None  # M of a graph over the centroids; None: all are compared
+    half_bits: int | None = None  # of an inverted multi-index's two halves
 
     def build(self, d: int, metric: int, dtype: str = "float32") -> Any:
-        quantizer = (
-            _core.IndexFlat(d, metric)
-            if self.graph is None
-            else _core.IndexHNSWFlat(d, self.graph, metric)
-        )
+        quantizer = self.quantizer(d, metric)
         index = self.codec.build_lists(quantizer, d, self.nlist, metric, dtype)
         if self.graph is not None:
             index.quantizer_trains_alone = 2
         return index
+
+    def quantizer(self, d: int, metric: int) -> Any:
+        if self.half_bits is not None:
+            if metric != _core.METRIC_L2:
+                raise _core.FactoryError(
+                    f"IMI2x{self.half_bits} finds lists by L2 distances, but the metric is "
+                    f"{metric}; pass METRIC_L2, as faiss asks for, or take IVF{self.nlist}"
+                )
+            if d % 2:
+                raise _core.FactoryError(
+                    f"'IMI2x{self.half_bits}' cannot cut vectors of {d} dimensions into halves"
+                )
+            return _core.MultiIndexQuantizer(d, 2, self.half_bits)
+        if self.graph is not None:
+            return _core.IndexHNSWFlat(d, self.graph, metric)
+        return _core.IndexFlat(d, metric)
 
     def bytes_per_vector(self, d: int, dtype: str = "float32") -> float:
         addend = 4 if isinstance(self.codec, RaBitQ) else 0  # of codes relative to a list

@@ -14,7 +14,20 @@ from difflib import get_close_matches
 from typing import Any, NoReturn
 
 from . import _core
-from ._plans import Codec, Hnsw, IdMap, Ivf, Lsh, Plan, Pq, PqFastScan, RaBitQ, Refine, Sdc
+from ._plans import (
+    Codec,
+    Hnsw,
+    IdMap,
+    Ivf,
+    Lsh,
+    Plan,
+    Pq,
+    PqFastScan,
+    PqRefined,
+    RaBitQ,
+    Refine,
+    Sdc,
+)
 from ._transforms import PreTransform, Transform
 
 __all__ = ["index_binary_factory", "index_factory", "parse"]
@@ -30,8 +43,9 @@ def index_factory(d: int, description: str, metric: int = _core.METRIC_L2) -> An
         "HNSW32,SQ8,Refine(Flat)"; beyond faiss "HNSW32,QG", which turns neighbor_blocks on, and
         "SDC2" or "SDC4x512", codes of so many bits and dimensions in an IndexSDC or, as
         "HNSW32,SDC2", in an IndexHNSWSDC. Lists stand before their codes: "IVF4096,Flat",
-        "IVF1024,PQ16", "IVF4096_HNSW32,SQ8", "IVF4096,PQ64x4fs,RFlat", "IVF4096,RaBitQ4"; beyond
-        faiss "IVF4096,SDC1".
+        "IVF1024,PQ16", "IVF4096_HNSW32,SQ8", "IVF4096,PQ64x4fs,RFlat", "IVF4096,RaBitQ4",
+        "IVF1024,PQ16+16" (codes of what other codes leave), "IMI2x8,PQ16" (the 2^16 lists of an
+        inverted multi-index); beyond faiss "IVF4096,SDC1".
         Signs and RaBitQ codes are spelt as in faiss: "LSH",
         "LSH64rt", "RaBitQ", "RaBitQ4", "RaBitQfs4_64". Transforms stand before a structure:
         "PCA64,HNSW32", "PCAR64,SQ8" (R: rotated, W: whitened), "RR64,Flat", "L2norm,Flat",
@@ -75,7 +89,7 @@ _KNOWN_FORMS = (
     "Flat, SQ8, SQ6, SQ4, SQfp16, SQbf16, SQ8_direct, SQ8_direct_signed, PQ<M>[x<bits>], "
     "SDC<bits>[x<dimensions>]; "
     "HNSW<M> and HNSW<M>,<any of these>, with ,QG for neighbour blocks unless SDC; "
-    "IVF<lists>[_HNSW<M>],<any of these, PQ<M>x4fs[r] or RaBitQ>; "
+    "IVF<lists>[_HNSW<M>] or IMI2x<bits>,<any of these, PQ<M>x4fs[r], PQ<M>+<M> or RaBitQ>; "
     "LSH<bits>[r][t], RaBitQ<bits>, RaBitQfs<bits>[_<block>], PQ<M>x4fs[_<block>]; "
     "PCA[W][R]<d>,... or RR[<d>],... or OPQ<M>[_<d>],... or ITQ[<d>],... or Pad<d>,... or "
     "L2norm,... before them, "
@@ -89,8 +103,10 @@ _KNOWN_BINARY_FORMS = (
 _HNSW = r"HNSW(?P<M>\d*)(_(?P<codec>.*))?"
 _SDC = r"SDC(?P<bits>\d*)(x(?P<dims>\d+))?"
 _IVF = r"IVF(?P<lists>\d+)(?P<thousands>[kM]?)(_HNSW(?P<graph>\d*))?"
+_IMI = r"IMI2x(?P<half_bits>\d+)"
 _PQ_FAST = r"PQ(?P<fast_parts>\d+)x4fs(?P<residual>r?)(_(?P<fast_bbs>\d+))?"
 _PQ = r"PQ(?P<parts>\d+)(x(?P<part_bits>\d+))?(np)?"
+_PQ_REFINED = r"PQ(?P<first>\d+)\+(?P<second>\d+)"
 _LSH = r"LSH(?P<nbits>\d*)(?P<r>r?)(?P<t>t?)"
 _RABITQ = r"RaBitQ(?P<nb_bits>[1-8]?)"
 _RABITQ_FAST = r"RaBitQfs(?P<fast_bits>[1-8]?)(_(?P<bbs>\d+))?"
@@ -100,14 +116,14 @@ _RR = r"RR(?P<d>\d*)"
 _ITQ = r"ITQ(?P<d>\d*)"
 _PAD = r"Pad(?P<d>\d+)"
 _OPQ = r"OPQ(?P<opq>\d+)(_(?P<d>\d+))?"
-_FORMS = (_HNSW, _IVF, _SDC, _PQ, _PQ_FAST, _LSH, _RABITQ, _RABITQ_FAST)
+_FORMS = (_HNSW, _IVF, _IMI, _SDC, _PQ, _PQ_FAST, _PQ_REFINED, _LSH, _RABITQ, _RABITQ_FAST)
 
 # What faiss (or a later release of ours) understands and this release cannot build.
 _AQ = r"\d+x\d+\w*"
 _NOT_YET = re.compile(
-    rf"""IVF\d*[kM]?(_NSG\d*|\(.*\))? | IMI2x\d+ | Residual\d+(x\d+)?
+    rf"""IVF\d*[kM]?(_NSG\d*|\(.*\))? | Residual\d+(x\d+)?
     | (HR|SH)[\d._]*[gcm]? | MinMax(FP16)?
-    | PQ\d+(x\d+)?(np|fsr?)?(_\d+)?(\+\d+)? | (\d+|2x\d+)\+PQ\d*
+    | PQ\d+(x\d+)?(np|fsr?)?(_\d+)? | (\d+|2x\d+)\+PQ\d*
     | (RQ|RCQ|LSQ|LSCQ|PRQ|PLSQ){_AQ} | RaBitQ(fs)?9(_\d+)? | SQtqmse\d
     | ZnLattice[\dx_]+ | NSG\d*([,_].*)? | Flat(Dedup|Panorama\d*|L2Panorama\d*)
     | BHash\d+(x\d+)? | SPANN\d*""",
@@ -207,6 +223,11 @@ class _Parser:
             return plan
         if match := re.fullmatch(_IVF, parts[0].text, re.ASCII):
             return self.ivf(parts[0], match, parts[1:])
+        if match := re.fullmatch(_IMI, parts[0].text, re.ASCII):
+            bits = self.number(parts[0], match["half_bits"], "bits", 1, 8)
+            return Ivf(1 << 2 * bits, self.listed(parts[0], parts[1:]), half_bits=bits)
+        if re.fullmatch(_PQ_REFINED, parts[0].text, re.ASCII):
+            self.fail(f"has {_shown(parts[0].text)}, whose codes of what others leave need an IVF")
         plan = self.exhaustive(parts[0])
         if isinstance(plan, PqFastScan) and plan.by_residual:
             self.fail(f"has {_shown(parts[0].text)}, whose residuals need an IVF before it")
@@ -220,12 +241,23 @@ class _Parser:
         graph = None
         if match["graph"] is not None:
             graph = self.number(part, match["graph"] or "32", "M", 2, 4096)
+        return Ivf(nlist, self.listed(part, rest), graph)
+
+    def listed(
+        self, part: _Part, rest: list[_Part]
+    ) -> Codec | Pq | PqFastScan | PqRefined | RaBitQ | Sdc:
+        """What lists hold."""
         if len(rest) > 1:
             self.unknown(rest[1])
         if not rest:
             what = _shown(part.text)
             self.fail(f"has {what} without the codes its lists hold; for whole vectors add ',Flat'")
-        return Ivf(nlist, graph, self.scanned(rest[0]))
+        if match := re.fullmatch(_PQ_REFINED, rest[0].text, re.ASCII):
+            M, M_refine = (
+                self.number(rest[0], match[name], "M", 1, 1 << 20) for name in ("first", "second")
+            )
+            return PqRefined(M, M_refine)
+        return self.scanned(rest[0])
 
     def fast_scan(self, part: _Part, match: re.Match[str]) -> PqFastScan:
         M = self.number(part, match["fast_parts"], "M", 1, 1 << 20)

@@ -6,6 +6,7 @@
 #include <thread>
 
 #include "base/random.h"
+#include "index/ivf_pqr.h"
 #include "index/save.h"
 #include "subject.h"
 
@@ -201,6 +202,25 @@ void searches_during_long_changes(const std::shared_ptr<Index>& index, bool name
   CHECK(!sizes.empty());
 }
 
+// Of codes that keep these vectors exactly, though the first of the two do not.
+std::shared_ptr<Index> exact_pqr() {
+  constexpr size_t kLists = 4;
+  const auto steps = [](int nbits, float least, float step) {
+    auto pq = std::make_shared<ProductQuantizer>(kDim, kDim, nbits);
+    std::vector<float> centroids;
+    for (size_t i = 0; i < kDim * pq->ksub(); ++i)
+      centroids.push_back(least + step * static_cast<float>(i % pq->ksub()));
+    pq->set_centroids(std::move(centroids));
+    return pq;
+  };
+  auto quantizer = std::make_shared<IndexFlatL2>(kDim);
+  const std::vector<float> centroids = vectors_of({1, 2, 3, 4});
+  quantizer->add(as_rows({centroids.data(), kLists, kDim}));
+  auto index = std::make_shared<IndexIVFPQR>(quantizer, kLists, steps(6, -128, 4), steps(3, -4, 1));
+  index->nprobe = 2;
+  return index;
+}
+
 // Merges in both directions at once must not wait for each other.
 void merges_across() {
   Failures all;
@@ -260,6 +280,7 @@ void concurrency(uint64_t seed) {
   readers_beside_a_writer(std::make_shared<IndexRefineFlat>(
                               std::make_shared<IndexHNSWFlat>(kDim, 8, Metric::l2, DType::u8)),
                           false, false, seed);
+  readers_beside_a_writer(exact_pqr(), false, true, seed);
   readers_beside_a_writer(unchanged_before(std::make_shared<IndexHNSWFlat>(kDim, 8)), false, true,
                           seed);
   searches_during_long_changes(unchanged_before(std::make_shared<IndexHNSWFlat>(kDim, 8)), false);

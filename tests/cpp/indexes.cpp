@@ -7,7 +7,7 @@ void indexes(uint64_t seed) {
   const size_t before = num_threads();
   for (const Kind& kind : kinds())
     for (const Metric metric : {Metric::l2, Metric::inner_product}) {
-      if (kind.traits.bits && metric != Metric::l2) continue;
+      if ((kind.traits.bits || kind.traits.l2) && metric != Metric::l2) continue;
       Random random(seed);
       const size_t d = random.between(1, 40);
       set_num_threads(random.between(1, 3));

@@ -6,7 +6,8 @@
 #include <cmath>
 #include <set>
 
-#include "index/ivf.h"
+#include "index/ivf_pqr.h"
+#include "index/multi_index.h"
 #include "index/pretransform.h"
 #include "index/save.h"
 #include "index/sdc.h"
@@ -87,6 +88,26 @@ const std::vector<Kind>& kinds() {
          auto index = std::make_shared<IndexIVFScalarQuantizer>(
              std::make_shared<IndexHNSWFlat>(d, 8, m), 5, std::move(sq), m, false);
          index->nprobe = 5;
+         return index;
+       }},
+      {"IVF PQR",
+       {.merges = false, .l2 = true},
+       [](size_t d, Metric m) {
+         const auto parts = [&] { return std::make_shared<ProductQuantizer>(d, d, 4); };
+         auto index =
+             std::make_shared<IndexIVFPQR>(std::make_shared<IndexFlat>(d, m), 5, parts(), parts());
+         index->nprobe = 5;
+         index->set_k_factor(8);
+         return index;
+       }},
+      {"IMI Flat",
+       {.exact = true, .merges = false, .l2 = true},
+       [](size_t d, Metric m) {
+         const size_t parts = d % 3 == 0 ? 3 : d % 2 == 0 ? 2 : 1, nlist = size_t{1} << 2 * parts;
+         auto index = std::make_shared<IndexIVFFlat>(
+             std::make_shared<MultiIndexQuantizer>(std::make_shared<ProductQuantizer>(d, parts, 2)),
+             d, nlist, m);
+         index->nprobe = nlist;
          return index;
        }},
       {"IDMap Flat",
@@ -188,6 +209,15 @@ std::vector<Subject::Row> Subject::stored(const std::vector<float>& x) const {
     std::vector<Row> whole;
     for (size_t i = 0; i < n; ++i) whole.emplace_back(&x[i * d_], &x[i * d_] + d_);
     return whole;
+  }
+  if (dynamic_cast<const IndexIVFPQR*>(index_.get())) {  // of what their centroids leave
+    std::vector<std::byte> codes(n * index_->sa_code_size());
+    Row rows(n * d_);
+    index_->sa_encode(as_rows({x.data(), n, d_}), codes.data());
+    index_->sa_decode(codes.data(), n, rows.data());
+    std::vector<Row> decoded;
+    for (size_t i = 0; i < n; ++i) decoded.emplace_back(&rows[i * d_], &rows[i * d_] + d_);
+    return decoded;
   }
   const auto* lists = dynamic_cast<const IndexIVFScalarQuantizer*>(index_.get());
   const Codec& codec = lists ? *lists->sq : codes_of(*index_).codec();

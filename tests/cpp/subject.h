@@ -22,6 +22,7 @@ struct Traits {
   bool merges = true;
   bool encodes = true;  // IDs outside: sa_encode
   bool bits = false;    // a value is 8 bits; L2 only
+  bool l2 = false;      // L2 only
 };
 
 struct Kind {

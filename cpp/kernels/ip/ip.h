@@ -1,6 +1,7 @@
 // Sums of products, over the vectors V of one ISA.
 #pragma once
 
+#include "kernels/columns.h"
 #include "kernels/rows.h"
 
 namespace shortlist::kernels::ip {
@@ -22,6 +23,7 @@ struct Integers : ByteRows<V> {
 template <class V>
 void add(Table& t) {
   t.rows[ip_f32] = over_rows<Floats<V, typename V::F32>>;
+  t.ip_columns = over_columns<Floats<V, typename V::F32>>;
   t.rows[ip_f16] = over_rows<Floats<V, typename V::F16>>;
   t.rows[ip_u8] = over_rows<Integers<V, typename V::U8>>;
   t.rows[ip_i8] = over_rows<Integers<V, typename V::I8>>;

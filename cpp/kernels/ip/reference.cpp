@@ -10,6 +10,13 @@ float floats(const void* query, const std::byte* row, size_t d) {
   return sum;
 }
 
+void columns(const float* query, const float* x, size_t n, size_t d, float* out) {
+  for (size_t i = 0; i < n; ++i) {
+    out[i] = 0;
+    for (size_t t = 0; t < d; ++t) out[i] += query[t] * x[t * n + i];
+  }
+}
+
 float halves(const void* query, const std::byte* row, size_t d) {
   float sum = 0;
   for (size_t i = 0; i < d; ++i) sum += at<float>(query, i) * widen(at<uint16_t>(row, i));
@@ -27,6 +34,7 @@ float integers(const void* query, const std::byte* row, size_t d) {
 
 void add_reference(Table& t) {
   t.rows[ip_f32] = each_row<floats<float>>;
+  t.ip_columns = columns;
   t.rows[ip_f16] = each_row<halves>;
   t.rows[ip_u8] = each_row<integers<uint8_t>>;
   t.rows[ip_i8] = each_row<integers<int8_t>>;

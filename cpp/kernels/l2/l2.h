@@ -1,6 +1,7 @@
 // Sums of squared differences, over the vectors V of one ISA.
 #pragma once
 
+#include "kernels/columns.h"
 #include "kernels/rows.h"
 
 namespace shortlist::kernels::l2 {
@@ -42,6 +43,7 @@ struct Scaled : FloatRows<V, typename V::U8> {
 template <class V>
 void add(Table& t) {
   t.rows[l2_f32] = over_rows<Floats<V, typename V::F32>>;
+  t.l2_columns = over_columns<Floats<V, typename V::F32>>;
   t.rows[l2_f16] = over_rows<Floats<V, typename V::F16>>;
   t.rows[l2_u8] = over_rows<Integers<V, typename V::U8>>;
   t.rows[l2_i8] = over_rows<Integers<V, typename V::I8>>;

@@ -13,6 +13,16 @@ float floats(const void* query, const std::byte* row, size_t d) {
   return sum;
 }
 
+void columns(const float* query, const float* x, size_t n, size_t d, float* out) {
+  for (size_t i = 0; i < n; ++i) {
+    out[i] = 0;
+    for (size_t t = 0; t < d; ++t) {
+      const float delta = query[t] - x[t * n + i];
+      out[i] += delta * delta;
+    }
+  }
+}
+
 float halves(const void* query, const std::byte* row, size_t d) {
   float sum = 0;
   for (size_t i = 0; i < d; ++i) {
@@ -46,6 +56,7 @@ float scaled(const void* query, const std::byte* row, size_t d) {
 
 void add_reference(Table& t) {
   t.rows[l2_f32] = each_row<floats<float>>;
+  t.l2_columns = columns;
   t.rows[l2_f16] = each_row<halves>;
   t.rows[l2_u8] = each_row<integers<uint8_t>>;
   t.rows[l2_i8] = each_row<integers<int8_t>>;

@@ -6,7 +6,6 @@ namespace shortlist::kernels::softmax {
 namespace {
 
 struct Lanes : Avx2 {
-  static Floats all(float x) { return _mm256_set1_ps(x); }
   static Floats mul(Floats x, Floats y) { return _mm256_mul_ps(x, y); }
   static Floats at_least(Floats x, Floats floor) { return _mm256_max_ps(floor, x); }
   static Floats round(Floats x) {
@@ -16,7 +15,6 @@ struct Lanes : Avx2 {
     const __m256i exponent = _mm256_add_epi32(_mm256_cvtps_epi32(n), _mm256_set1_epi32(127));
     return _mm256_mul_ps(x, _mm256_castsi256_ps(_mm256_slli_epi32(exponent, 23)));
   }
-  static void store(float* p, Floats x) { _mm256_storeu_ps(p, x); }
 };
 
 }  // namespace

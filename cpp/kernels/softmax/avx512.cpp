@@ -6,14 +6,12 @@ namespace shortlist::kernels::softmax {
 namespace {
 
 struct Lanes : Avx512 {
-  static Floats all(float x) { return _mm512_set1_ps(x); }
   static Floats mul(Floats x, Floats y) { return _mm512_mul_ps(x, y); }
   static Floats at_least(Floats x, Floats floor) { return _mm512_max_ps(floor, x); }
   static Floats round(Floats x) {
     return _mm512_roundscale_ps(x, _MM_FROUND_TO_NEAREST_INT | _MM_FROUND_NO_EXC);
   }
   static Floats scaled(Floats x, Floats n) { return _mm512_scalef_ps(x, n); }
-  static void store(float* p, Floats x) { _mm512_storeu_ps(p, x); }
 };
 
 }  // namespace

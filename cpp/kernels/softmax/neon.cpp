@@ -6,7 +6,6 @@ namespace shortlist::kernels::softmax {
 namespace {
 
 struct Lanes : Neon {
-  static Floats all(float x) { return vdupq_n_f32(x); }
   static Floats mul(Floats x, Floats y) { return vmulq_f32(x, y); }
   static Floats at_least(Floats x, Floats floor) { return vmaxq_f32(floor, x); }
   static Floats round(Floats x) { return vrndnq_f32(x); }
@@ -14,7 +13,6 @@ struct Lanes : Neon {
     const int32x4_t exponent = vaddq_s32(vcvtq_s32_f32(n), vdupq_n_s32(127));
     return vmulq_f32(x, vreinterpretq_f32_s32(vshlq_n_s32(exponent, 23)));
   }
-  static void store(float* p, Floats x) { vst1q_f32(p, x); }
 };
 
 }  // namespace

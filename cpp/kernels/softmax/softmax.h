@@ -1,6 +1,6 @@
 // Exponentials and weighted sums of rows over the vectors V of one ISA. V offers, besides what
-// kernels/rows.h lists: all(float), mul(x, y), at_least(x, floor), which keeps NaN, round(x),
-// scaled(x, n), which is x * 2^n for a whole n >= -126, and store(float*, x).
+// kernels/rows.h lists: mul(x, y), at_least(x, floor), which keeps NaN, round(x), and scaled(x, n),
+// which is x * 2^n for a whole n >= -126.
 #pragma once
 
 #include "kernels/rows.h"

@@ -1279,7 +1279,7 @@ class IndexIVF(Index):
     @property
     def quantizer_trains_alone(self) -> int:
         """
-        1: train(x) trains the quantizer, which must then hold nlist vectors; else k-means finds centroids, and the quantizer is given them.
+        1, as of a MultiIndexQuantizer: train(x) trains the quantizer, which must then hold nlist vectors; else k-means finds centroids, and the quantizer is given them.
         """
     @quantizer_trains_alone.setter
     def quantizer_trains_alone(self, arg0: typing.SupportsIndex) -> None: ...
@@ -1967,6 +1967,51 @@ class IndexIVFPQ(IndexIVF):
     def pq(self) -> ProductQuantizer:
         """
         The ProductQuantizer; a live alias that may outlive the index.
+        """
+
+class IndexIVFPQR(IndexIVFPQ):
+    """
+    IndexIVFPQ with a second code of what the first leaves of a vector: a search takes k * k_factor vectors by the first codes and returns the k nearest by both. L2, of residuals.
+
+    M, nbits_per_idx and M_refine, nbits_per_idx_refine: parts and bits of the two codes. Both lie in the lists, one behind the other, which is what code_size, invlists and sa_encode tell; range_search, reconstruct and search_exact use both. Ids may be any, and remove_ids works, where faiss has neither: in its files ids that are not 0 to ntotal - 1 become those of an IndexIDMap2 around it. Raises ArgumentError for parts that do not divide d and other bits, UnsupportedError for own_invlists = False. Source: Jegou, Tavenard, Douze and Amsaleg 2011, Searching in one billion vectors: re-rank with source coding.
+    """
+    def __init__(
+        self,
+        quantizer: Index,
+        d: typing.SupportsIndex,
+        nlist: typing.SupportsIndex,
+        M: typing.SupportsIndex,
+        nbits_per_idx: typing.SupportsIndex,
+        M_refine: typing.SupportsIndex,
+        nbits_per_idx_refine: typing.SupportsIndex,
+        own_invlists: bool = True,
+    ) -> None: ...
+    @property
+    def k_factor(self) -> float:
+        """
+        Vectors that are ranked again for each result, 4 at first: more is slower and finds more. Raises ArgumentError unless it is 1 to 1000.
+        """
+    @k_factor.setter
+    def k_factor(self, arg1: float) -> None: ...
+    @property
+    def refine_pq(self) -> ProductQuantizer:
+        """
+        The ProductQuantizer of the second codes; a live alias that may outlive the index.
+        """
+
+class MultiIndexQuantizer(Index):
+    """
+    The quantizer of an inverted multi-index: vectors are cut into M parts, and each way to choose a centroid for every part is a cell. It finds the nearest of 2^(M * nbits) cells without looking at most of them.
+
+    M: a divisor of d. nbits: 1 to 8, of a part's centroids. An IndexIVF of it has nlist = 2^(M * nbits) lists, and its training trains the quantizer. search gives the numbers of cells, in which the centroid of part m has the bits from m * nbits on, and squared distances. add and reset raise UnsupportedError, as do filters. Raises ArgumentError for other parts and bits, and for more than 2^62 cells. Source: Babenko and Lempitsky 2012, The inverted multi-index.
+    """
+    def __init__(
+        self, d: typing.SupportsIndex, M: typing.SupportsIndex, nbits: typing.SupportsIndex
+    ) -> None: ...
+    @property
+    def pq(self) -> ProductQuantizer:
+        """
+        The ProductQuantizer whose centroids make the cells; a live alias that may outlive the index.
         """
 
 class IndexIVFPQFastScan(IndexIVF):

@@ -17,6 +17,13 @@ def bit_planes(
     rows: typing.Annotated[numpy.typing.ArrayLike, numpy.uint32] | None = None,
     repeat: typing.SupportsIndex = 1,
 ) -> numpy.typing.NDArray[numpy.float64]: ...
+def columns(
+    isa: str,
+    family: str,
+    query: typing.Annotated[numpy.typing.ArrayLike, numpy.float32],
+    columns: typing.Annotated[numpy.typing.ArrayLike, numpy.float32],
+    repeat: typing.SupportsIndex = 1,
+) -> numpy.typing.NDArray[numpy.float32]: ...
 def compiled() -> list[str]: ...
 def dot_f32(
     isa: str,
