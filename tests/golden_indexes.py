@@ -209,9 +209,23 @@ INDEXES: dict[str, Callable[[], shortlist.Index | shortlist.IndexBinary]] = {
     "binary-ivf": _bit_lists,
 }
 
+FOLDERS = {"spann-flat": "SPANN4,Flat", "spann-sdc2": "SPANN4,SDC2"}
+
+
+def on_disk(description: str, folder: Path) -> None:
+    """60 vectors in a folder, of which one is removed, one replaced and one added."""
+    index = shortlist.build(vectors(60), description, out=folder, ids=np.arange(60) + 2**33)
+    index.remove_ids([2**33 + 5])
+    index.add_with_ids(vectors(62)[60:], [2**33 + 7, 2**33 + 60])
+    (folder / "LOCK").unlink()
+
+
 if __name__ == "__main__":
     shortlist.omp_set_num_threads(1)
     for name, make in INDEXES.items():
         path = FOLDER / f"{name}.shortlist"
         if not path.exists():
             make().save(path, METADATA)
+    for name, description in FOLDERS.items():
+        if not (FOLDER / name).exists():
+            on_disk(description, FOLDER / name)

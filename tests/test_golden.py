@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 import pytest
 import shortlist
-from golden_indexes import FOLDER, INDEXES, METADATA, vectors
+from golden_indexes import FOLDER, FOLDERS, INDEXES, METADATA, vectors
 
 
 @pytest.fixture(autouse=True)
@@ -47,3 +47,19 @@ def test_the_format_has_not_changed(name, tmp_path):
     path = FOLDER / f"{name}.shortlist"
     shortlist.open(path).save(tmp_path / "again", METADATA)
     assert (tmp_path / "again").read_bytes() == path.read_bytes()
+
+
+@pytest.mark.parametrize("name", FOLDERS)
+def test_a_folder_opens_and_answers_as_what_is_in_it(name):
+    index = shortlist.open(FOLDER / name)
+    index.verify()
+    assert (index.ntotal, index.next_id) == (60, 2**33 + 61)
+    ids = np.delete(np.arange(60), [5, 7]).tolist() + [7, 60]
+    x = vectors(62)[np.delete(np.arange(60), [5, 7]).tolist() + [60, 61]]
+    flat = shortlist.IndexIDMap(shortlist.IndexFlatL2(x.shape[1]))
+    flat.add_with_ids(x, np.array(ids) + 2**33)
+    params = shortlist.SearchParametersSPANN(nprobe=100, k_factor=10)
+    for told, true in zip(
+        index.search(vectors(40), 7, params=params), flat.search(vectors(40), 7), strict=True
+    ):
+        np.testing.assert_allclose(told, true, rtol=1e-5)
