@@ -54,8 +54,8 @@ def test_a_folder_opens_and_answers_as_what_is_in_it(name):
     index = shortlist.open(FOLDER / name)
     index.verify()
     assert (index.ntotal, index.next_id) == (60, 2**33 + 61)
-    ids = np.delete(np.arange(60), [5, 7]).tolist() + [7, 60]
-    x = vectors(62)[np.delete(np.arange(60), [5, 7]).tolist() + [60, 61]]
+    ids = [*np.delete(np.arange(60), [5, 7]), 7, 60]
+    x = vectors(62)[[*np.delete(np.arange(60), [5, 7]), 60, 61]]
     flat = shortlist.IndexIDMap(shortlist.IndexFlatL2(x.shape[1]))
     flat.add_with_ids(x, np.array(ids) + 2**33)
     params = shortlist.SearchParametersSPANN(nprobe=100, k_factor=10)

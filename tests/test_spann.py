@@ -108,6 +108,27 @@ def test_ways_of_reading_agree(built, way):
                 np.testing.assert_array_equal(a, b)
 
 
+def test_what_was_read_lately_is_not_read_again(built):
+    index, q = shortlist.open(built), vectors(40, seed=2)
+    want = index.search(q, 10)
+    for bytes_ in (10**7, 20_000, 500, 0):
+        index.cache_bytes = bytes_
+        before = index.stats
+        for _ in range(3):
+            for i in range(40):
+                _, found = index.search(q[i : i + 1], 10)
+                np.testing.assert_array_equal(found[0], want[1][i])
+        after = index.stats
+        cached, reads = (after[name] - before[name] for name in ("cached", "reads"))
+        if bytes_ == 10**7:
+            assert cached >= 2 * reads
+        elif bytes_ < 1000:
+            assert cached == 0
+        assert index.memory < 10**6 + bytes_
+    with pytest.raises(shortlist.ArgumentError, match="negative"):
+        index.cache_bytes = -1
+
+
 def test_recall_is_kept(built, base):
     index = shortlist.open(built)
     q = vectors(200, seed=3)
@@ -352,6 +373,42 @@ def test_many_small_changes_become_one_file(copy):
     assert found[0, 0] == 3007
 
 
+@pytest.mark.parametrize("description", ["SPANN", "SPANN,SDC2"])
+def test_changes_are_folded_in(tmp_path, base, description):
+    folder = tmp_path / "i"
+    index = build(folder, base[:1500], description)
+    known = dict(enumerate(base[:1500]))
+    rng = np.random.default_rng(0)
+    everything = shortlist.SearchParametersSPANN(nprobe=10**6, k_factor=20)
+    q = vectors(30, seed=4)
+    for turn in range(3):
+        # All in one place, so that postings are split.
+        x = base[1500 + 300 * turn : 1800 + 300 * turn].copy()
+        x[:250] = x[0] + rng.normal(size=(250, D)) * 0.1
+        ids = np.concatenate([np.arange(50) * 7, index.next_id + np.arange(250)])
+        index.add_with_ids(x, ids)
+        known |= dict(zip(ids.tolist(), x, strict=True))
+        gone = rng.choice(list(known), 80, replace=False)
+        assert index.remove_ids(gone) == 80
+        for id_ in gone.tolist():
+            del known[id_]
+        there, rows = np.array(list(known)), np.array(list(known.values()))
+        before = index.search(q, 10, params=everything)
+        former, index = index, index.compact()
+        assert index.pending == (0, 0)
+        assert (index.ntotal, shortlist.open(folder).ntotal) == (len(known), len(known))
+        for opened in (former, index, shortlist.open(folder)):
+            found = opened.search(q, 10, params=everything)
+            np.testing.assert_allclose(found[0], before[0], rtol=1e-5)
+            assert recall(found[1], there[truth(rows, q, 10, "l2")]) >= 0.99
+        np.testing.assert_array_equal(index.members(shortlist.IDSelectorAll()), np.sort(there))
+        index.verify()
+        assert not [n for n in os.listdir(folder) if n.startswith(("delta", "build"))]
+        with pytest.raises(shortlist.ArgumentError, match="another index"):
+            former.remove_ids([1])
+    assert index.postings > former.manifest["plan"]["postings"]
+
+
 def test_two_writers_see_each_other(copy):
     a, b = shortlist.open(copy), shortlist.open(copy)
     a.add(np.full((1, D), 99, "f4"))
@@ -402,6 +459,22 @@ def test_flipped_bytes_never_lie(tmp_path):
             for a, b in zip(want, found, strict=True):
                 np.testing.assert_array_equal(a, b, err_msg=f"{path.name} byte {at}")
         path.write_bytes(whole)
+
+
+def test_partial_results_say_so(copy, base):
+    (path,) = copy.glob("postings-*")
+    data = bytearray(path.read_bytes())
+    data[4096 + 100] ^= 1  # of the first posting
+    path.write_bytes(data)
+    index, q = shortlist.open(copy), base[:300]
+    everything = shortlist.SearchParametersSPANN(nprobe=10**6)
+    with pytest.raises(shortlist.CorruptIndexError, match="posting 0 is damaged"):
+        index.search(q, 1, params=everything)
+    partial = shortlist.SearchParametersSPANN(nprobe=10**6, partial=True)
+    _, found = index.search(q, 1, params=partial)
+    assert partial.lost >= 1
+    right = found[:, 0] == np.arange(300)
+    assert 0.9 < right.mean() <= 1
 
 
 def test_files_cut_short(copy):

@@ -2,6 +2,8 @@
 #include <pybind11/stl.h>
 #include <pybind11/typing.h>
 
+#include <algorithm>
+#include <unordered_set>
 #include <vector>
 
 #include "base/error.h"
@@ -187,6 +189,43 @@ void write_run(const std::string& path, const std::vector<slot_t>& bounds,
   sink->commit();
 }
 
+// The postings [begin, end) of files as a run, without some ids; of each the entries are as they
+// were, and none is a replica that could be dropped.
+void rewrite_run(const std::string& path, const std::vector<slot_t>& bounds,
+                 const spann::PostingFiles& files, slot_t begin, slot_t end,
+                 const Contiguous<id_t>& hidden, uint64_t build) {
+  const std::unordered_set<id_t> gone(hidden.data(), hidden.data() + hidden.size());
+  std::vector<slot_t> numbers;
+  for (slot_t p = begin; p < end; ++p) numbers.push_back(p);
+  const Unlocked unlocked;
+  struct Entry {
+    spann::EntryHead head;
+    size_t at;  // of the code
+  };
+  std::vector<Entry> entries;
+  std::vector<std::byte> codes;
+  spann::Room room;
+  files.read(numbers, room, [&](const spann::PostingFiles::Posting& p) {
+    for (size_t i = 0; i < p.n; ++i) {
+      if (gone.contains(p.ids[i])) continue;
+      entries.push_back({{p.ids[i], p.number, 0, 0}, codes.size() / files.code_size()});
+      const std::byte* code = p.codes + i * files.code_size();
+      codes.insert(codes.end(), code, code + files.code_size());
+    }
+  });
+  std::stable_sort(entries.begin(), entries.end(),
+                   [](const Entry& a, const Entry& b) { return a.head.posting < b.head.posting; });
+  std::vector<spann::EntryHead> heads;
+  std::vector<uint32_t> rows;
+  for (const Entry& entry : entries) {
+    heads.push_back(entry.head);
+    rows.push_back(static_cast<uint32_t>(entry.at));
+  }
+  const auto sink = io::create_file(path);
+  spann::write_run(*sink, bounds, heads, codes.data(), rows.data(), files.code_size(), build);
+  sink->commit();
+}
+
 // One file of these parts, which appears whole or not at all.
 void write_file(const std::string& path, const std::vector<py::buffer>& parts) {
   const auto sink = io::create_file(path);
@@ -201,18 +240,19 @@ void write_file(const std::string& path, const std::vector<py::buffer>& parts) {
 }
 
 // What merge tells besides the file it writes.
-using Outcome =
-    py::typing::Tuple<py::int_, py::int_, py::array_t<float>, py::array_t<slot_t>>;
+using Outcome = py::typing::Tuple<py::int_, py::int_, py::array_t<float>, py::array_t<slot_t>>;
 Outcome merge(const std::string& path, const std::vector<std::string>& runs, size_t bucket,
-                slot_t begin, slot_t end, size_t limit, size_t buffer, const IndexIVF& codes,
-                const Index& centroids, size_t code_size, uint64_t build, uint64_t seed) {
+              slot_t begin, slot_t end, size_t limit, size_t buffer, const IndexIVF& codes,
+              const Index& centroids, size_t code_size, uint64_t build, uint64_t seed,
+              const std::vector<slot_t>& parents) {
   spann::Merged out;
   {
     const Unlocked unlocked;
     const auto sink = io::create_file(path);
     spann::PostingWriter writer(*sink, code_size, build);
+    const size_t with_parents = centroids.ntotal() - std::min(parents.size(), centroids.ntotal());
     const auto centroid = [&](slot_t posting, float* to) {
-      const id_t id = posting;
+      const id_t id = posting < with_parents ? posting : parents[posting - with_parents];
       centroids.reconstruct_batch(&id, 1, to);
     };
     out = spann::merge(runs, bucket, begin, end, {.limit = limit, .buffer = buffer, .seed = seed},
@@ -319,9 +359,12 @@ void bind_disk(py::module_& m) {
   d.def("write_file", &write_file, py::arg("path"), py::arg("parts"));
   d.def("write_run", &write_run, py::arg("path"), py::arg("bounds"), py::arg("heads"),
         py::arg("codes"), py::arg("rows"), py::arg("build"));
+  d.def("rewrite_run", &rewrite_run, py::arg("path"), py::arg("bounds"), py::arg("files"),
+        py::arg("begin"), py::arg("end"), py::arg("hidden"), py::arg("build"));
   d.def("merge", &merge, py::arg("path"), py::arg("runs"), py::arg("bucket"), py::arg("begin"),
         py::arg("end"), py::arg("limit"), py::arg("buffer"), py::arg("codes"), py::arg("centroids"),
         py::arg("code_size"), py::arg("build"), py::arg("seed") = 1234,
+        py::arg("parents") = std::vector<slot_t>{},
         "Writes a bucket's postings; (entries, dropped, centroids of splits, their parents).");
   d.def(
       "code_size", [](const IndexIVF& codes) { return codes.ivf().form->code_size(); },

@@ -44,18 +44,24 @@ void bind_spann(py::module_& m) {
       m, "SearchParametersSPANN",
       "SearchParameters of an IndexSPANN, in place of the index's for one call.")
       .def(py::init([](std::shared_ptr<Selector> sel, py::ssize_t nprobe, float epsilon,
-                       int efSearch, float k_factor) {
+                       int efSearch, float k_factor, bool partial) {
              auto p = std::make_shared<SearchParametersSPANN>();
              p->sel = std::move(sel);
              p->nprobe = postings(nprobe);
              p->epsilon = reach(epsilon);
              p->efSearch = efSearch;
              p->k_factor = factor(k_factor);
+             p->partial = partial;
              return p;
            }),
            py::kw_only(), py::arg("sel") = nullptr, py::arg("nprobe") = 32,
            py::arg("epsilon") = std::numeric_limits<float>::infinity(), py::arg("efSearch") = 0,
-           py::arg("k_factor") = 4)
+           py::arg("k_factor") = 4, py::arg("partial") = false)
+      .def_readwrite("partial", &SearchParametersSPANN::partial,
+                     "Leave out postings that cannot be read or are damaged, instead of raising.")
+      .def_property_readonly(
+          "lost", [](const SearchParametersSPANN& p) { return p.lost->load(); },
+          "How many postings partial searches by these parameters have left out.")
       .def_property(
           "nprobe", [](const SearchParametersSPANN& p) { return p.nprobe; },
           [](SearchParametersSPANN& p, py::ssize_t v) { p.nprobe = postings(v); }, kNprobe)
@@ -75,22 +81,23 @@ void bind_spann(py::module_& m) {
         "postings with one round of requests and compares the vectors in them.\n\n"
         "shortlist.open(folder) makes one from what shortlist.build wrote. Source: SPANN, arXiv "
         "2111.08566.")
-      .def(py::init([](std::shared_ptr<Index> centroids, std::shared_ptr<IndexIVF> codes,
-                       std::shared_ptr<IndexIVF> vectors, std::vector<std::string> postings,
-                       std::vector<std::string> vector_files, std::vector<slot_t> parents,
-                       size_t ntotal, id_t next_id, bool rows_are_ids, float radius, int metric,
-                       const std::string& io_backend, const std::string& caching) {
-             return std::make_shared<IndexSPANN>(
-                 SpannParts{std::move(centroids), std::move(codes), std::move(vectors),
-                            std::move(postings), std::move(vector_files), std::move(parents),
-                            ntotal, next_id, rows_are_ids, radius},
-                 metric_of(metric), io::backend_named(io_backend), io::caching_named(caching));
-           }),
-           py::kw_only(), py::arg("centroids").none(false), py::arg("codes").none(false),
-           py::arg("vectors").none(false), py::arg("postings"), py::arg("vector_files"),
-           py::arg("parents"), py::arg("ntotal"), py::arg("next_id"), py::arg("rows_are_ids"),
-           py::arg("radius"), py::arg("metric"), py::arg("io_backend") = "auto",
-           py::arg("caching") = "auto")
+      .def(
+          py::init([](std::shared_ptr<Index> centroids, std::shared_ptr<IndexIVF> codes,
+                      std::shared_ptr<IndexIVF> vectors, std::vector<std::string> postings,
+                      std::vector<std::string> vector_files, std::vector<slot_t> parents,
+                      size_t ntotal, id_t next_id, bool dense, std::vector<id_t> gone, float radius,
+                      int metric, const std::string& io_backend, const std::string& caching) {
+            return std::make_shared<IndexSPANN>(
+                SpannParts{std::move(centroids), std::move(codes), std::move(vectors),
+                           std::move(postings), std::move(vector_files), std::move(parents), ntotal,
+                           next_id, dense, std::move(gone), radius},
+                metric_of(metric), io::backend_named(io_backend), io::caching_named(caching));
+          }),
+          py::kw_only(), py::arg("centroids").none(false), py::arg("codes").none(false),
+          py::arg("vectors").none(false), py::arg("postings"), py::arg("vector_files"),
+          py::arg("parents"), py::arg("ntotal"), py::arg("next_id"), py::arg("dense"),
+          py::arg("gone"), py::arg("radius"), py::arg("metric"), py::arg("io_backend") = "auto",
+          py::arg("caching") = "auto")
       .def_property(
           "nprobe", [](const IndexSPANN& self) { return self.nprobe.load(); },
           [](IndexSPANN& self, py::ssize_t v) { self.nprobe = postings(v); }, kNprobe)
@@ -103,6 +110,14 @@ void bind_spann(py::module_& m) {
       .def_property(
           "k_factor", [](const IndexSPANN& self) { return self.k_factor.load(); },
           [](IndexSPANN& self, float v) { self.k_factor = factor(v); }, kFactor)
+      .def_property(
+          "cache_bytes", &IndexSPANN::cache_bytes,
+          [](IndexSPANN& self, py::ssize_t bytes) {
+            if (bytes < 0)
+              throw ArgumentError(text("cache_bytes = ", bytes, "; it cannot be negative"));
+            self.set_cache_bytes(static_cast<size_t>(bytes));
+          },
+          "How many bytes of postings that were read lately stay in memory; 0 at first.")
       .def_property_readonly(
           "centroids", [](const IndexSPANN& self) { return self.centroids(); },
           "The index of the centroids, one for each posting.")
@@ -117,8 +132,7 @@ void bind_spann(py::module_& m) {
       .def_property_readonly("reranks", &IndexSPANN::reranks,
                              "Whether postings hold codes, and what they find is compared again.")
       .def_property_readonly(
-          "pending",
-          [](const IndexSPANN& self) { return std::pair(self.added(), self.hidden()); },
+          "pending", [](const IndexSPANN& self) { return std::pair(self.added(), self.hidden()); },
           "How many vectors were added, and how many ids of the files count no more.")
       .def_property_readonly(
           "stats",
@@ -127,14 +141,23 @@ void bind_spann(py::module_& m) {
             Counts out;
             out["queries"] = s.queries.load();
             out["probes"] = s.probes.load();
+            out["cached"] = s.cached.load();
             out["reads"] = s.reads.load();
             out["bytes"] = s.bytes.load();
             out["scanned"] = s.scanned.load();
             out["compared"] = s.compared.load();
             return out;
           },
-          "Since the index was opened: queries, postings wanted (probes) and read (reads), their "
-          "bytes, vectors scanned, and compared again.")
+          "Since the index was opened: queries, postings wanted (probes), found in memory (cached) "
+          "and "
+          "read (reads), bytes read of them, vectors scanned, and compared again.")
+      .def_property_readonly(
+          "hidden",
+          [](const IndexSPANN& self) {
+            const auto ids = self.hidden_ids();
+            return py::array_t<id_t>(static_cast<py::ssize_t>(ids.size()), ids.data());
+          },
+          "The ids of the files that count no more, ascending.")
       .def_property_readonly("memory", &IndexSPANN::memory,
                              "Bytes held: centroids, places of postings, additions, buffers.")
       .def_property_readonly("next_id", &IndexSPANN::next_id, "What add issues next.")

@@ -37,6 +37,7 @@ struct IndexSPANN::Probing {
   float epsilon, k_factor;
   std::shared_ptr<const SearchParameters> of_centroids;
   const Selector* sel;
+  std::shared_ptr<std::atomic<uint64_t>> lost;  // null: what cannot be read is an error
   bool everything = false;
 };
 
@@ -82,9 +83,11 @@ IndexSPANN::IndexSPANN(SpannParts parts, Metric metric, io::Backend backend, io:
     throw no_fit("there are not as many postings as centroids");
   if (postings_.code_size() != form_->code_size() + prefix)
     throw no_fit("codes are of another size");
-  if (parts_.parents.size() != postings_.splits()) throw no_fit("splits miss their parents");
+  if (parts_.parents.size() < postings_.splits() || parts_.parents.size() > postings_.postings())
+    throw no_fit("splits miss their parents");
   for (const slot_t parent : parts_.parents)
-    if (parent >= postings_.postings() - postings_.splits()) throw no_fit("a parent is missing");
+    if (parent >= postings_.postings() - parts_.parents.size()) throw no_fit("a parent is missing");
+  if (!std::is_sorted(parts_.gone.begin(), parts_.gone.end())) throw no_fit("ids are not in order");
   if (reranks() && (vector_files_->row_bytes() != whole_->code_size() ||
                     vector_files_->build() != postings_.build()))
     throw no_fit("vectors are of another build");
@@ -112,7 +115,12 @@ IndexSPANN::Probing IndexSPANN::probing(const SearchParameters* params) const {
   auto hnsw = std::make_shared<SearchParametersHNSW>();
   hnsw->efSearch =
       how.efSearch > 0 ? how.efSearch : static_cast<int>(std::max<size_t>(how.nprobe + 32, 64));
-  return {how.nprobe, how.epsilon, how.k_factor, hnsw, params ? params->sel.get() : nullptr};
+  return {how.nprobe,
+          how.epsilon,
+          how.k_factor,
+          hnsw,
+          params ? params->sel.get() : nullptr,
+          how.partial ? how.lost : nullptr};
 }
 
 std::unique_ptr<IndexSPANN::Scratch> IndexSPANN::scratch() const {
@@ -231,7 +239,7 @@ void IndexSPANN::scan_postings(Group& group, const Probing& how, Scratch& scratc
   for (const auto& probe : group.probes)
     if (numbers.empty() || numbers.back() != probe.posting) numbers.push_back(probe.posting);
   const size_t prefix = postings_.code_size() - form_->code_size();
-  const size_t splits_from = postings_.postings() - postings_.splits();
+  const size_t with_parents = postings_.postings() - parts_.parents.size();
   std::vector<float> centroid(d);
   const auto measure = [&](const float* q) {
     float out;
@@ -242,7 +250,6 @@ void IndexSPANN::scan_postings(Group& group, const Probing& how, Scratch& scratc
   };
   uint64_t bytes = 0, scanned = 0;
   const auto scan = [&](const spann::PostingFiles::Posting& posting) {
-    bytes += postings_.bytes(posting.number);
     lists::List& list = *scratch.codes;
     list.truncate(0);
     if (prefix) {
@@ -254,9 +261,9 @@ void IndexSPANN::scan_postings(Group& group, const Probing& how, Scratch& scratc
     } else {
       list.append(posting.codes, posting.n);
     }
-    const bool split = posting.number >= splits_from;
+    const bool split = posting.number >= with_parents;
     if (form_->by_residual) {
-      const id_t whose = split ? parts_.parents[posting.number - splits_from] : posting.number;
+      const id_t whose = split ? parts_.parents[posting.number - with_parents] : posting.number;
       parts_.centroids->reconstruct_batch(&whose, 1, centroid.data());
     }
     const auto [first, last] = std::equal_range(
@@ -279,11 +286,41 @@ void IndexSPANN::scan_postings(Group& group, const Probing& how, Scratch& scratc
       scanned += posting.n;
     }
   };
-  postings_.read(numbers, scratch.room, scan);
   stats_.probes += group.probes.size();
+  if (cache_.capacity()) {
+    const auto cached = [&](slot_t number) {
+      const auto held = cache_.find(number);
+      if (held) scan(held->posting);
+      return held != nullptr;
+    };
+    stats_.cached += std::erase_if(numbers, cached);
+  }
+  read_postings(numbers, how, scratch, [&](const spann::PostingFiles::Posting& posting) {
+    bytes += postings_.bytes(posting.number);
+    scan(posting);
+    if (cache_.capacity()) cache_.put(posting, postings_.code_size());
+  });
   stats_.reads += numbers.size();
   stats_.bytes += bytes;
   stats_.scanned += scanned;
+}
+
+void IndexSPANN::read_postings(std::span<const slot_t> numbers, const Probing& how,
+                               Scratch& scratch, const spann::PostingFiles::Each& each) const {
+  if (!how.lost) return postings_.read(numbers, scratch.room, each);
+  const auto sound = [&](std::span<const slot_t> some) {
+    try {
+      postings_.read(some, scratch.room, each);
+      return true;
+    } catch (const IoError&) {
+    } catch (const CorruptIndexError&) {
+    }
+    return false;
+  };
+  if (sound(numbers)) return;
+  // One by one; what is found twice counts once.
+  for (const slot_t& number : numbers)
+    if (!sound({&number, 1})) ++*how.lost;
 }
 
 void IndexSPANN::compare_again(Group& group, size_t k, Scratch& scratch) const {
@@ -402,6 +439,13 @@ void IndexSPANN::do_reconstruct(id_t id, float* out) const {
   whole_->decode(code.data(), 1, nullptr, out);
 }
 
+std::vector<id_t> IndexSPANN::hidden_ids() const {
+  const std::shared_lock hold(lock());
+  std::vector<id_t> out(hidden_.begin(), hidden_.end());
+  std::sort(out.begin(), out.end());
+  return out;
+}
+
 void IndexSPANN::verify() const {
   const std::shared_lock hold(lock());
   postings_.verify();
@@ -415,7 +459,7 @@ std::string IndexSPANN::summary() const {
 size_t IndexSPANN::memory() const {
   size_t out = parts_.centroids->memory() + postings_.memory() + added_codes_->memory() +
                added_ids_.capacity() * sizeof(id_t) +
-               (added_.size() + hidden_.size()) * 4 * sizeof(id_t);
+               (added_.size() + hidden_.size()) * 4 * sizeof(id_t) + cache_.memory();
   const std::unique_lock hold(spare_lock_, std::try_to_lock);
   if (hold)
     for (const auto& scratch : spare_) out += scratch->room.memory();

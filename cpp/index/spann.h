@@ -2,6 +2,7 @@
 // et al. 2021, SPANN, arXiv 2111.08566).
 #pragma once
 
+#include <algorithm>
 #include <atomic>
 #include <memory>
 #include <mutex>
@@ -12,6 +13,7 @@
 
 #include "index/ivf.h"
 #include "spann/best.h"
+#include "spann/cache.h"
 #include "spann/postings.h"
 #include "spann/vectors.h"
 
@@ -25,6 +27,8 @@ struct SearchParametersSPANN final : SearchParameters {
   float epsilon = std::numeric_limits<float>::infinity();  // see IndexSPANN
   int efSearch = 0;                                        // of the centroids' graph; 0: by nprobe
   float k_factor = 4;  // candidates that are compared again, for each of the k, if codes are coarse
+  bool partial = false;  // postings that cannot be read are left out, and counted in `lost`
+  std::shared_ptr<std::atomic<uint64_t>> lost = std::make_shared<std::atomic<uint64_t>>(0);
 };
 
 // What an index on disk is made of.
@@ -37,8 +41,11 @@ struct SpannParts {
   std::vector<slot_t> parents;            // of splits: whose codes they have
   size_t ntotal = 0;                      // vectors in the files
   id_t next_id = 0;
-  bool rows_are_ids = true;  // of those vectors
-  float radius = 0;          // how far vectors are from their centroid, in the mean
+  // Whether the files hold all ids from 0 to next_id - 1 but these, which ascend; else it is not
+  // known which smaller ids they hold.
+  bool dense = true;
+  std::vector<id_t> gone;
+  float radius = 0;  // how far vectors are from their centroid, in the mean
 };
 
 // Postings are read with one round of requests for a query, or a group of them. Of the nprobe
@@ -58,16 +65,22 @@ class IndexSPANN : public Index {
   std::atomic<int> efSearch = 0;
   std::atomic<float> k_factor = 4;
 
+  // How many bytes of postings are kept in memory.
+  size_t cache_bytes() const { return cache_.capacity(); }
+  void set_cache_bytes(size_t bytes) { cache_.resize(bytes); }
+
   const std::shared_ptr<Index>& centroids() const { return parts_.centroids; }
   const spann::PostingFiles& postings() const { return postings_; }
   bool reranks() const { return vector_files_ != nullptr; }
   std::string io_backend() const { return postings_.files().backend(); }
   size_t added() const { return added_.size(); }
   size_t hidden() const { return hidden_.size(); }
+  std::vector<id_t> hidden_ids() const;  // ascending
 
   // Since the index was opened.
   struct Stats {
-    std::atomic<uint64_t> queries = 0, probes = 0, reads = 0, bytes = 0, scanned = 0, compared = 0;
+    std::atomic<uint64_t> queries = 0, probes = 0, cached = 0, reads = 0, bytes = 0, scanned = 0,
+                          compared = 0;
   };
   Stats& stats() const { return stats_; }
   // Reads every byte of the files. Throws CorruptIndexError.
@@ -100,6 +113,8 @@ class IndexSPANN : public Index {
   void search_by(const Rows& x, size_t k, const Probing& how, float* distances, id_t* labels) const;
   void find_postings(const Rows& x, const Probing& how, Group& group) const;
   void scan_postings(Group& group, const Probing& how, Scratch& scratch) const;
+  void read_postings(std::span<const slot_t> numbers, const Probing& how, Scratch& scratch,
+                     const spann::PostingFiles::Each& each) const;
   void scan_added(Group& group, const Probing& how, Scratch& scratch) const;
   void compare_again(Group& group, size_t k, Scratch& scratch) const;
   bool shown(id_t id, const Selector* sel) const {
@@ -107,11 +122,10 @@ class IndexSPANN : public Index {
   }
   std::unique_ptr<Scratch> scratch() const;
   void find_members(const Selector& sel, std::unordered_set<id_t>& found) const;
-  // Whether the files hold an id. Of ids that are not rows only the greatest is known: smaller ones
-  // are taken to be there.
+  // Whether the files hold an id; where that is not known, smaller ones are taken to be there.
   bool in_files(id_t id) const {
-    return parts_.rows_are_ids ? id >= 0 && static_cast<size_t>(id) < parts_.ntotal
-                               : id < first_new_;
+    if (id >= first_new_ || !parts_.dense) return id < first_new_;
+    return id >= 0 && !std::binary_search(parts_.gone.begin(), parts_.gone.end(), id);
   }
 
   SpannParts parts_;
@@ -126,6 +140,7 @@ class IndexSPANN : public Index {
   std::unordered_map<id_t, size_t> added_;
   std::unordered_set<id_t> hidden_;
   mutable Stats stats_;
+  mutable spann::PostingCache cache_;
   mutable std::mutex spare_lock_;
   mutable std::vector<std::unique_ptr<Scratch>> spare_;
 };

@@ -2408,6 +2408,7 @@ class SearchParametersSPANN(SearchParameters):
         epsilon: float = ...,
         efSearch: typing.SupportsIndex = 0,
         k_factor: float = 4,
+        partial: bool = False,
     ) -> None: ...
     @property
     def efSearch(self) -> int:
@@ -2431,12 +2432,24 @@ class SearchParametersSPANN(SearchParameters):
     @k_factor.setter
     def k_factor(self, arg1: float) -> None: ...
     @property
+    def lost(self) -> int:
+        """
+        How many postings partial searches by these parameters have left out.
+        """
+    @property
     def nprobe(self) -> int:
         """
         Postings that are read, at most.
         """
     @nprobe.setter
     def nprobe(self, arg1: typing.SupportsIndex) -> None: ...
+    @property
+    def partial(self) -> bool:
+        """
+        Leave out postings that cannot be read or are damaged, instead of raising.
+        """
+    @partial.setter
+    def partial(self, arg0: bool) -> None: ...
 
 class IOWriter:
     """

@@ -137,7 +137,8 @@ class IndexSPANN(shortlist._core.Index):
         parents: collections.abc.Sequence[typing.SupportsIndex],
         ntotal: typing.SupportsIndex,
         next_id: typing.SupportsIndex,
-        rows_are_ids: bool,
+        dense: bool,
+        gone: collections.abc.Sequence[typing.SupportsIndex],
         radius: float,
         metric: typing.SupportsIndex,
         io_backend: str = "auto",
@@ -151,6 +152,13 @@ class IndexSPANN(shortlist._core.Index):
         """
         Reads every byte of the files. Raises CorruptIndexError where one is not as written.
         """
+    @property
+    def cache_bytes(self) -> int:
+        """
+        How many bytes of postings that were read lately stay in memory; 0 at first.
+        """
+    @cache_bytes.setter
+    def cache_bytes(self, arg1: typing.SupportsIndex) -> None: ...
     @property
     def centroids(self) -> shortlist._core.Index:
         """
@@ -175,6 +183,11 @@ class IndexSPANN(shortlist._core.Index):
         """
     @epsilon.setter
     def epsilon(self, arg1: float) -> None: ...
+    @property
+    def hidden(self) -> numpy.typing.NDArray[numpy.int64]:
+        """
+        The ids of the files that count no more, ascending.
+        """
     @property
     def io_backend(self) -> str:
         """
@@ -222,7 +235,7 @@ class IndexSPANN(shortlist._core.Index):
     @property
     def stats(self) -> dict[str, int]:
         """
-        Since the index was opened: queries, postings wanted (probes) and read (reads), their bytes, vectors scanned, and compared again.
+        Since the index was opened: queries, postings wanted (probes), found in memory (cached) and read (reads), bytes read of them, vectors scanned, and compared again.
         """
 
 def available_memory() -> int: ...
@@ -261,12 +274,22 @@ def merge(
     code_size: typing.SupportsIndex,
     build: typing.SupportsIndex,
     seed: typing.SupportsIndex = 1234,
+    parents: collections.abc.Sequence[typing.SupportsIndex] = [],
 ) -> tuple[int, int, numpy.typing.NDArray[numpy.float32], numpy.typing.NDArray[numpy.uint32]]:
     """
     Writes a bucket's postings; (entries, dropped, centroids of splits, their parents).
     """
 
 def release_freed() -> None: ...
+def rewrite_run(
+    path: str,
+    bounds: collections.abc.Sequence[typing.SupportsIndex],
+    files: PostingFiles,
+    begin: typing.SupportsIndex,
+    end: typing.SupportsIndex,
+    hidden: typing.Annotated[numpy.typing.ArrayLike, numpy.int64],
+    build: typing.SupportsIndex,
+) -> None: ...
 def train_codes(
     codes: shortlist._core.IndexIVF,
     x: typing.Annotated[numpy.typing.ArrayLike, numpy.float32],

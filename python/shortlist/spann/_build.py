@@ -17,12 +17,13 @@ from .. import _core
 from .._core import _disk
 from ..datasets import Dataset, Vectors, load
 from . import _work
+from ._assign import Array
 from ._calibrate import calibrate
 from ._files import locked, read_arrays, read_json, write_arrays, write_json
 from ._index import MANIFEST, IndexSPANN
 from ._index import open as open_index
 from ._plan import VERSION, Plan, planned
-from ._work import Array, Progress, Work
+from ._work import Progress, Work
 
 _STORED = ("float32", "float16", "uint8", "int8")
 _CHUNK_BYTES = 1 << 20
@@ -99,7 +100,7 @@ def build(
             _check_room(folder, work)
             asked = None if queries is None else np.asarray(queries)
             _run(work, vectors, ids, asked, say)
-        _clear(folder, read_json(folder / MANIFEST))
+        clear(folder, read_json(folder / MANIFEST))
     return open_index(folder)
 
 
@@ -235,7 +236,8 @@ def _finish(work: Work, vectors: Vectors, ids: Array | None, queries: Any, say: 
         _work.grow(graph, plan, splits, lambda done: say("graph", done, len(splits)))
         graph.save(work.centroids_path)
     splits_path = work.out / f"splits-{work.key}"
-    write_arrays(splits_path, parents=np.concatenate([p["parents"] for p in parts]))
+    parents = np.concatenate([p["parents"] for p in parts])
+    write_arrays(splits_path, parents=parents, gone=np.empty(0, np.int64))
     names = [work.centroids_path, work.codec_path, splits_path]
     postings = [work.postings_path(b).name for b in range(plan.buckets)]
     whole = [work.vectors_path(s).name for s in range(plan.shards)] if plan.coded else []
@@ -244,6 +246,9 @@ def _finish(work: Work, vectors: Vectors, ids: Array | None, queries: Any, say: 
         "format": "shortlist.spann",
         "version": VERSION,
         "key": work.key,
+        "generation": 0,
+        "folded": 0,
+        "rows": plan.ntotal,
         "plan": {name: getattr(plan, name) for name in Plan.__dataclass_fields__},
         "files": {name: (work.out / name).stat().st_size for name in files},
         "centroids": work.centroids_path.name,
@@ -253,9 +258,9 @@ def _finish(work: Work, vectors: Vectors, ids: Array | None, queries: Any, say: 
         "vectors": whole,
         "ntotal": plan.ntotal,
         "next_id": plan.ntotal if ids is None else int(ids.max()) + 1,
-        "rows_are_ids": ids is None,
+        "dense": ids is None,
         "radius": work.radius,
-        "rng_factor": work.rng_factor,
+        "rng_factor": work.assigner.rng_factor,
         "entries": sum(int(p["counts"][0]) for p in parts),
         "dropped": sum(int(p["counts"][1]) for p in parts),
         "calibration": [],
@@ -265,7 +270,7 @@ def _finish(work: Work, vectors: Vectors, ids: Array | None, queries: Any, say: 
     say("publish", 1, 1)
 
 
-def _clear(folder: Path, manifest: dict[str, Any]) -> None:
+def clear(folder: Path, manifest: dict[str, Any]) -> None:
     """Remove what no manifest names: work that is done, and the index before this."""
     for entry in folder.iterdir():
         if entry.is_dir() and entry.name.startswith("build-"):
@@ -273,6 +278,14 @@ def _clear(folder: Path, manifest: dict[str, Any]) -> None:
         elif entry.name.startswith(".shortlist-") or (  # of a process that was killed
             entry.name.split("-")[0] in _OWN
             and entry.name not in manifest["files"]
-            and not entry.name.startswith(f"delta-{manifest['key']}-")
+            and not _counts(entry.name, manifest)
         ):
             entry.unlink()
+
+
+def _counts(name: str, manifest: dict[str, Any]) -> bool:
+    """Whether a file holds changes of this index that are not in its postings."""
+    return (
+        name.startswith(f"delta-{manifest['key']}-")
+        and int(name.rsplit("-", 1)[1]) > manifest["folded"]
+    )

@@ -9,7 +9,8 @@ import numpy as np
 from .. import _core
 from .._core import _disk
 from ..datasets import Vectors
-from ._work import Array, Progress, Work, stored
+from ._assign import Array
+from ._work import Progress, Work, stored
 
 _QUERIES = 256
 _DEPTHS = (1, 10, 100)

@@ -23,35 +23,43 @@ if TYPE_CHECKING:
 _MOST_FILES = 64
 
 
-def _files(folder: Path, key: str) -> list[tuple[int, int, Path]]:
-    """(first, last, path) of those that count, in order; files inside another's range do not."""
+def _files(folder: Path, key: str, folded: int) -> list[tuple[int, int, Path]]:
+    """(first, last, path) of those that count, in order; files inside another's range do not.
+
+    folded: the last change that is in the postings.
+    """
     found = []
     for path in folder.glob(f"delta-{key}-*"):
         first, last = map(int, path.name.rsplit("-", 2)[1:])
-        found.append((first, -last, path))
+        if last > folded:
+            found.append((first, -last, path))
     out: list[tuple[int, int, Path]] = []
     for first, last, path in sorted(found):
         if out and -last <= out[-1][1]:
             continue
-        if first != (out[-1][1] if out else 0) + 1:
+        expected = (out[-1][1] if out else folded) + 1
+        if first != expected:
             raise _core.CorruptIndexError(
-                f"'{folder}': changes {(out[-1][1] if out else 0) + 1} to {first - 1} are missing; "
+                f"'{folder}': changes {expected} to {first - 1} are missing; "
                 "restore the files, or build the index again"
             )
         out.append((first, -last, path))
     return out
 
 
-def read_all(folder: Path, key: str, after: int = 0) -> Iterator[tuple[int, dict[str, Any]]]:
+def read_all(
+    folder: Path, key: str, folded: int, after: int = 0
+) -> Iterator[tuple[int, dict[str, Any]]]:
     """(number of the last change, what it holds) of each file behind `after`."""
-    for _, last, path in _files(folder, key):
+    for _, last, path in _files(folder, key, folded):
         if last > after:
             yield last, read_arrays(path)
 
 
 def catch_up(index: IndexSPANN) -> None:
     """Apply what other processes have written."""
-    for last, change in read_all(index.folder, index.manifest["key"], index.deltas):
+    key, folded = index.manifest["key"], index.manifest["folded"]
+    for last, change in read_all(index.folder, key, folded, index.deltas):
         if len(change["removed"]):
             _disk.IndexSPANN.remove_ids(index, change["removed"])
         if len(change["added"]):
@@ -65,7 +73,8 @@ def writing(index: IndexSPANN) -> Iterator[None]:
     with locked(index.folder):
         from ._index import read_manifest
 
-        if read_manifest(index.folder)["key"] != index.manifest["key"]:
+        now = read_manifest(index.folder)
+        if any(now[name] != index.manifest[name] for name in ("key", "generation")):
             raise _core.ArgumentError(
                 f"'{index.folder}' holds another index by now; open it again, and change that"
             )
@@ -84,7 +93,7 @@ def record(index: IndexSPANN, added: Any, vectors: Any, removed: Any) -> None:
         removed=removed,
     )
     index.deltas = number
-    files = _files(folder, key)
+    files = _files(folder, key, index.manifest["folded"])
     if len(files) > _MOST_FILES:
         _join(index, files)
 
@@ -100,9 +109,9 @@ def _join(index: IndexSPANN, files: list[tuple[int, int, Path]]) -> None:
         for id_, x in zip(change["added"].tolist(), change["vectors"], strict=True):
             kept.pop(id_, None)
             kept[id_] = x
-    key, last = index.manifest["key"], files[-1][1]
+    key, first, last = index.manifest["key"], files[0][0], files[-1][1]
     write_arrays(
-        index.folder / f"delta-{key}-{1:010d}-{last:010d}",
+        index.folder / f"delta-{key}-{first:010d}-{last:010d}",
         added=np.fromiter(kept, np.int64, len(kept)),
         vectors=np.array(list(kept.values()), index.plan.dtype).reshape(-1, index.d),
         removed=np.fromiter(gone, np.int64, len(gone)),

@@ -11,6 +11,7 @@ import numpy as np
 from .. import _core
 from .._core import _disk
 from . import _delta
+from ._compact import compact
 from ._files import read_arrays, read_json
 from ._plan import VERSION, Plan
 from ._work import frame, stored
@@ -23,13 +24,15 @@ class IndexSPANN(_disk.IndexSPANN):
 
     search(x, k) works as for any index; search(x, k, recall=0.95) reads as few postings as its
     table of recalls says. add, add_with_ids and remove_ids are kept in small files beside the
-    others: what they return from is safe. Searches look at additions one by one, until the index
-    is built anew.
+    others: what they return from is safe. Searches look at additions one by one, until compact()
+    folds them in.
     """
 
     folder: Path
     manifest: dict[str, Any]
     plan: Plan
+    parents: list[int]
+    """Of the last postings, relative to whose centroid their codes are."""
     deltas: int
     """The last of the files of additions and removals that was read or written."""
 
@@ -110,6 +113,17 @@ class IndexSPANN(_disk.IndexSPANN):
             _delta.record(self, np.empty(0, np.int64), none, ids)
             return int(super().remove_ids(ids))
 
+    def compact(self) -> IndexSPANN:
+        """Fold what was added and removed into the postings; the index as it is then.
+
+        Every posting is written anew, with the centroids there are: when many times as many
+        vectors are in it as when it was built, build it again. This object goes on with the former
+        files, and cannot be changed any more.
+        """
+        with _delta.writing(self):
+            compact(self)
+        return open(self.folder)
+
     def verify(self) -> None:
         """Read every byte of every file. Raises CorruptIndexError where one is not as written."""
         for name, size in self.manifest["files"].items():
@@ -118,7 +132,7 @@ class IndexSPANN(_disk.IndexSPANN):
                     f"'{self.folder / name}' has {found} bytes, {size} were written; restore it"
                 )
         _parts(self.folder, self.manifest)
-        _delta.read_all(self.folder, self.manifest["key"])
+        list(_delta.read_all(self.folder, self.manifest["key"], self.manifest["folded"]))
         super().verify()
 
 
@@ -159,18 +173,19 @@ def opened(
 ) -> IndexSPANN:
     """The index of a manifest, as it was built."""
     index = IndexSPANN(
-        **_parts(folder, manifest),
+        **(parts := _parts(folder, manifest)),
         postings=[str(folder / name) for name in manifest["postings"]],
         vector_files=[str(folder / name) for name in manifest["vectors"]],
         ntotal=manifest["ntotal"],
         next_id=manifest["next_id"],
-        rows_are_ids=manifest["rows_are_ids"],
+        dense=manifest["dense"],
         radius=manifest["radius"],
         io_backend=io_backend,
         caching=caching,
     )
-    index.folder, index.manifest, index.deltas = folder, manifest, 0
+    index.folder, index.manifest, index.deltas = folder, manifest, manifest["folded"]
     index.plan = Plan(**manifest["plan"])
+    index.parents = parts["parents"]
     return index
 
 
@@ -198,6 +213,6 @@ def _parts(folder: Path, manifest: dict[str, Any]) -> dict[str, Any]:
         "centroids": _core.open(folder / manifest["centroids"]),
         "codes": _core.open(folder / manifest["codec"]),
         "vectors": frame(plan, "Flat"),
-        "parents": read_arrays(folder / manifest["splits"])["parents"].tolist(),
+        **{name: a.tolist() for name, a in read_arrays(folder / manifest["splits"]).items()},
         "metric": plan.number,
     }

@@ -21,20 +21,16 @@ from .. import _core
 from .._core import _disk
 from .._kmeans import hierarchical_kmeans
 from ..datasets import Vectors
+from ._assign import Array, Assigner, bytes_of_rows
 from ._files import read_arrays, read_json, write_arrays, write_json
 from ._plan import EF_CONSTRUCTION, M, Plan, lists_of
 
-Array = npt.NDArray[Any]
 Progress = Callable[[str, int, int], object]
 
-_CHUNK = 4096  # rows whose postings are looked for at a time
+_CHUNK = 4096  # rows at a time
 _CODEC_ROWS = 1 << 14  # that a codec learns from
 _CLOSURE_ROWS = 2048  # of which the factor of the RNG rule is learnt
-_FACTORS, _HALVINGS = (0.25, 64.0), 12  # among which it is
 _RUN_BYTES = 1 << 20  # of all runs that are read at a time, if that is enough for each
-_HEAD = np.dtype(
-    [("id", "<i8"), ("posting", "<u4"), ("distance", "<f4"), ("rank", "<u4"), ("zero", "<u4")]
-)
 
 
 class Work:
@@ -89,23 +85,15 @@ class Work:
         """Before they are rounded to what the graph stores."""
         return read_arrays(self.folder / "centroids")["centroids"]
 
-    @cached_property
-    def squares(self) -> npt.NDArray[np.float32]:
-        """The squared length of each centroid of the graph."""
-        out = np.empty(self.graph.ntotal, np.float32)
-        for at in range(0, len(out), _CHUNK):
-            some = self.graph.reconstruct_n(at, min(_CHUNK, len(out) - at))
-            out[at : at + _CHUNK] = np.einsum("ij,ij->i", some, some)
-        return out
-
     def bounds(self) -> list[int]:
         """Bucket b holds the postings [bounds[b], bounds[b + 1])."""
         count, buckets = self.graph.ntotal, self.plan.buckets
         return [count * b // buckets for b in range(buckets + 1)]
 
     @cached_property
-    def rng_factor(self) -> float:
-        return float(read_arrays(self.folder / "closure")["rng_factor"][0])
+    def assigner(self) -> Assigner:
+        factor = float(read_arrays(self.folder / "closure")["rng_factor"][0])
+        return Assigner(self.plan, self.graph, self.codec, factor)
 
     @property
     def radius(self) -> float:
@@ -120,11 +108,6 @@ class Work:
     def codec(self) -> Any:
         """An IVF index without vectors, whose lists' form postings have."""
         return _core.open(self.codec_path)
-
-    @property
-    def code_size(self) -> int:
-        """Bytes of an entry of a posting, besides its id."""
-        return _disk.code_size(self.codec) + (8 if self.plan.coded else 0)
 
     def shard(self, source: Vectors, shard: int) -> tuple[int, Array]:
         """The first row of a shard, and its vectors, as they are stored."""
@@ -189,27 +172,16 @@ def build_graph(work: Work, progress: Progress) -> None:
 
 
 def fit_closure(work: Work, source: Vectors) -> None:
-    """Find the factor of the RNG rule that gives vectors as many postings as the plan says.
-
-    Where dimensions are many, centroids are nearer to each other than vectors to them, and a
-    factor of 1 lets no replica through.
-    """
+    """Choose the rule by which vectors have replicas, by some of them."""
     path = work.folder / "closure"
     if path.exists():
         return
     plan = work.plan
     step = max(1, plan.ntotal // _CLOSURE_ROWS)
     rows = [source.read(row, row + 1) for row in range(0, plan.ntotal, step)][:_CLOSURE_ROWS]
-    near, lists = _candidates(work, stored(np.concatenate(rows), plan))
-    low, high = _FACTORS
-    for _ in range(_HALVINGS):
-        middle = (low * high) ** 0.5
-        kept = _disk.closure(work.graph, lists, near, plan.replicas, middle)
-        if (kept >= 0).sum(1).mean() < plan.mean_replicas:
-            low = middle
-        else:
-            high = middle
-    write_arrays(path, rng_factor=np.array([round(high, 3)]))
+    assigner = Assigner(plan, work.graph, work.codec)
+    assigner.fit(stored(np.concatenate(rows), plan))
+    write_arrays(path, rng_factor=np.array([assigner.rng_factor]))
 
 
 def grow(graph: Any, plan: Plan, centroids: Array, progress: Callable[[int], object]) -> None:
@@ -241,81 +213,19 @@ def assign(work: Work, source: Vectors, shard: int, ids: Array | None = None) ->
     ids: of all vectors, or None: their row numbers. Whole vectors, where postings hold codes, are
     written beside it, in their order.
     """
-    plan = work.plan
     first, rows = work.shard(source, shard)
     own = np.arange(first, first + len(rows)) if ids is None else ids[first : first + len(rows)]
-    if plan.coded:
-        writer = _disk.VectorWriter(
-            str(work.vectors_path(shard)), plan.row_bytes, len(rows), work.build
-        )
-        writer.add(rows.view(np.uint8).reshape(len(rows), -1))
-        writer.finish()
-    postings, distances = nearest_postings(work, rows)
-    row, rank = np.nonzero(postings >= 0)
-    heads = np.zeros(len(row), _HEAD)
-    heads["id"] = own[row]
-    heads["posting"] = postings[row, rank]
-    heads["distance"] = distances[row, rank]
-    heads["rank"] = rank
-    del postings, distances, rank
-    order = np.argsort(heads["posting"], kind="stable")
-    heads, row = heads[order], row[order].astype(np.uint32)
-    codes = rows.view(np.uint8).reshape(len(rows), -1)
-    if plan.coded:
-        codes, row = _coded(work, rows, first, heads["posting"], row), np.arange(len(row))
-    _disk.write_run(
-        str(work.run_path(shard)),
-        work.bounds(),
-        heads.view(np.uint8).reshape(len(heads), -1),
-        codes,
-        row,
-        work.build,
-    )
+    if work.plan.coded:
+        write_vectors(work.vectors_path(shard), rows, work.build)
+    work.assigner.write_run(work.run_path(shard), rows, own, first, work.bounds(), work.build)
 
 
-def nearest_postings(work: Work, rows: Array) -> tuple[Array, Array]:
-    """Of each row the postings it goes to, nearest first, -1 behind the last; and how far."""
-    plan = work.plan
-    shape = len(rows), plan.replicas
-    postings, distances = np.full(shape, -1, np.int32), np.zeros(shape, np.float32)
-    for at in range(0, len(rows), _CHUNK):
-        some = slice(at, at + _CHUNK)
-        near, lists = _candidates(work, rows[some])
-        kept = _disk.closure(work.graph, lists, near, plan.replicas, work.rng_factor)
-        at_kept = np.maximum(kept, 0)
-        postings[some] = np.where(kept >= 0, np.take_along_axis(lists, at_kept, 1), -1)
-        distances[some] = np.sqrt(np.maximum(np.take_along_axis(near, at_kept, 1), 0))
-    return postings, distances
-
-
-def _candidates(work: Work, rows: Array) -> tuple[Array, Array]:
-    """The postings near each row, nearest first, and their squared distances."""
-    ask = _core.SearchParametersHNSW(efSearch=max(work.plan.candidates, 32))
-    near, lists = work.graph.search(rows, work.plan.candidates, params=ask)
-    if work.plan.number == _core.METRIC_L2:
-        return near, lists
-    return _by_distance(work, rows, near, lists)
-
-
-def _by_distance(work: Work, rows: Array, products: Array, lists: Array) -> tuple[Array, Array]:
-    """Found by inner product, sorted by distance: |x - c|^2 = |x|^2 + |c|^2 - 2 <x, c>."""
-    floats = rows.astype(np.float32)
-    squares = np.einsum("ij,ij->i", floats, floats)[:, None] - 2 * products
-    squares += work.squares[np.maximum(lists, 0)]
-    squares[lists < 0] = np.inf
-    order = np.argsort(squares, 1, kind="stable")
-    return np.take_along_axis(squares, order, 1), np.take_along_axis(lists, order, 1)
-
-
-def _coded(work: Work, rows: Array, first: int, postings: Array, row: Array) -> Array:
-    """The row number and the code of each entry."""
-    out = np.empty((len(row), work.code_size), np.uint8)
-    for at in range(0, len(row), _CHUNK):
-        some = slice(at, at + _CHUNK)
-        out[some, :8] = (row[some].astype("<u8") + first).view(np.uint8).reshape(-1, 8)
-        centroids = work.graph.reconstruct_batch(postings[some].astype(np.int64))
-        out[some, 8:] = _disk.encode(work.codec, rows[row[some]], centroids)
-    return out
+def write_vectors(path: Path, rows: Array, build: int) -> None:
+    """Whole vectors, to be compared again."""
+    data = bytes_of_rows(rows)
+    writer = _disk.VectorWriter(str(path), data.shape[1], len(data), build)
+    writer.add(data)
+    writer.finish()
 
 
 def merge(work: Work, bucket: int) -> None:
@@ -333,7 +243,7 @@ def merge(work: Work, bucket: int) -> None:
         max(1 << 16, _RUN_BYTES // len(runs)),
         work.codec,
         work.graph,
-        work.code_size,
+        work.assigner.code_size,
         work.build,
         plan.seed,
     )
