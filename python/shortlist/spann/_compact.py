@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import shutil
+from itertools import pairwise
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -43,7 +44,7 @@ def compact(index: IndexSPANN) -> None:
 
     old = _disk.PostingFiles([str(folder / p) for p in manifest["postings"]])
     parents = np.array(index.parents, np.int64)
-    codec = _core.open(folder / manifest["codec"])
+    codec: Any = _core.open(folder / manifest["codec"])
     assigner = Assigner(plan, index.centroids, codec, manifest["rng_factor"], parents)
     added, vectors = _added(index)
     rows_before = manifest["rows"]
@@ -57,7 +58,7 @@ def compact(index: IndexSPANN) -> None:
 
     postings, centroids, whose = [], [], [parents]
     entries = dropped = 0
-    for bucket, (begin, end) in enumerate(zip(bounds, bounds[1:], strict=False)):
+    for bucket, (begin, end) in enumerate(pairwise(bounds)):
         runs = [str(work / "added")] if len(added) else []
         for number, (a, b) in enumerate(_pieces(old, begin, end)):
             runs.insert(number, str(work / f"kept-{number:06d}"))
