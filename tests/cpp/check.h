@@ -71,6 +71,7 @@ void caches(uint64_t seed);
 void scans(uint64_t seed);
 void indexes(uint64_t seed);
 void edges(uint64_t seed);
+void disk(uint64_t seed);
 void concurrency(uint64_t seed);
 
 }  // namespace shortlist::test

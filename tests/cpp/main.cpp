@@ -14,11 +14,17 @@ struct Named {
   shortlist::test::Suite run;
 };
 constexpr Named kSuites[] = {
-    {"base", shortlist::test::base},         {"codes", shortlist::test::codes},
-    {"threads", shortlist::test::threads},   {"rwlock", shortlist::test::rwlock},
-    {"clusters", shortlist::test::clusters}, {"caches", shortlist::test::caches},
-    {"scans", shortlist::test::scans},       {"indexes", shortlist::test::indexes},
-    {"edges", shortlist::test::edges},       {"concurrency", shortlist::test::concurrency},
+    {"base", shortlist::test::base},
+    {"codes", shortlist::test::codes},
+    {"threads", shortlist::test::threads},
+    {"rwlock", shortlist::test::rwlock},
+    {"clusters", shortlist::test::clusters},
+    {"caches", shortlist::test::caches},
+    {"scans", shortlist::test::scans},
+    {"indexes", shortlist::test::indexes},
+    {"edges", shortlist::test::edges},
+    {"disk", shortlist::test::disk},
+    {"concurrency", shortlist::test::concurrency},
 };
 
 bool run(const Named& suite, uint64_t seed) {
