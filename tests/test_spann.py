@@ -9,6 +9,7 @@ import shutil
 import signal
 import subprocess
 import sys
+import threading
 from pathlib import Path
 from typing import Any
 
@@ -87,6 +88,22 @@ def test_all_postings_give_the_true_neighbours(tmp_path, description, dtype, met
     np.testing.assert_allclose(near, flat.search(q, 10)[0], rtol=1e-3)
     _, ids = index.search_exact(q, 5)
     assert recall(ids, truth(x, q, 5, metric)) >= 0.99
+
+
+def test_cosine(tmp_path):
+    x = vectors(900) * np.random.default_rng(5).uniform(0.1, 9, (900, 1)).astype("f4")
+    index = build(tmp_path, x, metric="cosine")
+    index.add(5 * x[:1] + 0.01)
+    all_ = np.concatenate([x, 5 * x[:1] + 0.01])
+    q = 100 * vectors(20, seed=1)
+    unit, units = (a / np.linalg.norm(a, axis=1, keepdims=True) for a in (q, all_))
+    for opened in (index, shortlist.open(tmp_path)):
+        everything = shortlist.SearchParametersSPANN(nprobe=10**6)
+        near, found = opened.search(q, 5, params=everything)
+        np.testing.assert_array_equal(found, truth(units, unit, 5, "ip"))
+        np.testing.assert_allclose(
+            near, np.take_along_axis(unit @ units.T, found, 1), rtol=1e-4, atol=1e-5
+        )
 
 
 def test_every_vector_finds_itself(built, base):
@@ -417,6 +434,23 @@ def test_two_writers_see_each_other(copy):
     assert b.search(np.full((1, D), 99, "f4"), 1)[1][0, 0] == 3000
     a.add(np.full((1, D), 77, "f4"))
     assert (a.ntotal, a.next_id) == (3003, 3003)
+
+
+def test_threads_take_turns_to_change(copy):
+    index = shortlist.open(copy)
+
+    def work(seed: int) -> None:
+        for i in range(10):
+            index.add(np.full((1, D), 60 + 20 * seed + i, "f4"))
+
+    threads = [threading.Thread(target=work, args=(seed,)) for seed in range(4)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    for opened in (index, shortlist.open(copy)):
+        assert opened.ntotal == 3040
+        assert len(np.unique(opened.search(np.full((1, D), 99, "f4"), 40)[1])) == 40
 
 
 def test_bad_additions_change_nothing(copy):

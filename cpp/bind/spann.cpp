@@ -4,6 +4,8 @@
 #include <pybind11/stl.h>
 #include <pybind11/typing.h>
 
+#include <shared_mutex>
+
 #include "bind/arrays.h"
 #include "bind/bind.h"
 
@@ -132,7 +134,12 @@ void bind_spann(py::module_& m) {
       .def_property_readonly("reranks", &IndexSPANN::reranks,
                              "Whether postings hold codes, and what they find is compared again.")
       .def_property_readonly(
-          "pending", [](const IndexSPANN& self) { return std::pair(self.added(), self.hidden()); },
+          "pending",
+          [](const IndexSPANN& self) {
+            const Unlocked unlocked;
+            const std::shared_lock hold(self.lock());
+            return std::pair(self.added(), self.hidden());
+          },
           "How many vectors were added, and how many ids of the files count no more.")
       .def_property_readonly(
           "stats",
@@ -158,8 +165,14 @@ void bind_spann(py::module_& m) {
             return py::array_t<id_t>(static_cast<py::ssize_t>(ids.size()), ids.data());
           },
           "The ids of the files that count no more, ascending.")
-      .def_property_readonly("memory", &IndexSPANN::memory,
-                             "Bytes held: centroids, places of postings, additions, buffers.")
+      .def_property_readonly(
+          "memory",
+          [](const IndexSPANN& self) {
+            const Unlocked unlocked;
+            const std::shared_lock hold(self.lock());
+            return self.memory();
+          },
+          "Bytes held: centroids, places of postings, additions, buffers.")
       .def_property_readonly("next_id", &IndexSPANN::next_id, "What add issues next.")
       .def(
           "members",

@@ -21,6 +21,7 @@ if TYPE_CHECKING:
     from ._index import IndexSPANN
 
 _MOST_FILES = 64
+_PATIENCE = 30.0  # seconds that a change waits for another
 
 
 def _files(folder: Path, key: str, folded: int) -> list[tuple[int, int, Path]]:
@@ -70,7 +71,7 @@ def catch_up(index: IndexSPANN) -> None:
 @contextmanager
 def writing(index: IndexSPANN) -> Iterator[None]:
     """The folder's lock, with all changes of others applied."""
-    with locked(index.folder):
+    with locked(index.folder, _PATIENCE):
         from ._index import read_manifest
 
         now = read_manifest(index.folder)

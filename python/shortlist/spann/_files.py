@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import fcntl
 import json
+import time
 import zlib
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -17,6 +18,7 @@ from .. import _core
 from .._core import _disk
 
 _TRAILER = b"SLCRC32\n"
+_PAUSE = 0.01  # seconds between two tries to get a lock
 
 
 def write_whole(path: Path, *parts: Any) -> None:
@@ -80,13 +82,22 @@ def read_json(path: Path) -> dict[str, Any]:
 
 
 @contextmanager
-def locked(folder: Path) -> Iterator[None]:
-    """Hold the folder's lock: one process builds or changes an index at a time."""
+def locked(folder: Path, patience: float = 0) -> Iterator[None]:
+    """Hold the folder's lock: one builds or changes an index at a time.
+
+    patience: seconds to wait for whoever holds it. Raises BlockingIOError.
+    """
     with open(folder / "LOCK", "a") as file:
-        try:
-            fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except BlockingIOError:
-            raise BlockingIOError(
-                f"'{folder}' is being built or changed by another process; wait until it is done"
-            ) from None
+        end = time.monotonic() + patience
+        while True:
+            try:
+                fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+                break
+            except BlockingIOError:
+                if time.monotonic() >= end:
+                    raise BlockingIOError(
+                        f"'{folder}' is being built or changed by another process; wait until it "
+                        "is done"
+                    ) from None
+                time.sleep(_PAUSE)
         yield

@@ -49,7 +49,14 @@ class IndexSPANN(_disk.IndexSPANN):
             if how.get("params") is not None:
                 raise _core.ArgumentError("give recall or params, not both")
             how["params"] = self.parameters_for(recall, k, sel=how.pop("sel", None))
-        return super().search(x, k, **how)
+        return super().search(self._queries(x), k, **how)
+
+    def search_exact(self, x: Any, k: Any) -> Any:
+        """As search, but in every posting."""
+        return super().search_exact(self._queries(x), k)
+
+    def _queries(self, x: Any) -> Any:
+        return stored(x, self.plan, "float32") if self.plan.metric == "cosine" else x
 
     def parameters_for(self, recall: float, k: int = 10, *, sel: Any = None) -> Any:
         """The SearchParametersSPANN that read least of those that found so much."""
@@ -95,7 +102,8 @@ class IndexSPANN(_disk.IndexSPANN):
             )
         if x.dtype.kind == "f" and not np.isfinite(x).all():
             raise _core.ArgumentError("vectors with NaN or Inf cannot be added")
-        _delta.record(self, ids, stored(x, self.plan), np.empty(0, np.int64))
+        x = stored(x, self.plan)
+        _delta.record(self, ids, x, np.empty(0, np.int64))
         super().add_with_ids(x, ids, **options)
 
     def remove_ids(self, sel: Any) -> int:

@@ -116,12 +116,12 @@ class Work:
         return first, stored(rows, self.plan)
 
 
-def stored(rows: Array, plan: Plan) -> Array:
+def stored(rows: Array, plan: Plan, dtype: str | None = None) -> Array:
     """Vectors as files hold them: of length 1 under cosine, of the plan's dtype."""
     if plan.metric == "cosine":
         rows = np.array(rows, np.float32, order="C")
         _core.normalize_L2(rows)
-    return np.ascontiguousarray(rows, plan.dtype)
+    return np.ascontiguousarray(rows, dtype or plan.dtype)
 
 
 def frame(plan: Plan, codec: str) -> Any:
