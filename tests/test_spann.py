@@ -332,6 +332,34 @@ def test_one_builder_at_a_time(tmp_path, base):
         build(tmp_path, base, progress=inside)
 
 
+def test_what_is_there_is_verified_and_mended(copy, base):
+    before = contents(copy)
+    stages: list[str] = []
+    build(copy, base, progress=lambda stage, done, total: stages.append(stage))
+    assert set(stages) == {"scan"}
+    assert contents(copy) == before
+    for name in ("MANIFEST", next(n for n in before if n.startswith("postings"))):
+        data = bytearray(before[name])
+        data[len(data) // 3] ^= 1
+        (copy / name).write_bytes(data)
+        build(copy, base)
+        assert contents(copy) == before
+    told = shortlist.open(copy).manifest["calibration"]
+    asked = build(copy, base, queries=vectors(50, seed=9)).manifest["calibration"]
+    assert told != asked
+
+
+def test_changes_are_not_lost_to_another_build(copy, base):
+    index = shortlist.open(copy)
+    index.add(base[:3])
+    for _ in range(2):
+        with pytest.raises(ValueError, match="added or removed"):
+            build(copy, base[:500])
+        assert build(copy, base).ntotal == 3003
+        index.compact()
+        index = shortlist.open(copy)
+
+
 def test_what_cannot_be_built(tmp_path, base):
     bad = base[:100].copy()
     bad[7, 2] = np.inf

@@ -20,7 +20,7 @@ from . import _work
 from ._assign import Array
 from ._calibrate import calibrate
 from ._files import locked, read_arrays, read_json, write_arrays, write_json
-from ._index import MANIFEST, IndexSPANN
+from ._index import MANIFEST, IndexSPANN, opened, read_manifest
 from ._index import open as open_index
 from ._plan import VERSION, Plan, planned
 from ._work import Progress, Work
@@ -58,9 +58,10 @@ def build(
     progress: called as progress(stage, done, total); what it raises ends the build.
     knobs: fields of shortlist.spann.Plan, such as replicas=4.
 
-    Killed at any point, the same call goes on where it was, and gives the same bytes. Raises
-    FactoryError, ValueError for vectors with NaN or Inf, MemoryError where the budget is too small,
-    OSError where the disk is, BlockingIOError while another process builds in the folder.
+    If the folder has this index already, it is verified and opened. Killed at any point, the same
+    call goes on where it was, and gives the same bytes. Raises FactoryError, ValueError for vectors
+    with NaN or Inf and where the folder holds changes that would be lost, MemoryError where the
+    budget is too small, OSError where the disk is, BlockingIOError while another process builds.
     """
     found = load(source) if isinstance(source, (str, os.PathLike)) else source
     if isinstance(found, Dataset):
@@ -94,11 +95,14 @@ def build(
     folder = Path(out)
     folder.mkdir(parents=True, exist_ok=True)
     say: Progress = progress or (lambda stage, done, total: None)
+    asked = None if queries is None or not len(queries) else np.asarray(queries)
     with locked(folder):
-        work = Work.begin(folder, plan, _fingerprint(folder, vectors, ids, plan, say))
-        if not published(folder, work.key):
+        fingerprint = _fingerprint(folder, vectors, ids, plan, say)
+        if asked is not None:
+            fingerprint += hashlib.blake2b(_bytes(asked), digest_size=8).hexdigest()
+        if not _is_published(folder, plan.key(fingerprint)):
+            work = Work.begin(folder, plan, fingerprint)
             _check_room(folder, work)
-            asked = None if queries is None else np.asarray(queries)
             _run(work, vectors, ids, asked, say)
         clear(folder, read_json(folder / MANIFEST))
     return open_index(folder)
@@ -116,8 +120,28 @@ def bytes_of(memory: int | str | None) -> int | None:
         raise ValueError(f"memory = {memory!r}; write for example '512MB' or '2GB'") from None
 
 
-def published(folder: Path, key: str) -> bool:
-    return (folder / MANIFEST).exists() and read_json(folder / MANIFEST)["key"] == key
+def _is_published(folder: Path, key: str) -> bool:
+    """Whether this index is there, and sound. Raises ValueError where work would be lost."""
+    try:
+        manifest = read_manifest(folder)
+    except (FileNotFoundError, _core.CorruptIndexError):
+        return False
+    if manifest["key"] == key:
+        try:
+            opened(folder, manifest).verify()
+            return True
+        except (OSError, _core.CorruptIndexError):
+            pass
+    if manifest["generation"] or any(folder.glob(f"delta-{manifest['key']}-*")):
+        raise ValueError(
+            f"'{folder}' holds vectors that were added or removed since it was built, which "
+            "another build would lose; build in another folder, or remove this one first"
+        )
+    return False
+
+
+def _bytes(rows: Array) -> memoryview:
+    return np.ascontiguousarray(rows).view(np.uint8).data
 
 
 def _chunks(vectors: Vectors) -> Iterator[tuple[int, Array]]:
@@ -141,10 +165,10 @@ def _fingerprint(
         if rows.dtype.kind == "f" and not np.isfinite(rows).all():
             bad = start + int(np.flatnonzero(~np.isfinite(rows).all(1))[0])
             raise ValueError(f"{vectors.name}: row {bad} has NaN or Inf; leave it out or repair it")
-        hashed.update(np.ascontiguousarray(rows).view(np.uint8).data)
+        hashed.update(_bytes(rows))
         say("scan", start + len(rows), len(vectors))
     if ids is not None:
-        hashed.update(ids.view(np.uint8).data)
+        hashed.update(_bytes(ids))
     if identity is not None and ids is None:
         write_json(path, {"identity": identity, "fingerprint": hashed.hexdigest()})
     return hashed.hexdigest()

@@ -43,7 +43,7 @@ def calibrate(
     plan = work.plan
     rng = np.random.default_rng(plan.seed + 1)
     most_queries = _CODED_QUERIES if plan.coded else _QUERIES
-    if queries is None or not len(queries):
+    if queries is None:
         rows = np.sort(rng.choice(len(vectors), min(most_queries, len(vectors)), replace=False))
         asked = np.concatenate([vectors.read(int(r), int(r) + 1) for r in rows])
         own = rows if ids is None else ids[rows]
