@@ -45,8 +45,6 @@ class Plan:
     """Vectors of a posting, at most."""
     candidates: int
     """Postings that are looked at for each vector."""
-    soar_lambda: float
-    """Above 0: a second posting as SOAR chooses it, in place of the RNG rule."""
     train_rows: int
     shard_rows: int
     buckets: int
@@ -166,7 +164,6 @@ def planned(
         mean_replicas=mean_replicas,
         limit=max(16, int(4 * mean_replicas * ntotal / wanted)),
         candidates=min(64, wanted),
-        soar_lambda=0.0,
         train_rows=train_rows,
         shard_rows=shard_rows,
         buckets=1,
