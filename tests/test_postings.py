@@ -312,6 +312,33 @@ def test_whole_vectors_by_row(tmp_path: Path, size: int) -> None:
         _disk.VectorFiles(paths)
 
 
+def crc32c(data: bytes) -> int:
+    crc = 0xFFFFFFFF
+    for byte in data:
+        crc ^= byte
+        for _ in range(8):
+            crc = crc >> 1 ^ (0x82F63B78 if crc & 1 else 0)
+    return crc ^ 0xFFFFFFFF
+
+
+def test_rows_beyond_4_gib(tmp_path: Path) -> None:
+    writer = _disk.VectorWriter(str(tmp_path / "one"), 4000, 1, 3)
+    writer.add(np.arange(4000, dtype="u1").reshape(1, -1))
+    writer.finish()
+    header, block = struct.unpack("4096s4096s", (tmp_path / "one").read_bytes())
+    rows = 1_200_000
+    header = header[:32] + struct.pack("<Q", rows) + header[40:-4]
+    with open(tmp_path / "sparse", "wb") as file:
+        file.write(header + struct.pack("<I", crc32c(header)))
+        file.seek(4096 * rows)
+        file.write(block)
+    files = _disk.VectorFiles([str(tmp_path / "sparse")])
+    assert len(files) == rows
+    np.testing.assert_array_equal(files.read([rows - 1])[0], np.arange(4000, dtype="u1"))
+    with pytest.raises(CorruptIndexError, match="damaged at byte"):
+        files.read([rows - 2])
+
+
 def test_rows_that_are_missing(tmp_path: Path) -> None:
     writer = _disk.VectorWriter(str(tmp_path / "v"), 4, 3)
     writer.add(np.zeros((2, 4), "u1"))

@@ -182,3 +182,14 @@ def test_without_io_uring_reads_go_on(bytes_, limit: str) -> None:
         assert told.startswith("pread")
         assert "Operation not permitted" in told
     assert len(wanted) == SIZE
+
+
+@pytest.mark.parametrize("way", WAYS)
+def test_places_beyond_4_gib(tmp_path: Path, way) -> None:
+    place = 5 * 2**30 + 4096
+    with open(tmp_path / "sparse", "wb") as file:
+        file.seek(place)
+        file.write(b"here" * 1024)
+    files = _disk.RandomFiles([str(tmp_path / "sparse")], *way)
+    assert files.sizes == [place + 4096]
+    assert files.read([(place, 4), (place - 4096, 4)]) == [b"here", bytes(4)]
