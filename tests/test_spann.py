@@ -376,8 +376,10 @@ def test_what_cannot_be_built(tmp_path, base):
     ):
         with pytest.raises(error, match=told):
             build(tmp_path, **how)
-    with pytest.raises(FileNotFoundError, match="holds no index"):
+    with pytest.raises(IsADirectoryError, match="holds no index"):
         shortlist.open(tmp_path)
+    with pytest.raises(FileNotFoundError):
+        spann.open(tmp_path / "nothing")
 
 
 # --- Changing ---------------------------------------------------------------------------------

@@ -21,12 +21,9 @@ from typing import Any
 import numpy as np
 
 from . import _core
-from ._core import _kernels
+from ._core import _disk, _kernels
 
 __all__ = ["Package", "Report", "doctor"]
-
-# What cpp/io does.
-_FILES = "read() whole into memory, native ones against their checksums; no mmap, no io_uring"
 
 # Module, the distributions it comes in, the extra that adds it, and who cannot do without it.
 _OPTIONAL = (
@@ -202,6 +199,16 @@ class Report:
         return "\n".join(f"{name:<12}{value}" for name, value in rows)
 
 
+def _files() -> str:
+    """How indexes are read, as a first read shows."""
+    backend = _disk.RandomFiles([_core.__file__]).backend.split(",")[0]
+    why = _disk.why_no_io_uring()
+    return (
+        f"read() whole into memory, native ones against their checksums; of folders: {backend}"
+        + (f" ({why})" if why else "")
+    )
+
+
 def doctor() -> Report:
     """Look at this machine and this build: print it, or ask it for `advice` and `to_dict()`.
 
@@ -233,7 +240,7 @@ def _examine(root: Path, environment: Mapping[str, str]) -> Report:
         memory=int(total[1]) << 10 if total else None,
         cgroup_memory=_cgroup_memory(root),
         huge_pages=huge[1] if huge else None,
-        files=_FILES,
+        files=_files(),
         gpu=None,
         openmp=_openmp(maps),
         packages=tuple(

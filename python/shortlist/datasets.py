@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import gzip
 import json
+import mmap
 from collections.abc import Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -89,11 +90,11 @@ class Vectors:
         if not 0 <= start <= stop <= len(self):
             raise IndexError(f"{self.name}: rows {start}..{stop} of {len(self)}")
         rows = self._rows
-        if isinstance(rows, np.memmap) and rows.flags.c_contiguous and rows.filename:
+        if isinstance(rows, np.memmap) and rows.flags.c_contiguous and rows.size:
             # Mapped pages would count as this process's memory for as long as there is room.
-            at = rows.offset + start * rows.strides[0]
+            at = _place_in_file(rows) + start * rows.strides[0]
             count = (stop - start) * self.dim
-            read = np.fromfile(rows.filename, rows.dtype, count, offset=at)
+            read = np.fromfile(str(rows.filename), rows.dtype, count, offset=at)
             if len(read) == count:
                 return read.reshape(-1, self.dim).astype(self.dtype, copy=False)
         return np.ascontiguousarray(rows[start:stop], dtype=self.dtype)
@@ -128,6 +129,14 @@ class Vectors:
 
     def __repr__(self) -> str:
         return f"Vectors({self.name!r}, {len(self)} x {self.dim} {self.dtype})"
+
+
+def _place_in_file(rows: np.memmap[Any, Any]) -> int:
+    """Where the first value stands; rows may be a part of what was mapped."""
+    mapped: Any = rows._mmap  # type: ignore[attr-defined]
+    begin = np.frombuffer(mapped, np.uint8).__array_interface__["data"][0]
+    skipped = rows.offset - rows.offset % mmap.ALLOCATIONGRANULARITY
+    return int(skipped + rows.__array_interface__["data"][0] - begin)
 
 
 class _Shards(Vectors):

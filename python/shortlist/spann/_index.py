@@ -154,10 +154,10 @@ def open(
     index.io_backend. Raises OSError, CorruptIndexError, UnsupportedError for a newer release's.
     """
     folder = Path(folder)
-    if not (folder / MANIFEST).exists():
-        raise FileNotFoundError(
-            f"'{folder}' holds no index (there is no {MANIFEST}): build one with shortlist.build, "
-            "or let an interrupted build go on"
+    if folder.is_dir() and not (folder / MANIFEST).exists():
+        raise IsADirectoryError(
+            f"'{folder}': this is a folder that holds no index (there is no {MANIFEST}): build one "
+            "with shortlist.build, or let an interrupted build go on"
         )
     for _ in range(10):
         manifest = read_manifest(folder)
