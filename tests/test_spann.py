@@ -360,6 +360,43 @@ def test_changes_are_not_lost_to_another_build(copy, base):
         index = shortlist.open(copy)
 
 
+def test_files_of_others_stay(tmp_path, base):
+    np.save(tmp_path / "vectors-train.npy", base)
+    (tmp_path / "build-release").mkdir()
+    for name in ("postings-x", "delta-1", "codec"):
+        (tmp_path / name).write_text("mine")
+    build(tmp_path, str(tmp_path / "vectors-train.npy"))
+    assert {"vectors-train.npy", "build-release", "postings-x", "delta-1", "codec"} <= set(
+        os.listdir(tmp_path)
+    )
+
+
+def test_values_that_the_type_does_not_hold(tmp_path, base):
+    for x, dtype in ((base + 0.5, "uint8"), (base * 1e5, "float16"), (base - 1000, "uint8")):
+        with pytest.raises(shortlist.ArgumentError, match="cannot be stored"):
+            build(tmp_path / "i", x, dtype=dtype)
+    index = build(tmp_path / "i", base, dtype="float16")
+    for bad in (np.full((1, D), 1e5, "f4"), np.full((1, D), 1e39)):
+        with pytest.raises(shortlist.ArgumentError, match="cannot be stored"):
+            index.add(bad)
+    index.add(base[:1])
+    assert shortlist.open(tmp_path / "i").ntotal == 3001
+
+
+def test_a_change_that_fails_is_made_before_the_next(copy, base, monkeypatch):
+    index = shortlist.open(copy)
+
+    def fail(*_: Any) -> None:
+        raise MemoryError
+
+    with monkeypatch.context() as m:
+        m.setattr(spann.IndexSPANN.__bases__[0], "add_with_ids", fail)
+        with pytest.raises(MemoryError):
+            index.add(base[:2])
+    index.add(base[:1])
+    assert (index.ntotal, index.next_id, shortlist.open(copy).ntotal) == (3003, 3003, 3003)
+
+
 def test_what_cannot_be_built(tmp_path, base):
     bad = base[:100].copy()
     bad[7, 2] = np.inf
@@ -373,6 +410,11 @@ def test_what_cannot_be_built(tmp_path, base):
         (ValueError, "memory", {"x": base, "memory": "plenty"}),
         (TypeError, "unknown knobs", {"x": base, "replica": 3}),
         (ValueError, "ids", {"x": base, "ids": [1, 2]}),
+        (ValueError, "more than once", {"x": base[:2], "ids": [1, 1]}),
+        (ValueError, "integers", {"x": base[:2], "ids": [1.5, 1]}),
+        (ValueError, "from 0", {"x": base[:2], "ids": [-1, 1]}),
+        (ValueError, "queries", {"x": base, "queries": base[:, :3]}),
+        (ValueError, "queries", {"x": base, "queries": np.full((1, D), np.nan)}),
     ):
         with pytest.raises(error, match=told):
             build(tmp_path, **how)
@@ -490,7 +532,7 @@ def test_bad_additions_change_nothing(copy):
         (np.zeros((1, D + 1), "f4"), [1]),
         (np.zeros((2, D), "f4"), [1]),
     ):
-        with pytest.raises(ValueError, match="vectors"):
+        with pytest.raises(ValueError, match=r"vectors|ids"):
             index.add_with_ids(x, ids)
     assert not [n for n in os.listdir(copy) if n.startswith("delta")]
 

@@ -231,6 +231,8 @@ void write_file(const std::string& path, const std::vector<py::buffer>& parts) {
   const auto sink = io::create_file(path);
   for (const py::buffer& part : parts) {
     const py::buffer_info info = part.request();
+    if (PyBuffer_IsContiguous(info.view(), 'C') == 0)
+      throw ArgumentError("a part is not contiguous");
     const auto bytes = static_cast<size_t>(info.size * info.itemsize);
     const Unlocked unlocked;
     sink->write(info.ptr, bytes);
@@ -345,7 +347,12 @@ void bind_disk(py::module_& m) {
       .def_property_readonly("build", &PostingFiles::build)
       .def_property_readonly("backend", [](const PostingFiles& f) { return f.files().backend(); })
       .def(
-          "count", [](const PostingFiles& f, slot_t posting) { return f.count(posting); },
+          "count",
+          [](const PostingFiles& f, slot_t posting) {
+            if (posting >= f.postings())
+              throw ArgumentError(text("posting ", posting, "; there are ", f.postings()));
+            return f.count(posting);
+          },
           py::arg("posting"))
       .def("read", &read_postings, py::arg("numbers"), "{number: (ids, codes)} of those not empty.")
       .def("verify", &PostingFiles::verify, py::call_guard<py::gil_scoped_release>());
@@ -354,7 +361,14 @@ void bind_disk(py::module_& m) {
       .def(py::init<const std::string&>(), py::arg("path"))
       .def_property_readonly("build", &RunFile::build)
       .def_property_readonly("buckets", &RunFile::buckets)
-      .def("entries", &RunFile::entries, py::arg("bucket"))
+      .def(
+          "entries",
+          [](const RunFile& f, size_t bucket) {
+            if (bucket >= f.buckets())
+              throw ArgumentError(text("bucket ", bucket, "; there are ", f.buckets()));
+            return f.entries(bucket);
+          },
+          py::arg("bucket"))
       .def("verify", &RunFile::verify, py::call_guard<py::gil_scoped_release>());
   d.def("write_file", &write_file, py::arg("path"), py::arg("parts"));
   d.def("write_run", &write_run, py::arg("path"), py::arg("bounds"), py::arg("heads"),

@@ -4,6 +4,7 @@
 #include <pybind11/stl.h>
 #include <pybind11/typing.h>
 
+#include <cmath>
 #include <shared_mutex>
 
 #include "bind/arrays.h"
@@ -22,8 +23,8 @@ float reach(float epsilon) {
   return epsilon;
 }
 float factor(float k_factor) {
-  if (!(k_factor >= 1))
-    throw ArgumentError(text("k_factor = ", k_factor, "; it must be at least 1"));
+  if (!(k_factor >= 1) || std::isinf(k_factor))
+    throw ArgumentError(text("k_factor = ", k_factor, "; it must be a number of at least 1"));
   return k_factor;
 }
 
@@ -174,6 +175,8 @@ void bind_spann(py::module_& m) {
           },
           "Bytes held: centroids, places of postings, additions, buffers.")
       .def_property_readonly("next_id", &IndexSPANN::next_id, "What add issues next.")
+      .def("reserve_ids", &IndexSPANN::reserve_ids, py::arg("end"),
+           "Lets add issue no id below `end`.")
       .def(
           "members",
           [](const IndexSPANN& self, const Selector& sel) {

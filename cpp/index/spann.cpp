@@ -17,6 +17,7 @@ using spann::Candidate;
 
 // Before the code of a vector that is compared again, its row among the whole vectors.
 constexpr size_t kRowBytes = sizeof(uint64_t);
+constexpr id_t kMostId = std::numeric_limits<id_t>::max();
 constexpr size_t kCompared = 32;  // candidates that are compared again, at least
 constexpr float kExactFactor = 32;
 constexpr size_t kGroup = 32;  // queries that share what is read
@@ -108,7 +109,7 @@ IndexSPANN::Probing IndexSPANN::probing(const SearchParameters* params) const {
     throw ArgumentError("an IndexSPANN takes SearchParametersSPANN or SearchParameters");
   if (how.nprobe < 1)
     throw ArgumentError("nprobe = 0 postings were asked for; it must be at least 1");
-  if (!(how.epsilon >= 0) || !(how.k_factor >= 1))
+  if (!(how.epsilon >= 0) || !(how.k_factor >= 1) || std::isinf(how.k_factor))
     throw ArgumentError(text("epsilon = ", how.epsilon, " and k_factor = ", how.k_factor,
                              "; they must be at least 0 and 1"));
   how.nprobe = std::min(how.nprobe, postings_.postings());
@@ -156,10 +157,9 @@ void IndexSPANN::search_by(const Rows& x, size_t k, const Probing& how, float* d
                            id_t* labels) const {
   const size_t threads = std::min(num_threads(), x.n);
   const size_t together = std::clamp<size_t>(x.n / std::max<size_t>(threads, 1), 1, kGroup);
-  const size_t kept =
-      reranks() ? std::max(kCompared,
-                           static_cast<size_t>(std::ceil(how.k_factor * static_cast<float>(k))))
-                : k;
+  const double wanted = std::ceil(static_cast<double>(how.k_factor) * static_cast<double>(k));
+  const double most = std::min(wanted, static_cast<double>(postings_.entries()));
+  const size_t kept = reranks() ? std::max(kCompared, static_cast<size_t>(most)) : k;
   parallel_for((x.n + together - 1) / together, {}, [&](size_t begin, size_t end, size_t) {
     auto own = scratch();
     std::vector<float> floats;
@@ -174,7 +174,7 @@ void IndexSPANN::search_by(const Rows& x, size_t k, const Probing& how, float* d
       }
       find_postings(some, how, group);
       scan_postings(group, how, *own);
-      if (reranks()) compare_again(group, k, *own);
+      if (reranks()) compare_again(group, how, k, *own);
       scan_added(group, how, *own);
       for (size_t i = 0; i < n; ++i) {
         const auto found = group.best[i].finish();
@@ -323,38 +323,64 @@ void IndexSPANN::read_postings(std::span<const slot_t> numbers, const Probing& h
     if (!sound({&number, 1})) ++*how.lost;
 }
 
-void IndexSPANN::compare_again(Group& group, size_t k, Scratch& scratch) const {
+void IndexSPANN::compare_again(Group& group, const Probing& how, size_t k, Scratch& scratch) const {
+  // As many queries at a time as have about so many bytes of candidates, one at least.
+  constexpr size_t kTogether = size_t{4} << 20;
   struct Wanted {
     uint32_t query;
     id_t id;
   };
+  const size_t size = whole_->code_size();
   std::vector<Wanted> wanted;
   std::vector<uint64_t> rows;
+  std::vector<std::byte> vectors;
+  std::vector<bool> there;
+  const auto compare = [&] {
+    vectors.resize(rows.size() * size);
+    there.assign(rows.size(), false);
+    const auto take = [&](size_t first) {
+      return [&, first](size_t i, const std::byte* bytes) {
+        std::copy_n(bytes, size, &vectors[(first + i) * size]);
+        there[first + i] = true;
+      };
+    };
+    try {
+      vector_files_->read(rows, scratch.room, take(0));
+    } catch (const Error&) {
+      if (!how.lost) throw;
+      for (size_t i = 0; i < rows.size(); ++i) try {
+          if (!there[i]) vector_files_->read({&rows[i], 1}, scratch.room, take(i));
+        } catch (const IoError&) {
+          ++*how.lost;
+        } catch (const CorruptIndexError&) {
+          ++*how.lost;
+        }
+    }
+    for (size_t at = 0; at < wanted.size();) {
+      const uint32_t query = wanted[at].query;
+      size_t end = at;
+      while (end < wanted.size() && wanted[end].query == query) ++end;
+      scratch.vectors->truncate(0);
+      scratch.vectors->append(&vectors[at * size], end - at);
+      scratch.whole->set_query(group.queries.row(query));
+      near_in(*scratch.whole, *scratch.vectors, std::numeric_limits<float>::infinity(),
+              [&](slot_t i, float distance) {
+                if (there[at + i]) group.best[query].push({distance, wanted[at + i].id, 0});
+              });
+      at = end;
+    }
+    stats_.compared += rows.size();
+    wanted.clear();
+    rows.clear();
+  };
   for (uint32_t i = 0; i < group.queries.rows; ++i) {
     for (const Candidate& c : group.best[i].finish()) {
       wanted.push_back({i, c.id});
       rows.push_back(c.row);
     }
     group.best[i] = Best(k);
+    if (rows.size() * size >= kTogether || i + 1 == group.queries.rows) compare();
   }
-  std::vector<std::byte> vectors(rows.size() * whole_->code_size());
-  vector_files_->read(rows, scratch.room, [&](size_t i, const std::byte* bytes) {
-    std::copy_n(bytes, whole_->code_size(), &vectors[i * whole_->code_size()]);
-  });
-  for (size_t at = 0; at < wanted.size();) {
-    const uint32_t query = wanted[at].query;
-    size_t end = at;
-    while (end < wanted.size() && wanted[end].query == query) ++end;
-    scratch.vectors->truncate(0);
-    scratch.vectors->append(&vectors[at * whole_->code_size()], end - at);
-    scratch.whole->set_query(group.queries.row(query));
-    near_in(*scratch.whole, *scratch.vectors, std::numeric_limits<float>::infinity(),
-            [&](slot_t i, float distance) {
-              group.best[query].push({distance, wanted[at + i].id, 0});
-            });
-    at = end;
-  }
-  stats_.compared += rows.size();
 }
 
 void IndexSPANN::scan_added(Group& group, const Probing& how, Scratch& scratch) const {
@@ -379,6 +405,9 @@ void IndexSPANN::do_add(const Rows& x, const AddOptions& options) {
 }
 
 void IndexSPANN::do_add_with_ids(const Rows& x, const id_t* ids, const AddOptions&) {
+  const auto odd = std::find_if(ids, ids + x.n, [](id_t id) { return id < 0 || id == kMostId; });
+  if (odd != ids + x.n)
+    throw ArgumentError(text("id ", *odd, "; ids on disk are from 0 to ", kMostId - 1));
   std::vector<float> scratch;
   const float* floats = as_floats(x, scratch);
   std::vector<std::byte> codes(x.n * whole_->code_size());
@@ -388,7 +417,7 @@ void IndexSPANN::do_add_with_ids(const Rows& x, const id_t* ids, const AddOption
     if (in_files(ids[i])) hidden_.insert(ids[i]);
     added_[ids[i]] = added_ids_.size();
     added_ids_.push_back(ids[i]);
-    parts_.next_id = std::max(parts_.next_id, ids[i] + 1);
+    reserve_ids(ids[i] + 1);
   }
 }
 

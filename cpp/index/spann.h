@@ -89,10 +89,16 @@ class IndexSPANN : public Index {
   std::vector<id_t> members(const Selector& sel) const;
 
   std::string summary() const override;
-  size_t ntotal() const override { return parts_.ntotal + added_.size() - hidden_.size(); }
+  // Of ids that are not known to be in the files, too few where such were removed or replaced.
+  size_t ntotal() const override {
+    const size_t all = parts_.ntotal + added_.size();
+    return all - std::min(all, hidden_.size());
+  }
   size_t memory() const override;
   bool keeps_ids_on_remove() const override { return true; }
   id_t next_id() const override { return parts_.next_id; }
+  // Ids below are not issued.
+  void reserve_ids(id_t end) { parts_.next_id = std::max(parts_.next_id, end); }
   size_t sa_code_size() const override { return form_->code_size(); }
 
  protected:
@@ -116,7 +122,7 @@ class IndexSPANN : public Index {
   void read_postings(std::span<const slot_t> numbers, const Probing& how, Scratch& scratch,
                      const spann::PostingFiles::Each& each) const;
   void scan_added(Group& group, const Probing& how, Scratch& scratch) const;
-  void compare_again(Group& group, size_t k, Scratch& scratch) const;
+  void compare_again(Group& group, const Probing& how, size_t k, Scratch& scratch) const;
   bool shown(id_t id, const Selector* sel) const {
     return (hidden_.empty() || !hidden_.contains(id)) && (!sel || sel->is_member(id));
   }

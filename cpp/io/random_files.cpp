@@ -2,11 +2,13 @@
 
 #include <algorithm>
 #include <atomic>
+#include <chrono>
 #include <condition_variable>
 #include <deque>
 #include <exception>
 #include <mutex>
 #include <optional>
+#include <system_error>
 #include <thread>
 #include <utility>
 #include <vector>
@@ -96,13 +98,13 @@ class Readers {
  public:
   // One for the process; a forked child, which has no threads, makes its own.
   static Readers& instance() {
-    static std::mutex lock;
-    static Readers* readers = nullptr;
-    static unsigned generation = 0;
-    const std::lock_guard hold(lock);
-    if (!readers || generation != fork_generation()) {
-      readers = new Readers;  // never destroyed: threads are parked in it
-      generation = fork_generation();
+    // Not behind a lock, which a fork may have caught held. Never destroyed: threads are parked in
+    // it.
+    static std::atomic<Readers*> current = nullptr;
+    Readers* readers = current;
+    while (!readers || readers->generation_ != fork_generation()) {
+      auto fresh = std::make_unique<Readers>();
+      if (current.compare_exchange_strong(readers, fresh.get())) readers = fresh.release();
     }
     return *readers;
   }
@@ -111,16 +113,26 @@ class Readers {
     {
       const std::lock_guard hold(lock_);
       tasks_.push_back(std::move(task));
-      if (idle_ < tasks_.size() && threads_ < kMost) {
-        std::thread([this] { loop(); }).detach();
-        ++threads_;
-      }
+      if (idle_ < tasks_.size() && threads_ < kMost) start_one();
     }
     wake_.notify_one();
   }
 
  private:
   static constexpr size_t kMost = 32;
+
+  // Where no thread can be had, those there are have to do; without any, the caller has.
+  void start_one() {
+    try {
+      std::thread([this] { loop(); }).detach();
+      ++threads_;
+    } catch (const std::system_error&) {
+      if (threads_) return;
+      const auto task = std::move(tasks_.back());
+      tasks_.pop_back();
+      task();
+    }
+  }
 
   void loop() {
     std::unique_lock hold(lock_);
@@ -136,6 +148,7 @@ class Readers {
     }
   }
 
+  const unsigned generation_ = fork_generation();
   std::mutex lock_;
   std::condition_variable wake_;
   std::deque<std::function<void()>> tasks_;
@@ -200,14 +213,25 @@ struct OwnRing {
   unsigned generation = 0;
   bool used = false;
 
-  static OwnRing& of_thread() {
+  struct Use {
+    explicit Use(OwnRing& own) : own(own) { own.used = true; }
+    ~Use() { own.used = false; }
+    OwnRing& own;
+  };
+
+  // Null where a limit, of descriptors or locked memory, allows no more of them.
+  static OwnRing* of_thread() {
     thread_local OwnRing own;
     if (!own.ring || own.generation != fork_generation()) {
-      own.ring.emplace(kUnderWay);
+      try {
+        own.ring.emplace(kUnderWay);
+      } catch (const IoError&) {
+        return nullptr;
+      }
       own.generation = fork_generation();
       own.used = false;
     }
-    return own;
+    return &own;
   }
 };
 
@@ -218,13 +242,12 @@ class RingFiles final : public RandomFiles {
 
   void read(std::span<const Piece> pieces, const Done& done) const override {
     Outcome outcome(*this);
-    OwnRing& own = OwnRing::of_thread();
-    if (own.used) {  // from within done
+    OwnRing* const own = OwnRing::of_thread();
+    if (!own || own->used) {  // from within done
       read_here([&](const Piece& p) { return fd(p); }, pieces, done, outcome);
     } else {
-      own.used = true;
-      read_by(*own.ring, pieces, done, outcome);
-      own.used = false;
+      const OwnRing::Use use(*own);
+      read_by(*own->ring, pieces, done, outcome);
     }
     outcome.rethrow();
   }
@@ -240,9 +263,22 @@ class RingFiles final : public RandomFiles {
       ring.read(fd(p), p.to + got[i], static_cast<uint32_t>(ask), p.offset + got[i], i);
       ++under_way;
     };
+    const auto submit = [&] {
+      try {
+        ring.submit(1);
+      } catch (...) {  // the kernel writes to the buffers until what was started is complete
+        under_way -= ring.forget_queued();
+        while (under_way)
+          if (ring.next())
+            --under_way;
+          else
+            std::this_thread::sleep_for(std::chrono::microseconds(100));
+        throw;
+      }
+    };
     while (under_way || (next < pieces.size() && !outcome.failed())) {
       while (next < pieces.size() && under_way < ring.entries() && !outcome.failed()) start(next++);
-      ring.submit(1);
+      submit();
       while (const auto one = ring.next()) {
         --under_way;
         const auto i = static_cast<size_t>(one->tag);
@@ -274,7 +310,7 @@ bool ring_reads(int fd, size_t n, std::byte* scratch) {
   if (g_ring != Offered::unknown) return g_ring == Offered::yes;
   std::string reason;
   try {
-    Ring& ring = *OwnRing::of_thread().ring;
+    Ring ring(1);
     ring.read(fd, scratch, static_cast<uint32_t>(n), 0, 7);
     ring.submit(1);
     const auto one = ring.next();

@@ -10,7 +10,10 @@
 
 #include <algorithm>
 #include <cerrno>
+#include <chrono>
 #include <cstring>
+#include <thread>
+#include <utility>
 
 namespace shortlist::io {
 namespace {
@@ -107,8 +110,15 @@ void Ring::submit(unsigned wanted) {
       return;  // the kernel is short of memory until these are taken
     } else if (errno != EAGAIN) {
       fail("start reads");
+    } else {
+      std::this_thread::sleep_for(std::chrono::microseconds(50));
     }
   }
+}
+
+unsigned Ring::forget_queued() {
+  __atomic_store_n(tail_, *tail_ - queued_, __ATOMIC_RELEASE);
+  return std::exchange(queued_, 0);
 }
 
 std::optional<Ring::Completion> Ring::next() {
@@ -131,6 +141,7 @@ Ring::~Ring() = default;
 void Ring::read(int, void*, uint32_t, uint64_t, uint64_t) {}
 void Ring::submit(unsigned) {}
 std::optional<Ring::Completion> Ring::next() { return std::nullopt; }
+unsigned Ring::forget_queued() { return 0; }
 
 }  // namespace shortlist::io
 

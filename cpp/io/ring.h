@@ -27,6 +27,8 @@ class Ring {
   // Starts what is queued and waits until at least `wanted` are complete. Throws IoError.
   void submit(unsigned wanted);
   std::optional<Completion> next();  // one that is complete, if any
+  // Takes back what is queued; returns how many.
+  unsigned forget_queued();
 
  private:
   struct Mapping {

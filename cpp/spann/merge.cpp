@@ -74,14 +74,13 @@ Merged merge(const std::vector<std::string>& runs, size_t bucket, slot_t begin, 
   if (options.limit < 1) throw ArgumentError("limit = 0; a posting must have room for a vector");
   std::vector<std::unique_ptr<RunFile>> files;
   std::vector<RunFile::Reader> readers;
-  size_t code_size = 0;
+  const size_t code_size = to.code_size();
   for (const std::string& path : runs) {
     files.push_back(std::make_unique<RunFile>(path));
     const RunFile& file = *files.back();
-    if (bucket >= file.buckets() || file.code_size() < form.code_size() ||
-        (code_size && file.code_size() != code_size))
+    if (bucket >= file.buckets() || file.build() != to.build() ||
+        file.code_size() != to.code_size() || file.code_size() < form.code_size())
       throw ArgumentError(text("the run '", path, "' is not of the same build as the others"));
-    code_size = file.code_size();
     readers.emplace_back(file, bucket, options.buffer);
   }
   using Next = std::pair<slot_t, size_t>;  // posting, reader

@@ -58,7 +58,7 @@ std::byte* Room::of(size_t bytes) {
 }
 
 PostingWriter::PostingWriter(io::Sink& sink, size_t code_size, uint64_t build)
-    : sink_(sink), code_size_(code_size) {
+    : sink_(sink), code_size_(code_size), build_(build) {
   if (code_size < 1 || code_size > kMostCode)
     throw ArgumentError(text("code_size = ", code_size, "; it must be from 1 to ", kMostCode));
   Header header{{}, kMajor, kMinor, kByteOrder, kPage, static_cast<uint32_t>(code_size), build};

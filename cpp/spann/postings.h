@@ -51,6 +51,8 @@ class PostingWriter {
   void add(const id_t* ids, const std::byte* codes, size_t n, bool split = false);
   // Without it the file is not complete, and readers refuse it.
   void finish();
+  size_t code_size() const { return code_size_; }
+  uint64_t build() const { return build_; }
 
  private:
   void put(const void* data, size_t n);
@@ -58,6 +60,7 @@ class PostingWriter {
 
   io::Sink& sink_;
   const size_t code_size_;
+  const uint64_t build_;
   uint64_t at_ = 0, entries_ = 0, splits_ = 0;
   std::vector<PostingPlace> directory_;
 };

@@ -14,6 +14,7 @@ namespace {
 
 constexpr char kMagic[8] = {'\x89', 'S', 'L', 'V', 'F', '\r', '\n', '\x1a'};
 constexpr uint16_t kMajor = 1, kMinor = 0;
+constexpr size_t kAtATime = size_t{2} << 20;  // bytes that are read
 constexpr size_t kMostRow = size_t{1} << 24;
 
 struct Header {
@@ -133,20 +134,25 @@ void VectorFiles::read(std::span<const uint64_t> rows, Room& room, const Each& e
     }
     blocks.back().end = i + 1;
   }
-  std::byte* to = room.of(pieces.size() * block_bytes_);
-  for (auto& piece : pieces) {
-    piece.to = to;
-    to += block_bytes_;
-  }
-  files_->read(pieces, [&](size_t p) {
-    if (!is_sealed({pieces[p].to, block_bytes_}))
-      throw CorruptIndexError(text("'", files_->path(pieces[p].file), "' is damaged at byte ",
-                                   pieces[p].offset, "; restore it, or build it again"));
-    for (size_t i = blocks[p].begin; i < blocks[p].end; ++i) {
-      const uint64_t row = rows[order[i]] - first_[pieces[p].file];
-      each(order[i], pieces[p].to + row % in_block_ * row_bytes_);
+  const size_t together = std::max<size_t>(1, kAtATime / block_bytes_);
+  for (size_t at = 0; at < pieces.size(); at += together) {
+    const std::span some(&pieces[at], std::min(together, pieces.size() - at));
+    std::byte* to = room.of(some.size() * block_bytes_);
+    for (auto& piece : some) {
+      piece.to = to;
+      to += block_bytes_;
     }
-  });
+    files_->read(some, [&](size_t of_some) {
+      const size_t p = at + of_some;
+      if (!is_sealed({pieces[p].to, block_bytes_}))
+        throw CorruptIndexError(text("'", files_->path(pieces[p].file), "' is damaged at byte ",
+                                     pieces[p].offset, "; restore it, or build it again"));
+      for (size_t i = blocks[p].begin; i < blocks[p].end; ++i) {
+        const uint64_t row = rows[order[i]] - first_[pieces[p].file];
+        each(order[i], pieces[p].to + row % in_block_ * row_bytes_);
+      }
+    });
+  }
 }
 
 void VectorFiles::verify() const {

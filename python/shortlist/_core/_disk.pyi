@@ -148,6 +148,10 @@ class IndexSPANN(shortlist._core.Index):
         """
         The ids that a selector chooses, ascending; every posting is read.
         """
+    def reserve_ids(self, end: typing.SupportsIndex) -> None:
+        """
+        Lets add issue no id below `end`.
+        """
     def verify(self) -> None:
         """
         Reads every byte of the files. Raises CorruptIndexError where one is not as written.

@@ -5,6 +5,7 @@ from __future__ import annotations
 import errno
 import hashlib
 import os
+import re
 import shutil
 from collections.abc import Iterator
 from concurrent.futures import FIRST_COMPLETED, ThreadPoolExecutor, wait
@@ -20,14 +21,20 @@ from . import _work
 from ._assign import Array
 from ._calibrate import calibrate
 from ._files import locked, read_arrays, read_json, write_arrays, write_json
-from ._index import MANIFEST, IndexSPANN, opened, read_manifest
+from ._index import MANIFEST, IndexSPANN, checked_ids, opened, read_manifest
 from ._index import open as open_index
 from ._plan import VERSION, Plan, planned
-from ._work import Progress, Work
+from ._work import Progress, Work, sound
 
 _STORED = ("float32", "float16", "uint8", "int8")
 _CHUNK_BYTES = 1 << 20
-_OWN = ("scanned", "postings", "vectors", "centroids", "codec", "splits", "delta")
+_KEY = "[0-9a-f]{16}(-g[0-9]+)?"
+_OWN = re.compile(
+    rf"scanned|(centroids|codec|splits)-{_KEY}|postings-{_KEY}-[0-9]{{3}}|vectors-{_KEY}-[0-9]{{6,}}"
+    rf"|delta-{_KEY}-[0-9]{{10,}}-[0-9]{{10,}}|\.shortlist-[0-9]+-[0-9]+\.tmp"
+)
+_CHANGED = re.compile(r"delta-.*[0-9]|postings-[0-9a-f]{16}-g[0-9]+-[0-9]{3}")
+_WORK = re.compile(f"build-{_KEY}")
 
 
 def build(
@@ -89,13 +96,17 @@ def build(
         **knobs,
     )
     if ids is not None:
-        ids = np.ascontiguousarray(ids, np.int64)
-        if ids.shape != (len(vectors),):
-            raise ValueError(f"ids must be ({len(vectors)},), not {ids.shape}")
+        ids = checked_ids(ids, len(vectors))
+        if len(np.unique(ids)) < len(ids):
+            raise ValueError("an id comes more than once in ids; each vector needs its own")
     folder = Path(out)
     folder.mkdir(parents=True, exist_ok=True)
     say: Progress = progress or (lambda stage, done, total: None)
     asked = None if queries is None or not len(queries) else np.asarray(queries)
+    if asked is not None and (asked.ndim != 2 or asked.shape[1] != vectors.dim):
+        raise ValueError(f"queries are {asked.shape}; they must be (m, {vectors.dim})")
+    if asked is not None and asked.dtype.kind == "f" and not np.isfinite(asked).all():
+        raise ValueError("queries have NaN or Inf; leave them out")
     with locked(folder):
         fingerprint = _fingerprint(folder, vectors, ids, plan, say)
         if asked is not None:
@@ -124,15 +135,12 @@ def _is_published(folder: Path, key: str) -> bool:
     """Whether this index is there, and sound. Raises ValueError where work would be lost."""
     try:
         manifest = read_manifest(folder)
-    except (FileNotFoundError, _core.CorruptIndexError):
-        return False
-    if manifest["key"] == key:
-        try:
+        if manifest["key"] == key:
             opened(folder, manifest).verify()
             return True
-        except (OSError, _core.CorruptIndexError):
-            pass
-    if manifest["generation"] or any(folder.glob(f"delta-{manifest['key']}-*")):
+    except (FileNotFoundError, _core.CorruptIndexError):
+        pass
+    if any(_CHANGED.fullmatch(path.name) for path in folder.iterdir()):
         raise ValueError(
             f"'{folder}' holds vectors that were added or removed since it was built, which "
             "another build would lose; build in another folder, or remove this one first"
@@ -157,8 +165,8 @@ def _fingerprint(
     identity = vectors.identity()
     path = folder / "scanned"
     if identity is not None and ids is None and path.exists():
-        record = read_json(path)
-        if record["identity"] == identity:
+        record = read_json(path) if sound(path, read_json) else {}
+        if record.get("identity") == identity:
             return str(record["fingerprint"])
     hashed = hashlib.blake2b(digest_size=16)
     for start, rows in _chunks(vectors):
@@ -220,6 +228,8 @@ def _is_run(work: Work, shard: int) -> bool:
     try:
         run = _disk.RunFile(str(path))
         run.verify()
+        if work.plan.coded:
+            _disk.VectorFiles([str(work.vectors_path(shard))]).verify()
         return bool(run.build == work.build)
     except (OSError, _core.CorruptIndexError):
         path.unlink(missing_ok=True)
@@ -297,10 +307,10 @@ def _finish(work: Work, vectors: Vectors, ids: Array | None, queries: Any, say: 
 def clear(folder: Path, manifest: dict[str, Any]) -> None:
     """Remove what no manifest names: work that is done, and the index before this."""
     for entry in folder.iterdir():
-        if entry.is_dir() and entry.name.startswith("build-"):
+        if _WORK.fullmatch(entry.name):
             shutil.rmtree(entry)
-        elif entry.name.startswith(".shortlist-") or (  # of a process that was killed
-            entry.name.split("-")[0] in _OWN
+        elif (
+            _OWN.fullmatch(entry.name)
             and entry.name not in manifest["files"]
             and not _counts(entry.name, manifest)
         ):

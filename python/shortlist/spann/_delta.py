@@ -60,12 +60,17 @@ def read_all(
 def catch_up(index: IndexSPANN) -> None:
     """Apply what other processes have written."""
     key, folded = index.manifest["key"], index.manifest["folded"]
-    for last, change in read_all(index.folder, key, folded, index.deltas):
-        if len(change["removed"]):
-            _disk.IndexSPANN.remove_ids(index, change["removed"])
-        if len(change["added"]):
-            _disk.IndexSPANN.add_with_ids(index, change["vectors"], change["added"])
-        index.deltas = last
+    while True:
+        files = _files(index.folder, key, folded)
+        for last, change in read_all(index.folder, key, folded, index.deltas):
+            if len(change["removed"]):
+                _disk.IndexSPANN.remove_ids(index, change["removed"])
+            if len(change["added"]):
+                _disk.IndexSPANN.add_with_ids(index, change["vectors"], change["added"])
+            index.reserve_ids(int(change["next_id"][0]))
+            index.deltas = last
+        if _files(index.folder, key, folded) == files:  # none was joined to others meanwhile
+            return
 
 
 @contextmanager
@@ -83,16 +88,23 @@ def writing(index: IndexSPANN) -> Iterator[None]:
         yield
 
 
-def record(index: IndexSPANN, added: Any, vectors: Any, removed: Any) -> None:
-    """Write a change down; removals come before additions."""
+@contextmanager
+def recorded(index: IndexSPANN, added: Any, vectors: Any, removed: Any) -> Iterator[None]:
+    """Write a change down, which the block then makes; removals come before additions.
+
+    Where the block fails the change is made before the next one.
+    """
     key, number = index.manifest["key"], index.deltas + 1
     folder = index.folder
+    next_id = max(index.next_id, int(added.max(initial=-1)) + 1)
     write_arrays(
         folder / f"delta-{key}-{number:010d}-{number:010d}",
         added=added,
         vectors=vectors,
         removed=removed,
+        next_id=np.array([next_id]),
     )
+    yield
     index.deltas = number
     files = _files(folder, key, index.manifest["folded"])
     if len(files) > _MOST_FILES:
@@ -116,6 +128,7 @@ def _join(index: IndexSPANN, files: list[tuple[int, int, Path]]) -> None:
         added=np.fromiter(kept, np.int64, len(kept)),
         vectors=np.array(list(kept.values()), index.plan.dtype).reshape(-1, index.d),
         removed=np.fromiter(gone, np.int64, len(gone)),
+        next_id=np.array([index.next_id]),
     )
     for _, _, path in files:
         path.unlink()

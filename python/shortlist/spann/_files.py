@@ -100,4 +100,7 @@ def locked(folder: Path, patience: float = 0) -> Iterator[None]:
                         "is done"
                     ) from None
                 time.sleep(_PAUSE)
-        yield
+        try:
+            yield
+        finally:  # by itself it would last as long as a child that was forked meanwhile
+            fcntl.flock(file, fcntl.LOCK_UN)

@@ -17,6 +17,18 @@ from ._plan import VERSION, Plan
 from ._work import frame, stored
 
 MANIFEST = "MANIFEST"
+_ATTEMPTS = 10
+_FIELDS = (
+    "key",
+    "generation",
+    "folded",
+    "rows",
+    "ntotal",
+    "next_id",
+    "dense",
+    "radius",
+    "calibration",
+)
 
 
 class IndexSPANN(_disk.IndexSPANN):
@@ -84,33 +96,36 @@ class IndexSPANN(_disk.IndexSPANN):
             k_factor=row["k_factor"],
         )
 
-    def add(self, x: Any, **options: Any) -> None:
+    def add(self, x: Any) -> None:  # type: ignore[override]
         """Add vectors (n, d) under the next ids; they are safe when it returns."""
         x = np.atleast_2d(np.asarray(x))
         with _delta.writing(self):
-            self._add(x, np.arange(self.next_id, self.next_id + len(x)), options)
+            self._add(x, np.arange(self.next_id, self.next_id + len(x)))
 
-    def add_with_ids(self, x: Any, ids: Any, **options: Any) -> None:
-        """Add vectors (n, d) under ids (n,); one that is there takes the new vector."""
+    def add_with_ids(self, x: Any, ids: Any) -> None:  # type: ignore[override]
+        """Add vectors (n, d) under ids (n,); one that is there takes the new vector.
+
+        Raises ArgumentError for NaN, Inf and values that the index's dtype does not hold.
+        """
+        x = np.atleast_2d(np.asarray(x))
         with _delta.writing(self):
-            self._add(np.atleast_2d(np.asarray(x)), np.asarray(ids, np.int64).reshape(-1), options)
+            self._add(x, checked_ids(ids, len(x)))
 
-    def _add(self, x: Any, ids: Any, options: dict[str, Any]) -> None:
-        if x.ndim != 2 or x.shape[1] != self.d or len(ids) != len(x):
-            raise _core.DimensionError(
-                f"vectors {x.shape} and ids {ids.shape}; they must be (n, {self.d}) and (n,)"
-            )
+    def _add(self, x: Any, ids: Any) -> None:
+        if x.ndim != 2 or x.shape[1] != self.d:
+            raise _core.DimensionError(f"vectors are {x.shape}; they must be (n, {self.d})")
         if x.dtype.kind == "f" and not np.isfinite(x).all():
             raise _core.ArgumentError("vectors with NaN or Inf cannot be added")
         x = stored(x, self.plan)
-        _delta.record(self, ids, x, np.empty(0, np.int64))
-        super().add_with_ids(x, ids, **options)
+        with _delta.recorded(self, ids, x, np.empty(0, np.int64)):
+            super().add_with_ids(x, ids)
 
     def remove_ids(self, sel: Any) -> int:
         """Remove ids, an array or an IDSelector; how many there were.
 
         Every posting is read for a selector, none for an array. Of ids of your own, those in an
-        array that are not there are counted too if there are larger ones.
+        array that are not there are counted too if there are larger ones, and ntotal is too small
+        by them until compact().
         """
         with _delta.writing(self):
             if isinstance(sel, _core.IDSelector):
@@ -118,8 +133,8 @@ class IndexSPANN(_disk.IndexSPANN):
             else:
                 ids = np.unique(np.asarray(sel, np.int64))
             none = np.empty((0, self.d), self.plan.dtype)
-            _delta.record(self, np.empty(0, np.int64), none, ids)
-            return int(super().remove_ids(ids))
+            with _delta.recorded(self, np.empty(0, np.int64), none, ids):
+                return int(super().remove_ids(ids))
 
     def compact(self) -> IndexSPANN:
         """Fold what was added and removed into the postings; the index as it is then.
@@ -159,21 +174,34 @@ def open(
             f"'{folder}': this is a folder that holds no index (there is no {MANIFEST}): build one "
             "with shortlist.build, or let an interrupted build go on"
         )
-    for _ in range(10):
+    for attempt in range(_ATTEMPTS):
         manifest = read_manifest(folder)
         try:
             index = opened(folder, manifest, io_backend, caching)
-            break
-        except FileNotFoundError:  # another index was published between two reads
-            if read_manifest(folder)["key"] == manifest["key"]:
+            _delta.catch_up(index)
+        except (FileNotFoundError, _core.CorruptIndexError):
+            # Another index may have been published, or changes joined, between two reads.
+            if attempt and read_manifest(folder) == manifest:
                 raise
+        else:
+            if read_manifest(folder) == manifest:
+                break
     else:
         raise OSError(f"'{folder}' changes faster than it can be opened; try again")
     if manifest["calibration"]:
         start = index.parameters_for(min(0.95, best_recall(manifest["calibration"])), 10)
         index.nprobe, index.epsilon, index.k_factor = start.nprobe, start.epsilon, start.k_factor
-    _delta.catch_up(index)
     return index
+
+
+def checked_ids(ids: Any, n: int) -> Any:
+    """Ids as int64, one for each of n vectors. Raises ArgumentError, DimensionError."""
+    ids = np.asarray(ids)
+    if ids.shape != (n,):
+        raise _core.DimensionError(f"ids are {ids.shape}; they must be ({n},)")
+    if n and (ids.dtype.kind not in "ui" or int(ids.min()) < 0 or int(ids.max()) >= 2**63 - 1):
+        raise _core.ArgumentError("ids must be integers from 0 to 2**63 - 2")
+    return np.ascontiguousarray(ids, np.int64)
 
 
 def opened(
@@ -203,15 +231,27 @@ def best_recall(table: list[dict[str, Any]]) -> float:
 
 
 def read_manifest(folder: Path) -> dict[str, Any]:
-    """Raises CorruptIndexError, UnsupportedError."""
-    manifest = read_json(folder / MANIFEST)
-    if manifest.get("format") != "shortlist.spann":
-        raise _core.CorruptIndexError(f"'{folder / MANIFEST}' is not of an index on disk")
+    """Raises FileNotFoundError, CorruptIndexError, UnsupportedError."""
+    path = folder / MANIFEST
+    manifest = read_json(path)
+    if manifest.get("format") != "shortlist.spann" or not isinstance(manifest.get("version"), int):
+        raise _core.CorruptIndexError(f"'{path}' is not of an index on disk")
     if manifest["version"] > VERSION:
         raise _core.UnsupportedError(
             f"'{folder}' has version {manifest['version']}, this release reads {VERSION}; "
             "read it with a newer one"
         )
+    try:
+        Plan(**manifest["plan"])
+        names = [*manifest["files"], *manifest["postings"], *manifest["vectors"]]
+        names += [manifest[name] for name in ("centroids", "codec", "splits")]
+        complete = all(name in manifest for name in _FIELDS)
+        if not complete or any(Path(name).name != name for name in names):
+            raise TypeError
+    except (KeyError, TypeError):
+        raise _core.CorruptIndexError(
+            f"'{path}' lacks what a manifest has; restore it, or build the index again"
+        ) from None
     return manifest
 
 

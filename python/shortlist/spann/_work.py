@@ -8,6 +8,7 @@ sees the folder can do any of them, at any time and again: the bytes are the sam
 from __future__ import annotations
 
 import contextlib
+import threading
 from collections.abc import Callable, Iterator
 from dataclasses import asdict
 from functools import cached_property
@@ -33,6 +34,9 @@ _CLOSURE_ROWS = 2048  # of which the factor of the RNG rule is learnt
 _RUN_BYTES = 1 << 20  # of all runs that are read at a time, if that is enough for each
 
 
+_one_thread = threading.Lock()
+
+
 class Work:
     """A folder of work, and what its files hold, read when asked for."""
 
@@ -48,9 +52,14 @@ class Work:
         key = plan.key(fingerprint)
         folder = out / f"build-{key}"
         folder.mkdir(exist_ok=True)
-        if not (folder / "plan").exists():
+        if not sound(folder / "plan", read_json):
             write_json(folder / "plan", {"key": key, "plan": asdict(plan)})
-        return cls(folder)
+        work = cls(folder)
+        for name in ("centroids", "closure"):
+            sound(folder / name, read_arrays)
+        for path in (work.graph_path, work.codec_path, work.centroids_path):
+            sound(path, _core.open)
+        return work
 
     @property
     def build(self) -> int:
@@ -116,12 +125,38 @@ class Work:
         return first, stored(rows, self.plan)
 
 
+def sound(path: Path, read: Callable[[Path], object]) -> bool:
+    """Whether a file is there and whole; what is damaged is removed, to be made again."""
+    try:
+        read(path)
+        return True
+    except FileNotFoundError:
+        return False
+    except _core.CorruptIndexError:
+        path.unlink()
+        return False
+
+
 def stored(rows: Array, plan: Plan, dtype: str | None = None) -> Array:
-    """Vectors as files hold them: of length 1 under cosine, of the plan's dtype."""
+    """Vectors as files hold them: of length 1 under cosine, of the plan's dtype.
+
+    Raises ValueError for values that the dtype does not hold.
+    """
     if plan.metric == "cosine":
         rows = np.array(rows, np.float32, order="C")
         _core.normalize_L2(rows)
-    return np.ascontiguousarray(rows, dtype or plan.dtype)
+    kind = np.dtype(dtype or plan.dtype)
+    if rows.dtype == kind:
+        return np.ascontiguousarray(rows)
+    with np.errstate(all="ignore"):
+        out = np.ascontiguousarray(rows, kind)
+        kept = out == rows if kind.kind in "ui" else np.isfinite(out)
+    if not kept.all():
+        bad = np.asarray(rows)[~kept].flat[0]
+        raise _core.ArgumentError(
+            f"the value {bad} cannot be stored as {kind}; choose another dtype"
+        )
+    return out
 
 
 def frame(plan: Plan, codec: str) -> Any:
@@ -199,12 +234,13 @@ def grow(graph: Any, plan: Plan, centroids: Array, progress: Callable[[int], obj
 
 @contextlib.contextmanager
 def one_thread() -> Iterator[None]:
-    threads = _core.omp_get_max_threads()
-    _core.omp_set_num_threads(1)
-    try:
-        yield
-    finally:
-        _core.omp_set_num_threads(threads)
+    with _one_thread:  # the number is the process's
+        threads = _core.omp_get_max_threads()
+        _core.omp_set_num_threads(1)
+        try:
+            yield
+        finally:
+            _core.omp_set_num_threads(threads)
 
 
 def assign(work: Work, source: Vectors, shard: int, ids: Array | None = None) -> None:
