@@ -33,7 +33,9 @@ _OWN = re.compile(
     rf"scanned|(centroids|codec|splits)-{_KEY}|postings-{_KEY}-[0-9]{{3}}|vectors-{_KEY}-[0-9]{{6,}}"
     rf"|delta-{_KEY}-[0-9]{{10,}}-[0-9]{{10,}}|\.shortlist-[0-9]+-[0-9]+\.tmp"
 )
-_CHANGED = re.compile(r"delta-.*[0-9]|postings-[0-9a-f]{16}-g[0-9]+-[0-9]{3}")
+_CHANGED = re.compile(
+    rf"delta-{_KEY}-[0-9]{{10,}}-[0-9]{{10,}}|postings-[0-9a-f]{{16}}-g[0-9]+-[0-9]{{3}}"
+)
 _WORK = re.compile(f"build-{_KEY}")
 
 
