@@ -31,7 +31,6 @@ CODED_EPSILONS = (0.3, None)
 FACTORS = (2.0, 5.0, 10.0, 20.0)  # of codes
 LISTS = (10, 12, 14, 17, 20, 24, 28, 34, 40, 48, 56, 68, 80, 96, 112, 136, 160, 192, 256, 384)
 BEAMS = (4, 8)
-BEYOND = 0.994  # recall past which larger knobs are not tried
 GAIN = 0.0005  # recall that two steps must gain for larger knobs to be tried
 NODE = 512  # bytes of a cached node of degree 64 and 128 bytes, with what surrounds it
 
@@ -164,7 +163,10 @@ class Run:
                 }
                 tried.append(row)
                 recalls.append(row["recall"])
-                if row["recall"] >= BEYOND or recalls[-1] < min(recalls[-3:-1], default=0) + GAIN:
+                if (
+                    row["recall"] >= max(self.args.targets)
+                    or recalls[-1] < min(recalls[-3:-1], default=0) + GAIN
+                ):
                     break
         for target in self.args.targets:
             enough = [row for row in tried if row["recall"] >= target]
