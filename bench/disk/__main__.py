@@ -129,7 +129,7 @@ class Run:
             num_threads=self.args.threads,
         )
         made = []
-        for nodes in (0, memory // 4 // NODE):
+        for nodes in (0, memory // 4 // NODE) if self.args.cached else (0,):
             title = f"diskannpy, {nodes:,} nodes cached" if nodes else "diskannpy"
             made.append(self.opened(title, "diskann", python, "diskann", build, nodes=nodes))
         return made
@@ -260,6 +260,7 @@ def _parser() -> argparse.ArgumentParser:
     add("--diskann-python", help="an interpreter that has diskannpy; without it, ours alone")
     add("--diskann-memory", type=float, default=8.0, help="GB of its build (default: %(default)s)")
     add("--codes", type=int, help="bytes of its PQ codes (default: as many as our index takes)")
+    add("--cached", action="store_true", help="also with nodes cached, which takes minutes to open")
     add("--coded", action="store_true", help='our "SPANN" beside "SPANN,Flat"')
     add("--out", type=Path, help="default: bench/results/NAME-disk; indexes lie there too")
     add("--reuse", action="store_true", help="take indexes that an earlier run built")
