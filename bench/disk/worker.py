@@ -125,7 +125,10 @@ class DiskANN:
         # With one thread's scratch 0.7.0 waits for a second for ever while it opens; search() is
         # one thread all the same.
         self.index = self.library.StaticDiskIndex(
-            index_directory=folder, num_threads=2, num_nodes_to_cache=nodes
+            index_directory=folder,
+            num_threads=2,
+            num_nodes_to_cache=nodes,
+            cache_mechanism=1 if nodes else 0,
         )
 
     def prepare(self, queries: np.ndarray) -> Any:
