@@ -101,7 +101,7 @@ def environment(curves: list[Curve], core: int) -> dict[str, Any]:
     """What to know about the machine to read the numbers."""
     titles = {curve.library: CONTENDERS[curve.library].title for curve in curves}
     return {
-        "cpu": _cpu_model(),
+        "cpu": cpu_model(),
         "cores": os.cpu_count(),
         "core": core,
         "share_of_core": _share_of_core(curves),
@@ -119,7 +119,7 @@ def _share_of_core(curves: list[Curve]) -> float:
     return median(w / c for p in points for w, c in zip(p.qps_wall, p.qps, strict=True))
 
 
-def _cpu_model() -> str:
+def cpu_model() -> str:
     for line in Path("/proc/cpuinfo").read_text().splitlines():
         if line.startswith("model name"):
             return line.partition(":")[2].strip()
