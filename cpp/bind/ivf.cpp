@@ -102,10 +102,11 @@ void bind_ivf(py::module_& m) {
           "subset_type, as in faiss: 0 a1 <= id < a2; 1 id % a1 == a2; 2 elements a1 to a2 of "
           "ntotal, an even share of each list; 3 part a2 of the a1 parts of each list; 4 lists a1 "
           "to a2 - 1. Raises ArgumentError for other numbers and for an index that does not fit.")
-      .def_readwrite("quantizer_trains_alone", &IndexIVF::quantizer_trains_alone,
-                     "1, as of a MultiIndexQuantizer: train(x) trains the quantizer, which must then "
-                     "hold nlist vectors; else k-means finds centroids, and the quantizer is given "
-                     "them.");
+      .def_readwrite(
+          "quantizer_trains_alone", &IndexIVF::quantizer_trains_alone,
+          "1, as of a MultiIndexQuantizer: train(x) trains the quantizer, which must then "
+          "hold nlist vectors; else k-means finds centroids, and the quantizer is given "
+          "them.");
   bind_lists(c);
   bind_preassigned<float>(c, [](const IndexIVF&, const ArrayLike& x) { return vectors(x); });
   py::class_<IndexIVFFlat, IndexIVF, py::smart_holder>(
