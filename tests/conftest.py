@@ -2,17 +2,21 @@
 
 from __future__ import annotations
 
+import shutil
 import signal
 import subprocess
 import sys
 import warnings
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
+from pathlib import Path
 from types import ModuleType
+from typing import Any
 
 import numpy as np
 import pytest
 import shortlist
+import spann_cases
 from hypothesis import settings
 
 settings.register_profile("suite", deadline=None, derandomize=True, max_examples=40)
@@ -108,6 +112,20 @@ def threads() -> Iterator[Callable[[int], None]]:
 
 
 @pytest.fixture
+def run(capsys: pytest.CaptureFixture[str]) -> Callable[..., Any]:
+    """The command line in this process: run("info", path, code=0) gives .out and .err."""
+    for needed in ("typer", "rich"):
+        pytest.importorskip(needed)
+    from shortlist import cli
+
+    def call(*arguments: object, code: int = 0) -> Any:
+        assert cli.main([str(a) for a in arguments]) == code
+        return capsys.readouterr()
+
+    return call
+
+
+@pytest.fixture
 def python() -> Callable[..., str]:
     """Runs code in a fresh interpreter, returns what it printed; a crash or hang fails the test."""
 
@@ -120,3 +138,22 @@ def python() -> Callable[..., str]:
         return done.stdout
 
     return run
+
+
+@pytest.fixture(scope="session")
+def spann_vectors() -> np.ndarray:
+    return spann_cases.vectors(3000)
+
+
+@pytest.fixture(scope="session")
+def spann_folder(tmp_path_factory: pytest.TempPathFactory, spann_vectors: np.ndarray) -> Path:
+    """An index on disk of those; to be read only."""
+    folder = tmp_path_factory.mktemp("index")
+    spann_cases.build(folder, spann_vectors)
+    return folder
+
+
+@pytest.fixture
+def spann_copy(spann_folder: Path, tmp_path: Path) -> Path:
+    """Likewise, to be changed."""
+    return Path(shutil.copytree(spann_folder, tmp_path / "copy"))

@@ -11,17 +11,9 @@ pytest.importorskip("typer")
 pytest.importorskip("rich")
 
 import shortlist
+from cli_cases import error_line
 from shortlist import cli
 from shortlist.datasets import read_truth, write_fvecs
-
-
-@pytest.fixture
-def run(capsys):
-    def call(*arguments, code=0):
-        assert cli.main([str(a) for a in arguments]) == code
-        return capsys.readouterr()
-
-    return call
 
 
 @pytest.fixture
@@ -42,14 +34,6 @@ def truth_of(x, queries, k, metric="l2"):
     x, queries = x.astype(float), queries.astype(float)
     far = ((queries[:, None] - x) ** 2).sum(2) if metric == "l2" else -queries @ x.T
     return np.argsort(far, 1, kind="stable")[:, :k].astype(np.int32)
-
-
-def error_line(output):
-    """Nothing on stdout, one line on stderr."""
-    assert output.out == ""
-    assert output.err.count("\n") == 1
-    assert "Traceback" not in output.err
-    return output.err
 
 
 @pytest.mark.parametrize("description", ["Flat", "SQ8", "HNSW8,SQfp16", "IDMap,Flat", "SQ8,RFlat"])
@@ -616,33 +600,3 @@ def test_ctrl_c_exits_130_and_leaves_no_file(tmp_path):
     assert done.returncode == 130
     assert done.stderr == "shortlist: interrupted\n"
     assert [p.name for p in tmp_path.iterdir()] == ["x.npy"]
-
-
-@pytest.mark.parametrize("description", ["SPANN", "SPANN,SDC2"])
-def test_indexes_on_disk(run, vectors, tmp_path, description):
-    path, _ = vectors
-    folder = tmp_path / "folder"
-    arguments = ("build", path, "--index", description, "--out", folder, "--memory", "64M")
-    said = json.loads(run(*arguments, "--json").out)
-    assert (said["ntotal"], said["d"], said["metric"]) == (600, 16, "l2")
-    assert "postings" in run(*arguments).out  # it is there already
-    told = run("info", folder).out
-    assert "io_backend" in told
-    assert "nprobe" in told
-    assert run("verify", folder).out.endswith("sound, 600 vectors\n")
-    run("search", folder, path, "--out", tmp_path / "i.npy", "-k", 1, "--recall", 0.9)
-    assert (np.load(tmp_path / "i.npy")[:, 0] == np.arange(600)).mean() > 0.9
-    (postings,) = folder.glob("postings-*")
-    data = bytearray(postings.read_bytes())
-    data[5000] ^= 1
-    postings.write_bytes(data)
-    assert "damaged" in error_line(run("verify", folder, code=1))
-
-
-def test_on_disk_requests_that_make_no_sense(run, index, vectors, tmp_path):
-    path, _ = vectors
-    out = tmp_path / "i"
-    error_line(run("build", path, "--index", "SPANN,No", "--out", out, code=1))
-    error_line(run("build", path, "--index", "SPANN", "--ef-construction", 9, "--out", out, code=2))
-    error_line(run("search", index[0], path, "--out", out, "--recall", 0.9, code=2))
-    assert "no index" in error_line(run("info", tmp_path, code=1))

@@ -13,6 +13,7 @@ import typer
 import shortlist
 from shortlist._knobs import graph_of
 from shortlist._plans import Plan
+from shortlist._sizes import readable
 from shortlist.datasets import Dataset, Vectors
 from shortlist.factory import parse
 
@@ -23,7 +24,6 @@ from .console import (
     open_vectors,
     prepared,
     progress,
-    readable,
     say_json,
     size_in_bytes,
 )

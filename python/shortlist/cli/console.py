@@ -3,8 +3,6 @@
 from __future__ import annotations
 
 import json
-import math
-import re
 import sys
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
@@ -20,6 +18,7 @@ from rich.table import Table
 import shortlist
 from shortlist._evaluate import Frontier
 from shortlist._plot import check_drawable
+from shortlist._sizes import bytes_of
 from shortlist.datasets import Dataset, Vectors, load, read_truth
 
 Json = Annotated[bool, typer.Option("--json", help="Print one JSON object and nothing else.")]
@@ -42,26 +41,42 @@ Picture = Annotated[
 ]
 
 _NATIVE = b"\x89SLIX\r\n\x1a"
-_UNITS = {"": 1, "k": 1 << 10, "m": 1 << 20, "g": 1 << 30, "t": 1 << 40}
+
+
+@contextmanager
+def stages(quiet: bool, *, stay: bool = True) -> Iterator[Callable[[str, int, int], None]]:
+    """Bars on stderr when that is a terminal; the block calls back with stage, done and total.
+
+    stay: the bars are still there when the block ends.
+    """
+    if quiet or not sys.stderr.isatty():
+        yield lambda stage, done, total: None
+        return
+    bars = Progress(
+        TextColumn("{task.description:9}"),
+        BarColumn(),
+        MofNCompleteColumn(),
+        TimeRemainingColumn(elapsed_when_finished=True),
+        console=Console(stderr=True),
+        transient=not stay,
+    )
+    tasks: dict[str, Any] = {}
+    with bars:
+
+        def say(stage: str, done: int, total: int) -> None:
+            if stage not in tasks:
+                tasks[stage] = bars.add_task(stage, total=total)
+            bars.update(tasks[stage], completed=done, total=total)
+
+        yield say
 
 
 @contextmanager
 def progress(what: str, total: int, quiet: bool) -> Iterator[Callable[[int], None]]:
-    """A bar on stderr when that is a terminal; the block calls back with what is done so far."""
-    if quiet or not sys.stderr.isatty():
-        yield lambda done: None
-        return
-    bar = Progress(
-        TextColumn("{task.description}"),
-        BarColumn(),
-        MofNCompleteColumn(),
-        TimeRemainingColumn(),
-        console=Console(stderr=True),
-        transient=True,
-    )
-    with bar:
-        task = bar.add_task(what, total=total)
-        yield lambda done: bar.update(task, completed=done)
+    """One bar, which goes; the block calls back with what is done so far."""
+    with stages(quiet, stay=False) as say:
+        say(what, 0, total)
+        yield lambda done: say(what, done, total)
 
 
 def say_json(values: dict[str, Any]) -> None:
@@ -151,14 +166,7 @@ def check_picture(path: Path) -> None:
 
 
 def size_in_bytes(text: str) -> int:
-    match = re.fullmatch(r"(\d{1,12}(?:\.\d{1,6})?) ?([kmgt]?)i?b?", text.strip().lower())
-    if not match or not float(match[1]):
-        raise typer.BadParameter(f"{text!r} is not a size; write for example 512M or 1.5G")
-    return int(float(match[1]) * _UNITS[match[2]])
-
-
-def readable(size: float) -> str:
-    if size < 1024:
-        return f"{size:.0f} bytes"
-    power = min(4, int(math.log(size, 1024)))
-    return f"{size / 1024**power:,.1f} {('KiB', 'MiB', 'GiB', 'TiB')[power - 1]}"
+    try:
+        return bytes_of(text)
+    except ValueError as error:
+        raise typer.BadParameter(str(error)) from None

@@ -8,8 +8,9 @@ from typing import Annotated, Any
 import typer
 
 import shortlist
+from shortlist._sizes import readable
 
-from .console import Json, open_index, readable, say_json
+from .console import Json, open_index, say_json
 from .on_disk import facts_of
 
 

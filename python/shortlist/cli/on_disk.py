@@ -2,21 +2,17 @@
 
 from __future__ import annotations
 
-import sys
 import time
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
 from pathlib import Path
 from typing import Annotated, Any
 
 import typer
-from rich.console import Console
-from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
 
 import shortlist
+from shortlist._sizes import readable
 from shortlist.datasets import Dataset, Vectors
 
-from .console import Json, open_index, readable, say_json
+from .console import Json, open_index, say_json, stages
 
 
 def build_folder(
@@ -89,27 +85,3 @@ def verify(
         say_json({"path": str(path), "sound": True, "ntotal": index.ntotal})
     else:
         print(f"{path}: sound, {index.ntotal:,} vectors")
-
-
-@contextmanager
-def stages(quiet: bool) -> Iterator[Callable[[str, int, int], None]]:
-    """Bars on stderr when that is a terminal, one for each stage that is told of."""
-    if quiet or not sys.stderr.isatty():
-        yield lambda stage, done, total: None
-        return
-    bars = Progress(
-        TextColumn("{task.description:9}"),
-        BarColumn(),
-        MofNCompleteColumn(),
-        TimeRemainingColumn(elapsed_when_finished=True),
-        console=Console(stderr=True),
-    )
-    tasks: dict[str, Any] = {}
-    with bars:
-
-        def say(stage: str, done: int, total: int) -> None:
-            if stage not in tasks:
-                tasks[stage] = bars.add_task(stage, total=total)
-            bars.update(tasks[stage], completed=done, total=total)
-
-        yield say

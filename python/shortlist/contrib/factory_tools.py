@@ -94,20 +94,29 @@ def _sdc(index: Any) -> str:
     return f"SDC{index.bits}{dims}"
 
 
-_of = reverse_index_factory.register
+@singledispatch
+def _listed(index: Any) -> str:
+    """The codes in lists."""
+    return reverse_index_factory.dispatch(object)(index)
+
+
+_of, _in_lists = reverse_index_factory.register, _listed.register
 
 
 @_of(_core.IndexFlat)
+@_in_lists(_core.IndexIVFFlat)
 def _flat(index: Any) -> str:
     return _of_float32(index)
 
 
 @_of(_core.IndexScalarQuantizer)
+@_in_lists(_core.IndexIVFScalarQuantizer)
 def _scalar(index: Any) -> str:
     return _named(index.sq)
 
 
 @_of(_core.IndexPQ)
+@_in_lists(_core.IndexIVFPQ)
 def _product(index: Any) -> str:
     return _pq(index.pq)
 
@@ -125,16 +134,19 @@ def _lsh(index: Any) -> str:
 
 @_of(_core.IndexSDC)
 @_of(_core.IndexSDCRows)
+@_in_lists(_core.IndexIVFSDC)
 def _odd_integer(index: Any) -> str:
     return _sdc(index)
 
 
 @_of(_core.IndexRaBitQ)
+@_in_lists(_core.IndexIVFRaBitQ)
 def _rabitq(index: Any) -> str:
     return _bits("RaBitQ", index.rabitq.nb_bits)
 
 
 @_of(_core.IndexRaBitQFastScan)
+@_in_lists(_core.IndexIVFRaBitQFastScan)
 def _rabitq_blocks(index: Any) -> str:
     return _bits("RaBitQfs", index.rabitq.nb_bits) + _blocks(index.bbs)
 
@@ -162,30 +174,6 @@ def _coarse(index: Any) -> str:
     _refuse(f"no index description makes lists that {quantizer!r} finds")
 
 
-@singledispatch
-def _listed(index: Any) -> str:
-    """The codes in lists."""
-    return reverse_index_factory.dispatch(object)(index)
-
-
-_in_lists = _listed.register
-
-
-@_in_lists(_core.IndexIVFFlat)
-def _listed_flat(index: Any) -> str:
-    return _of_float32(index)
-
-
-@_in_lists(_core.IndexIVFScalarQuantizer)
-def _listed_scalar(index: Any) -> str:
-    return _named(index.sq)
-
-
-@_in_lists(_core.IndexIVFPQ)
-def _listed_product(index: Any) -> str:
-    return _pq(index.pq)
-
-
 @_in_lists(_core.IndexIVFPQR)
 def _listed_refined(index: Any) -> str:
     for pq in (index.pq, index.refine_pq):
@@ -197,21 +185,6 @@ def _listed_refined(index: Any) -> str:
 @_in_lists(_core.IndexIVFPQFastScan)
 def _listed_blocks(index: Any) -> str:
     return f"{_pq(index.pq)}fs{'r' * index.by_residual}{_blocks(index.bbs)}"
-
-
-@_in_lists(_core.IndexIVFRaBitQ)
-def _listed_rabitq(index: Any) -> str:
-    return _rabitq(index)
-
-
-@_in_lists(_core.IndexIVFRaBitQFastScan)
-def _listed_rabitq_blocks(index: Any) -> str:
-    return _rabitq_blocks(index)
-
-
-@_in_lists(_core.IndexIVFSDC)
-def _listed_odd_integer(index: Any) -> str:
-    return _sdc(index)
 
 
 @_of(_core.IndexRefine)

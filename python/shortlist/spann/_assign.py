@@ -102,14 +102,18 @@ class Assigner:
             codes, row = self._codes(rows, first, heads["posting"], row), np.arange(len(row))
         _disk.write_run(str(path), bounds, bytes_of_rows(heads), codes, row, build)
 
+    def roots(self, postings: Array) -> Array:
+        """The postings relative to whose centroids the codes of these are."""
+        if not len(self.parents):
+            return postings
+        with_parents = self.graph.ntotal - len(self.parents)
+        own = np.maximum(postings - with_parents, 0)
+        return np.where(postings < with_parents, postings, self.parents[own])
+
     def _codes(self, rows: Array, first: int, postings: Array, row: Array) -> Array:
         """The row number and the code of each entry."""
         out = np.empty((len(row), self.code_size), np.uint8)
-        postings = postings.astype(np.int64)
-        if len(self.parents):
-            with_parents = self.graph.ntotal - len(self.parents)
-            own = np.maximum(postings - with_parents, 0)
-            postings = np.where(postings < with_parents, postings, self.parents[own])
+        postings = self.roots(postings.astype(np.int64))
         for at in range(0, len(row), _CHUNK):
             some = slice(at, at + _CHUNK)
             out[some, :8] = (row[some].astype("<u8") + first).view(np.uint8).reshape(-1, 8)

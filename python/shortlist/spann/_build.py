@@ -5,7 +5,6 @@ from __future__ import annotations
 import errno
 import hashlib
 import os
-import re
 import shutil
 from collections.abc import Iterator
 from concurrent.futures import FIRST_COMPLETED, ThreadPoolExecutor, wait
@@ -16,27 +15,21 @@ import numpy as np
 
 from .. import _core
 from .._core import _disk
+from .._sizes import bytes_of
 from ..datasets import Dataset, Vectors, load
 from . import _work
 from ._assign import Array
 from ._calibrate import calibrate
 from ._files import locked, read_arrays, read_json, write_arrays, write_json
-from ._index import MANIFEST, IndexSPANN, checked_ids, opened, read_manifest
+from ._index import IndexSPANN, checked_ids, opened
 from ._index import open as open_index
+from ._manifest import MANIFEST, clear, has_changes, read_manifest
 from ._plan import VERSION, Plan, planned
 from ._work import Progress, Work, sound
 
-_STORED = ("float32", "float16", "uint8", "int8")
+_UNIT = ("float32", "float16")  # what holds vectors of length 1
+_STORED = (*_UNIT, "uint8", "int8")
 _CHUNK_BYTES = 1 << 20
-_KEY = "[0-9a-f]{16}(-g[0-9]+)?"
-_OWN = re.compile(
-    rf"scanned|(centroids|codec|splits)-{_KEY}|postings-{_KEY}-[0-9]{{3}}|vectors-{_KEY}-[0-9]{{6,}}"
-    rf"|delta-{_KEY}-[0-9]{{10,}}-[0-9]{{10,}}|\.shortlist-[0-9]+-[0-9]+\.tmp"
-)
-_CHANGED = re.compile(
-    rf"delta-{_KEY}-[0-9]{{10,}}-[0-9]{{10,}}|postings-[0-9a-f]{{16}}-g[0-9]+-[0-9]{{3}}"
-)
-_WORK = re.compile(f"build-{_KEY}")
 
 
 def build(
@@ -60,7 +53,8 @@ def build(
     out: the folder; an index that is there stays until the new one is whole.
     memory: what the build may take beyond what the process has, as bytes or "2GB".
     metric: "l2", "ip" or "cosine"; default: the Dataset's, else "l2".
-    dtype: how vectors are stored: "float32", "float16", "uint8" or "int8"; default: as they are.
+    dtype: how vectors are stored: "float32", "float16" or, unless the metric is cosine, "uint8" or
+        "int8"; default: as they are.
     ids: (n,) integers of your own, each once; default: the rows' numbers.
     queries: (m, d), such as will be asked: search(recall=...) keeps its promise for those.
         Default: the Dataset's queries, else some of the vectors.
@@ -83,18 +77,17 @@ def build(
     metric = metric or "l2"
     if metric not in ("l2", "ip", "cosine"):
         raise ValueError(f"metric = {metric!r}; choose 'l2', 'ip' or 'cosine'")
-    kept = dtype or str(vectors.dtype)
-    if metric == "cosine" and kept not in ("float32", "float16"):
-        kept = "float32"
-    if kept not in _STORED:
-        kept = "float32"
+    kinds = _UNIT if metric == "cosine" else _STORED
+    if dtype is not None and dtype not in kinds:
+        raise ValueError(f"dtype = {dtype!r}; choose {', '.join(kinds)} for metric {metric!r}")
+    kept = dtype or (str(vectors.dtype) if str(vectors.dtype) in kinds else "float32")
     plan = planned(
         description,
         d=vectors.dim,
         ntotal=len(vectors),
         metric=metric,
         dtype=kept,
-        memory=bytes_of(memory),
+        memory=None if memory is None else bytes_of(memory),
         **knobs,
     )
     if ids is not None:
@@ -121,18 +114,6 @@ def build(
     return open_index(folder)
 
 
-def bytes_of(memory: int | str | None) -> int | None:
-    """2000000, "2MB" or "2M" (binary units) as a number."""
-    if memory is None or isinstance(memory, int):
-        return memory
-    text = memory.strip().lower().removesuffix("ib").removesuffix("b")
-    power = {"k": 10, "m": 20, "g": 30, "t": 40}.get(text[-1:], 0)
-    try:
-        return int(float(text[:-1] if power else text) * 2**power)
-    except ValueError:
-        raise ValueError(f"memory = {memory!r}; write for example '512MB' or '2GB'") from None
-
-
 def _is_published(folder: Path, key: str) -> bool:
     """Whether this index is there, and sound. Raises ValueError where work would be lost."""
     try:
@@ -142,7 +123,7 @@ def _is_published(folder: Path, key: str) -> bool:
             return True
     except (FileNotFoundError, _core.CorruptIndexError):
         pass
-    if any(_CHANGED.fullmatch(path.name) for path in folder.iterdir()):
+    if has_changes(folder):
         raise ValueError(
             f"'{folder}' holds vectors that were added or removed since it was built, which "
             "another build would lose; build in another folder, or remove this one first"
@@ -304,24 +285,3 @@ def _finish(work: Work, vectors: Vectors, ids: Array | None, queries: Any, say: 
     manifest["calibration"] = calibrate(work, manifest, vectors, ids, queries, say)
     write_json(work.out / MANIFEST, manifest)
     say("publish", 1, 1)
-
-
-def clear(folder: Path, manifest: dict[str, Any]) -> None:
-    """Remove what no manifest names: work that is done, and the index before this."""
-    for entry in folder.iterdir():
-        if _WORK.fullmatch(entry.name):
-            shutil.rmtree(entry)
-        elif (
-            _OWN.fullmatch(entry.name)
-            and entry.name not in manifest["files"]
-            and not _counts(entry.name, manifest)
-        ):
-            entry.unlink()
-
-
-def _counts(name: str, manifest: dict[str, Any]) -> bool:
-    """Whether a file holds changes of this index that are not in its postings."""
-    return (
-        name.startswith(f"delta-{manifest['key']}-")
-        and int(name.rsplit("-", 1)[1]) > manifest["folded"]
-    )

@@ -10,6 +10,7 @@ from .. import _core
 from .._core import _disk
 from ..datasets import Vectors
 from ._assign import Array
+from ._index import opened
 from ._work import Progress, Work, stored
 
 _QUERIES = 256
@@ -58,7 +59,7 @@ def calibrate(
         return []
     most = depths[-1]
     limits = _limits(plan, vectors, asked, own, ids, most, say)
-    index = _opened(work, manifest)
+    index = opened(work.out, manifest)
     out = []
     probes, epsilons = (_CODED_PROBES, _CODED_EPSILONS) if plan.coded else (_PROBES, _EPSILONS)
     tried = [p for p in probes if p < plan.postings] + [min(plan.postings, 2 * probes[-1])]
@@ -79,12 +80,6 @@ def calibrate(
             break
     say("calibrate", len(tried), len(tried))
     return _frontier(out)
-
-
-def _opened(work: Work, manifest: dict[str, Any]) -> Any:
-    from ._index import opened
-
-    return opened(work.out, manifest)
 
 
 def _limits(

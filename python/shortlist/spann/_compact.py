@@ -13,6 +13,7 @@ from .._core import _disk
 from . import _delta
 from ._assign import Array, Assigner
 from ._files import read_arrays, write_arrays, write_json
+from ._manifest import MANIFEST, clear
 from ._work import grow, write_vectors
 
 if TYPE_CHECKING:
@@ -31,9 +32,6 @@ def compact(index: IndexSPANN) -> None:
     as all vectors were, which makes one run more; merging gives the postings. The former index is
     the one that is opened until the manifest is written.
     """
-    from ._build import clear
-    from ._index import MANIFEST
-
     folder, manifest, plan = index.folder, index.manifest, index.plan
     generation = manifest["generation"] + 1
     build = int(manifest["key"], 16)
@@ -81,7 +79,7 @@ def compact(index: IndexSPANN) -> None:
         )
         entries, dropped = entries + told[0], dropped + told[1]
         centroids.append(told[2])
-        whose.append(_roots(told[3].astype(np.int64), parents, len(old)))
+        whose.append(assigner.roots(told[3].astype(np.int64)))
     splits = np.concatenate(centroids)
     graph_name = manifest["centroids"]
     if len(splits):
@@ -156,12 +154,3 @@ def _pieces(old: Any, begin: int, end: int) -> list[tuple[int, int]]:
             out.append((first, p + 1))
             first, size = p + 1, 0
     return out
-
-
-def _roots(parents: Array, older: Array, postings: int) -> Array:
-    """Of splits of splits, the posting whose centroid codes are relative to."""
-    with_parents = postings - len(older)
-    if not len(older):
-        return parents
-    own = np.maximum(parents - with_parents, 0)
-    return np.where(parents < with_parents, parents, older[own])

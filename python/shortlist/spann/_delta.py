@@ -16,6 +16,7 @@ import numpy as np
 from .. import _core
 from .._core import _disk
 from ._files import locked, read_arrays, write_arrays
+from ._manifest import read_manifest
 
 if TYPE_CHECKING:
     from ._index import IndexSPANN
@@ -77,8 +78,6 @@ def catch_up(index: IndexSPANN) -> None:
 def writing(index: IndexSPANN) -> Iterator[None]:
     """The folder's lock, with all changes of others applied."""
     with locked(index.folder, _PATIENCE):
-        from ._index import read_manifest
-
         now = read_manifest(index.folder)
         if any(now[name] != index.manifest[name] for name in ("key", "generation")):
             raise _core.ArgumentError(

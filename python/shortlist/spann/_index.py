@@ -12,23 +12,12 @@ from .. import _core
 from .._core import _disk
 from . import _delta
 from ._compact import compact
-from ._files import read_arrays, read_json
-from ._plan import VERSION, Plan
+from ._files import read_arrays
+from ._manifest import MANIFEST, read_manifest
+from ._plan import Plan
 from ._work import frame, stored
 
-MANIFEST = "MANIFEST"
 _ATTEMPTS = 10
-_FIELDS = (
-    "key",
-    "generation",
-    "folded",
-    "rows",
-    "ntotal",
-    "next_id",
-    "dense",
-    "radius",
-    "calibration",
-)
 
 
 class IndexSPANN(_disk.IndexSPANN):
@@ -125,7 +114,7 @@ class IndexSPANN(_disk.IndexSPANN):
 
         Every posting is read for a selector, none for an array. Of ids of your own, those in an
         array that are not there are counted too if there are larger ones, and ntotal is too small
-        by them until compact().
+        by them.
         """
         with _delta.writing(self):
             if isinstance(sel, _core.IDSelector):
@@ -228,31 +217,6 @@ def opened(
 def best_recall(table: list[dict[str, Any]]) -> float:
     column = str(10 if "10" in table[0]["recall"] else max(map(int, table[0]["recall"])))
     return max(float(row["recall"][column]) for row in table)
-
-
-def read_manifest(folder: Path) -> dict[str, Any]:
-    """Raises FileNotFoundError, CorruptIndexError, UnsupportedError."""
-    path = folder / MANIFEST
-    manifest = read_json(path)
-    if manifest.get("format") != "shortlist.spann" or not isinstance(manifest.get("version"), int):
-        raise _core.CorruptIndexError(f"'{path}' is not of an index on disk")
-    if manifest["version"] > VERSION:
-        raise _core.UnsupportedError(
-            f"'{folder}' has version {manifest['version']}, this release reads {VERSION}; "
-            "read it with a newer one"
-        )
-    try:
-        Plan(**manifest["plan"])
-        names = [*manifest["files"], *manifest["postings"], *manifest["vectors"]]
-        names += [manifest[name] for name in ("centroids", "codec", "splits")]
-        complete = all(name in manifest for name in _FIELDS)
-        if not complete or any(Path(name).name != name for name in names):
-            raise TypeError
-    except (KeyError, TypeError):
-        raise _core.CorruptIndexError(
-            f"'{path}' lacks what a manifest has; restore it, or build the index again"
-        ) from None
-    return manifest
 
 
 def _parts(folder: Path, manifest: dict[str, Any]) -> dict[str, Any]:

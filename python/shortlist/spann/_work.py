@@ -32,8 +32,6 @@ _CHUNK = 4096  # rows at a time
 _CODEC_ROWS = 1 << 14  # that a codec learns from
 _CLOSURE_ROWS = 2048  # of which the factor of the RNG rule is learnt
 _RUN_BYTES = 1 << 20  # of all runs that are read at a time, if that is enough for each
-
-
 _one_thread = threading.Lock()
 
 
@@ -186,12 +184,8 @@ def train(work: Work, sample: Array, progress: Progress) -> None:
         codec = frame(plan, plan.codec)
         if plan.coded:
             some, centroids = sample[:: -(-len(sample) // _CODEC_ROWS)], work.centroids
-            _disk.train_codes(codec, some, centroids[_nearest(some, centroids)])
+            _disk.train_codes(codec, some, centroids[_core.knn(some, centroids, 1)[1][:, 0]])
         codec.save(work.codec_path)
-
-
-def _nearest(rows: Array, centroids: Array) -> Array:
-    return np.asarray(_core.knn(rows, centroids, 1)[1][:, 0])
 
 
 def build_graph(work: Work, progress: Progress) -> None:
