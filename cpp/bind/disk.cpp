@@ -307,6 +307,18 @@ py::array_t<uint8_t> read_vectors(const spann::VectorFiles& files,
   return out;
 }
 
+template <class Files>
+py::class_<Files> opened(py::module_& d, const char* name, const char* doc) {
+  py::class_<Files> c(d, name, doc);
+  c.def(py::init([](const std::vector<std::string>& paths, const std::string& backend,
+                    const std::string& caching) {
+          return std::make_unique<Files>(paths, io::backend_named(backend),
+                                         io::caching_named(caching));
+        }),
+        py::arg("paths"), py::arg("backend") = "auto", py::arg("caching") = "auto");
+  return c;
+}
+
 }  // namespace
 
 void bind_disk(py::module_& m) {
@@ -333,13 +345,7 @@ void bind_disk(py::module_& m) {
       .def("add", &Writing::add, py::arg("ids"), py::arg("codes"), py::arg("split") = false)
       .def("finish", &Writing::finish);
   using spann::PostingFiles;
-  py::class_<PostingFiles>(d, "PostingFiles", "Postings of files, read by number.")
-      .def(py::init([](const std::vector<std::string>& paths, const std::string& backend,
-                       const std::string& caching) {
-             return std::make_unique<PostingFiles>(paths, io::backend_named(backend),
-                                                   io::caching_named(caching));
-           }),
-           py::arg("paths"), py::arg("backend") = "auto", py::arg("caching") = "auto")
+  opened<PostingFiles>(d, "PostingFiles", "Postings of files, read by number.")
       .def("__len__", &PostingFiles::postings)
       .def_property_readonly("splits", &PostingFiles::splits)
       .def_property_readonly("entries", &PostingFiles::entries)
@@ -391,13 +397,7 @@ void bind_disk(py::module_& m) {
       .def("add", &WritingVectors::add, py::arg("rows"))
       .def("finish", &WritingVectors::finish);
   using spann::VectorFiles;
-  py::class_<VectorFiles>(d, "VectorFiles", "Whole vectors of files, read by row.")
-      .def(py::init([](const std::vector<std::string>& paths, const std::string& backend,
-                       const std::string& caching) {
-             return std::make_unique<VectorFiles>(paths, io::backend_named(backend),
-                                                  io::caching_named(caching));
-           }),
-           py::arg("paths"), py::arg("backend") = "auto", py::arg("caching") = "auto")
+  opened<VectorFiles>(d, "VectorFiles", "Whole vectors of files, read by row.")
       .def("__len__", &VectorFiles::rows)
       .def_property_readonly("row_bytes", &VectorFiles::row_bytes)
       .def_property_readonly("block_bytes", &VectorFiles::block_bytes)

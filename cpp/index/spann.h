@@ -38,8 +38,8 @@ struct SpannParts {
   std::shared_ptr<IndexIVF> vectors;  // likewise of whole vectors, of `vector_files` and additions
   std::vector<std::string> postings;  // files
   std::vector<std::string> vector_files;  // none where postings hold whole vectors
-  std::vector<slot_t> parents;            // of splits: whose codes they have
-  size_t ntotal = 0;                      // vectors in the files
+  std::vector<slot_t> parents;  // of the last postings: relative to whose centroid codes are
+  size_t ntotal = 0;            // vectors in the files
   id_t next_id = 0;
   // Whether the files hold all ids from 0 to next_id - 1 but these, which ascend; else it is not
   // known which smaller ids they hold.

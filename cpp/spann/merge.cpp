@@ -96,7 +96,6 @@ Merged merge(const std::vector<std::string>& runs, size_t bucket, slot_t begin, 
   for (size_t r = 0; r < readers.size(); ++r) advance(r);
 
   Merged out;
-  out.d = d;
   Entries entries, splits;
   std::vector<size_t> split_ends;
   std::vector<float> vectors, own(d);

@@ -20,9 +20,8 @@ struct MergeOptions {
 
 struct Merged {
   uint64_t entries = 0, dropped = 0;  // replicas that postings had no room for
-  size_t d = 0;
-  std::vector<float> centroids;  // of splits, in their order
-  std::vector<slot_t> parents;   // whose codes they have, see below
+  std::vector<float> centroids;       // of splits, in their order
+  std::vector<slot_t> parents;        // of splits: relative to whose centroid their codes are
 };
 
 // Writes the postings of a bucket, entries in the order of runs. A posting that is longer than the

@@ -13,22 +13,19 @@ namespace {
 
 static_assert(std::endian::native == std::endian::little);
 
-constexpr char kMagic[8] = {'\x89', 'S', 'L', 'P', 'F', '\r', '\n', '\x1a'};
-constexpr uint16_t kMajor = 1, kMinor = 0;
+constexpr char kKind = 'P';
 constexpr uint32_t kPostingMagic = 0x4f504c53;
 constexpr size_t kMostCode = size_t{1} << 20;
 
 struct Header {
-  char magic[8];
-  uint16_t major, minor;
-  uint32_t byte_order, page;
-  uint32_t code_size;
-  uint64_t build;
+  Start start{kKind};
+  uint32_t page = kPage, code_size = 0;
+  uint64_t build = 0;
 };
 struct Footer {
-  char magic[8];
-  uint64_t directory, postings, splits, entries, length;
-  uint32_t directory_crc;
+  Start start{kKind};
+  uint64_t directory = 0, postings = 0, splits = 0, entries = 0, length = 0;
+  uint32_t directory_crc = 0, zero = 0;  // no padding, whose bytes would be any
 };
 struct PostingHead {
   uint32_t magic, count;
@@ -61,9 +58,7 @@ PostingWriter::PostingWriter(io::Sink& sink, size_t code_size, uint64_t build)
     : sink_(sink), code_size_(code_size), build_(build) {
   if (code_size < 1 || code_size > kMostCode)
     throw ArgumentError(text("code_size = ", code_size, "; it must be from 1 to ", kMostCode));
-  Header header{{}, kMajor, kMinor, kByteOrder, kPage, static_cast<uint32_t>(code_size), build};
-  std::memcpy(header.magic, kMagic, sizeof kMagic);
-  const auto page = sealed(header);
+  const auto page = sealed(Header{.code_size = static_cast<uint32_t>(code_size), .build = build});
   put(page.data(), page.size());
 }
 
@@ -96,8 +91,8 @@ void PostingWriter::add(const id_t* ids, const std::byte* codes, size_t n, bool 
 }
 
 void PostingWriter::finish() {
-  Footer footer{{}, at_, directory_.size(), splits_, entries_, 0, 0};
-  std::memcpy(footer.magic, kMagic, sizeof kMagic);
+  Footer footer{
+      .directory = at_, .postings = directory_.size(), .splits = splits_, .entries = entries_};
   const size_t bytes = directory_.size() * sizeof(PostingPlace);
   footer.directory_crc = io::crc32c(0, directory_.data(), bytes);
   put(directory_.data(), bytes);
@@ -127,38 +122,30 @@ PostingFiles::PostingFiles(const std::vector<std::string>& paths, io::Backend ba
 void PostingFiles::open(size_t file, std::vector<PostingPlace>& splits) {
   const std::string& path = files_->path(file);
   const uint64_t size = files_->size(file);
-  const auto damaged = [&](const char* what) -> CorruptIndexError {
-    return CorruptIndexError(text("'", path, "' ", what, "; restore it, or build it again"));
-  };
   Room room;
   std::byte* const page = room.of(kPage);
-  if (size < sizeof kMagic) throw damaged("is too short for a file of postings");
-  if (size < 2 * kPage || size % kPage) throw damaged("is no whole file of postings");
+  if (size < 2 * kPage || size % kPage) throw damaged(path, "is no whole file of postings");
   read_pages(file, 0, 1, page);
   Header header;
   const bool sound = unsealed(page, header);
-  if (std::memcmp(header.magic, kMagic, sizeof kMagic) != 0)
-    throw damaged("is no file of postings");
-  if (header.byte_order != kByteOrder) throw damaged("has another machine's byte order");
-  if (header.major != kMajor)
-    throw UnsupportedError(text("'", path, "' has version ", header.major, ".", header.minor,
-                                ", this release reads ", kMajor, ".x; read it with a newer one"));
+  check_start(header.start, kKind, path, "is no file of postings");
   if (!sound || header.page != kPage || header.code_size < 1 || header.code_size > kMostCode)
-    throw damaged("has a damaged header");
+    throw damaged(path, "has a damaged header");
   if (file && (header.code_size != code_size_ || header.build != build_))
-    throw damaged("is not of the same build as the files before it");
+    throw damaged(path, "is not of the same build as the files before it");
   code_size_ = header.code_size;
   build_ = header.build;
 
   read_pages(file, size / kPage - 1, 1, page);
   Footer footer;
-  if (!unsealed(page, footer) || std::memcmp(footer.magic, kMagic, sizeof kMagic) != 0)
-    throw damaged("has a damaged footer, or was not written to its end");
+  if (!unsealed(page, footer) || footer.zero ||
+      std::memcmp(footer.start.magic, header.start.magic, sizeof header.start.magic) != 0)
+    throw damaged(path, "has a damaged footer, or was not written to its end");
   const uint64_t bytes = footer.postings * sizeof(PostingPlace);
   if (footer.length != size || footer.directory % kPage ||
       footer.postings > size / sizeof(PostingPlace) || footer.splits > footer.postings ||
       footer.directory / kPage + pages(bytes) + 1 != size / kPage)
-    throw damaged("has a footer that does not fit it");
+    throw damaged(path, "has a footer that does not fit it");
   std::vector<PostingPlace> places(footer.postings);
   constexpr size_t kAtATime = 256;  // pages
   std::byte* const some = room.of(kAtATime * kPage);
@@ -169,16 +156,16 @@ void PostingFiles::open(size_t file, std::vector<PostingPlace>& splits) {
     std::memcpy(to + at, some, n);
   }
   if (io::crc32c(0, places.data(), bytes) != footer.directory_crc)
-    throw damaged("has a damaged directory");
+    throw damaged(path, "has a damaged directory");
   uint64_t next = 1, entries = 0;
   for (PostingPlace& p : places) {
-    if (p.page != next || p.file != 0) throw damaged("has a directory with gaps");
+    if (p.page != next || p.file != 0) throw damaged(path, "has a directory with gaps");
     next += extent(p.count) / kPage;
     entries += p.count;
     p.file = static_cast<uint8_t>(file);
   }
   if (next * kPage != footer.directory || entries != footer.entries)
-    throw damaged("has a directory that does not fit it");
+    throw damaged(path, "has a directory that does not fit it");
   const uint64_t regular = footer.postings - footer.splits;
   parts_.push_back({directory_.size(), regular, splits.size()});
   const auto end = places.begin() + static_cast<ptrdiff_t>(regular);

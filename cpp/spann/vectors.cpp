@@ -12,16 +12,14 @@
 namespace shortlist::spann {
 namespace {
 
-constexpr char kMagic[8] = {'\x89', 'S', 'L', 'V', 'F', '\r', '\n', '\x1a'};
-constexpr uint16_t kMajor = 1, kMinor = 0;
+constexpr char kKind = 'V';
 constexpr size_t kAtATime = size_t{2} << 20;  // bytes that are read
 constexpr size_t kMostRow = size_t{1} << 24;
 
 struct Header {
-  char magic[8];
-  uint16_t major, minor;
-  uint32_t byte_order, row_bytes, block_bytes;
-  uint64_t build, rows;
+  Start start{kKind};
+  uint32_t row_bytes = 0, block_bytes = 0;
+  uint64_t build = 0, rows = 0;
 };
 
 // The fewest pages of which whole rows leave at most an eighth empty.
@@ -39,16 +37,10 @@ VectorWriter::VectorWriter(io::Sink& sink, size_t row_bytes, uint64_t rows, uint
   if (row_bytes < 1 || row_bytes > kMostRow)
     throw ArgumentError(text("rows of ", row_bytes, " bytes; they must have 1 to ", kMostRow));
   block_.resize(block_of(row_bytes));
-  Header header{{},
-                kMajor,
-                kMinor,
-                kByteOrder,
-                static_cast<uint32_t>(row_bytes),
-                static_cast<uint32_t>(block_.size()),
-                build,
-                rows};
-  std::memcpy(header.magic, kMagic, sizeof kMagic);
-  const auto page = sealed(header);
+  const auto page = sealed(Header{.row_bytes = static_cast<uint32_t>(row_bytes),
+                                  .block_bytes = static_cast<uint32_t>(block_.size()),
+                                  .build = build,
+                                  .rows = rows});
   sink_.write(page.data(), page.size());
 }
 
@@ -79,33 +71,25 @@ VectorFiles::VectorFiles(const std::vector<std::string>& paths, io::Backend back
     : files_(io::RandomFiles::open(paths, backend, caching)), first_{0} {
   Room room;
   for (size_t f = 0; f < paths.size(); ++f) {
-    const auto damaged = [&](const char* what) -> CorruptIndexError {
-      return CorruptIndexError(text("'", paths[f], "' ", what, "; restore it, or build it again"));
-    };
-    if (files_->size(f) < kPage) throw damaged("is too short for a file of vectors");
+    if (files_->size(f) < kPage) throw damaged(paths[f], "is too short for a file of vectors");
     std::byte* const page = room.of(kPage);
     const io::RandomFiles::Piece piece{0, kPage, page, static_cast<uint32_t>(f)};
     files_->read({&piece, 1}, [](size_t) {});
     Header header;
     const bool sound = unsealed(page, header);
-    if (std::memcmp(header.magic, kMagic, sizeof kMagic) != 0)
-      throw damaged("is no file of vectors");
-    if (header.byte_order != kByteOrder) throw damaged("has another machine's byte order");
-    if (header.major != kMajor)
-      throw UnsupportedError(text("'", paths[f], "' has version ", header.major, ".", header.minor,
-                                  ", this release reads ", kMajor, ".x; read it with a newer one"));
+    check_start(header.start, kKind, paths[f], "is no file of vectors");
     if (!sound || header.row_bytes < 1 || header.row_bytes > kMostRow ||
         header.block_bytes != block_of(header.row_bytes))
-      throw damaged("has a damaged header");
+      throw damaged(paths[f], "has a damaged header");
     if (f && (header.row_bytes != row_bytes_ || header.build != build_))
-      throw damaged("is not of the same build as the files before it");
+      throw damaged(paths[f], "is not of the same build as the files before it");
     row_bytes_ = header.row_bytes;
     block_bytes_ = header.block_bytes;
     build_ = header.build;
     in_block_ = (block_bytes_ - sizeof(uint32_t)) / row_bytes_;
     if (header.rows > files_->size(f) ||
         kPage + (header.rows + in_block_ - 1) / in_block_ * block_bytes_ != files_->size(f))
-      throw damaged("was not written to its end, or was cut short");
+      throw damaged(paths[f], "was not written to its end, or was cut short");
     first_.push_back(first_.back() + header.rows);
   }
 }
