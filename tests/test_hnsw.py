@@ -113,6 +113,32 @@ def test_one_thread_builds_the_same_graph_again(rng, threads, int8):
         assert other[1:] == results[0][1:]
 
 
+@pytest.mark.parametrize("order", ["any", "sorted", "equal"])
+def test_deterministic_graphs_do_not_depend_on_threads(l2, rng, threads, order):
+    x, q = clustered(rng, 3000), clustered(rng, 100)
+    if order == "sorted":
+        x = x[np.argsort(x[:, 0])]
+    if order == "equal":
+        x[500:2000] = x[0]
+    results = []
+    for count in (1, 2, 3, 2):
+        threads(count)
+        index = shortlist.IndexHNSWFlat(D, 8)
+        index.hnsw.deterministic = True
+        index.add(x[:2000])
+        index.remove_ids(np.arange(0, 2000, 3))
+        index.add(x[2000:2900])
+        for row in x[2900:]:
+            index.add(row[None])
+        results.append(shortlist.serialize_index(index))
+        index.hnsw.efSearch = 64
+        kept = np.r_[np.delete(np.arange(2000), np.s_[::3]), 2000:3000]
+        found = index.search(q, 10)[1]
+        assert l2.recall(np.searchsorted(kept, found), q, x[kept]) > 0.95
+    for other in results[1:]:
+        np.testing.assert_array_equal(other, results[0])
+
+
 @pytest.mark.parametrize("store", STORES)
 def test_exact_search_whatever_the_graph_knows(oracle, rng, store):
     """Before and after vectors go and change; to the last bit what a search wide enough finds."""

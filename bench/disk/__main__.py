@@ -115,23 +115,26 @@ class Run:
         with binary.open("wb") as file:  # as diskannpy takes it
             np.array(self.data.base.shape, np.int32).tofile(file)
             np.ascontiguousarray(self.data.base).tofile(file)
-        code = self.args.codes or math.ceil(memory / rows)
-        build = self.build(
-            "diskann",
-            python,
-            "diskann",
-            base=str(binary),
-            dtype=str(self.data.base.dtype),
-            graph_degree=64,
-            complexity=100,
-            search_memory_maximum=(code * rows + 512) / 2**30,
-            build_memory_maximum=self.args.diskann_memory,
-            num_threads=self.args.threads,
-        )
         made = []
-        for nodes in (0, memory // 4 // NODE) if self.args.cached else (0,):
-            title = f"diskannpy, {nodes:,} nodes cached" if nodes else "diskannpy"
-            made.append(self.opened(title, "diskann", python, "diskann", build, nodes=nodes))
+        for code in self.args.codes:
+            code = code or math.ceil(memory / rows)
+            name = f"diskann-{code}"
+            build = self.build(
+                "diskann",
+                python,
+                name,
+                base=str(binary),
+                dtype=str(self.data.base.dtype),
+                graph_degree=64,
+                complexity=100,
+                search_memory_maximum=(code * rows + 512) / 2**30,
+                build_memory_maximum=self.args.diskann_memory,
+                num_threads=self.args.threads,
+            )
+            for nodes in (0, memory // 4 // NODE) if self.args.cached else (0,):
+                title = f"diskannpy, {code}-byte codes"
+                title += f", {nodes:,} nodes cached" if nodes else ""
+                made.append(self.opened(title, "diskann", python, name, build, nodes=nodes))
         return made
 
     def recall(self, answer: dict[str, Any], begin: int, end: int) -> float:
@@ -259,7 +262,7 @@ def _parser() -> argparse.ArgumentParser:
     add("--threads", type=int, default=2, help="to build (default: %(default)s)")
     add("--diskann-python", help="an interpreter that has diskannpy; without it, ours alone")
     add("--diskann-memory", type=float, default=8.0, help="GB of its build (default: %(default)s)")
-    add("--codes", type=int, help="bytes of its PQ codes (default: as many as our index takes)")
+    add("--codes", type=_sizes, default="0", help="bytes of its PQ codes; 0: as our index takes")
     add("--cached", action="store_true", help="also with nodes cached, which takes minutes to open")
     add("--coded", action="store_true", help='our "SPANN" beside "SPANN,Flat"')
     add("--out", type=Path, help="default: bench/results/NAME-disk; indexes lie there too")
@@ -269,6 +272,10 @@ def _parser() -> argparse.ArgumentParser:
 
 def _recalls(text: str) -> list[float]:
     return [float(part) for part in text.split(",")]
+
+
+def _sizes(text: str) -> list[int]:
+    return [int(part) for part in text.split(",")]
 
 
 if __name__ == "__main__":

@@ -207,6 +207,12 @@ void bind_hnsw(py::module_& m) {
           "efConstruction", [](const Hnsw& h) { return h.efConstruction.load(); },
           [](Hnsw& h, int v) { h.efConstruction = at_least_one(v, "efConstruction"); },
           "Candidates kept while adding: more is slower and links better. Set it before add.")
+      .def_property(
+          "deterministic", [](const Hnsw& h) { return h.deterministic.load(); },
+          [](Hnsw& h, bool v) { h.deterministic = v; },
+          "Add in batches that threads share: the same additions give the same graph, however many "
+          "threads there are. Set it before add. False at first; then the same graph comes of one "
+          "thread only. Not saved.")
       .def_property_readonly("M", &Hnsw::M, "Links per node and level.")
       .def_property_readonly("max_level", &Hnsw::max_level, "Highest level, -1 while empty.")
       .def_property_readonly(

@@ -29,6 +29,9 @@ class Hnsw {
   // Live parameters, under faiss's names; searches copy what they need on entry.
   std::atomic<int> efConstruction = 40;  // candidates kept while inserting
   std::atomic<int> efSearch = 16;        // candidates kept while searching
+  // Insert in batches: same input, same graph, however many threads there are.
+  std::atomic<bool> deterministic = false;
+  static constexpr size_t kBatch = 256;  // nodes of a batch, at most
 
   size_t M() const { return M_; }
   size_t max_links(int level) const { return level == 0 ? 2 * M_ : M_; }
@@ -64,7 +67,8 @@ class Hnsw {
     free_.insert(free_.end(), slots.begin(), slots.end());
   }
   // Links slots whose vectors are in the store. On an exception (interrupt, memory) the first
-  // `*completed` slots are linked, the others are freed again. One thread: same input, same graph.
+  // `*completed` slots are linked, the others are freed again. Same input, same graph with one
+  // thread, and with any number where `deterministic` is set.
   void insert(const Vectors& base, std::span<const slot_t> slots, const ProgressFn* progress,
               size_t* completed);
   // Hides slots from results; they still carry the search until consolidate().
@@ -104,6 +108,11 @@ class Hnsw {
   enum class State : uint8_t { live, erased, free };
   struct Inserter;
   struct Admitted;
+
+  void insert_side_by_side(const Vectors& base, std::span<const slot_t> slots,
+                           const ProgressFn* progress, size_t* completed);
+  void insert_in_batches(const Vectors& base, std::span<const slot_t> slots,
+                         const ProgressFn* progress, size_t* completed);
 
   slot_t* row(slot_t s, int level);
   const slot_t* row(slot_t s, int level) const;

@@ -1,6 +1,7 @@
 #include <algorithm>
 #include <atomic>
 #include <cmath>
+#include <limits>
 #include <memory>
 #include <mutex>
 #include <thread>
@@ -11,26 +12,37 @@
 
 namespace shortlist {
 
-// Algorithm 1 of the paper, from several threads. A node's link rows are read and written under
-// its lock; a new node's own rows are complete on every level before anything links to it.
+// Algorithm 1 of the paper. Either threads insert side by side (insert): a node's link rows are
+// read and written under its lock, and a new node's own rows are complete on every level before
+// anything links to it. Or batches are inserted one after the other (insert_batch), their nodes
+// together.
 struct Hnsw::Inserter {
+  using Links = std::vector<std::vector<Neighbor>>;  // by level
+
   Inserter(Hnsw& graph, const Vectors& base, bool shared)
       : graph(graph),
         base(base),
         shared(shared),
-        ef(std::clamp<size_t>(static_cast<size_t>(graph.efConstruction.load()), 1, graph.size())) {
+        ef(std::clamp<size_t>(static_cast<size_t>(graph.efConstruction.load()), 1, graph.size())),
+        workers(num_threads()) {
     if (shared) locks = std::make_unique<std::atomic_flag[]>(kLocks);
   }
 
   struct Worker {
     explicit Worker(const Inserter& inserter)
-        : computer(inserter.base.computer()), copy(inserter.graph.max_links(0)) {}
+        : computer(inserter.base.computer()), copy(inserter.graph.max_links(0)), within(kBatch) {}
     std::unique_ptr<DistanceComputer> computer;
     std::vector<slot_t> copy;  // a row read under its lock
     std::vector<Neighbor> candidates;
-    std::vector<std::vector<Neighbor>> chosen;  // by level
+    std::vector<float> within;  // distances to others of the batch
+    Links chosen;
     Selection selection;
   };
+
+  Worker& worker(size_t i) {
+    if (!workers[i]) workers[i] = std::make_unique<Worker>(*this);
+    return *workers[i];
+  }
 
   class Held {
    public:
@@ -55,69 +67,128 @@ struct Hnsw::Inserter {
     return {w.copy.data(), links.size()};
   }
 
-  void insert(slot_t s, Worker& w) {
+  // Whether s can be compared: what has NaN or Inf or is too large is stored, but never found.
+  static bool ask_for(slot_t s, Worker& w) {
     float itself;
     w.computer->set_query(s);
     w.computer->score(&s, 1, &itself);
-    if (!std::isfinite(itself)) return;  // NaN, Inf or too large to compare: stored, never found
+    return std::isfinite(itself);
+  }
+
+  void insert(slot_t s, Worker& w) {
+    if (!ask_for(s, w)) return;
     const int level = graph.levels_[s];
     std::unique_lock entry_lock(entry_mutex);
     const slot_t entry = graph.entry_;
     const int top = graph.max_level_;
     if (entry != kNoSlot && level <= top) entry_lock.unlock();
     if (entry != kNoSlot) {
-      choose_links(s, level, top, entry, w);
-      write_links(s, w);
+      choose_links(s, {}, entry, top, w);
+      write_links(s, w.chosen);
+      for (size_t l = 0; l < w.chosen.size(); ++l)
+        for (const Neighbor& n : w.chosen[l]) link_back(n, s, static_cast<int>(l), w);
     }
-    if (level > top) {
-      graph.entry_ = s;
-      graph.max_level_ = level;
-    }
+    if (level > top) raise_entry(s);
   }
 
-  void choose_links(slot_t s, int level, int top, slot_t entry, Worker& w) {
+  // Every node looks at the graph as it was before the batch and at all of the batch before it, so
+  // neither threads nor their timing matter. Links back are written by node, each by one thread.
+  void insert_batch(std::span<const slot_t> slots, const ProgressFn& progress) {
+    batch.assign(slots.size(), kNoSlot);
+    chosen.resize(std::max(chosen.size(), slots.size()));
+    parallel_for(slots.size(), {.grain = 16, .max_threads = workers.size()},
+                 [&](size_t begin, size_t end, size_t i) {
+                   for (size_t at = begin; at < end; ++at)
+                     if (ask_for(slots[at], worker(i))) batch[at] = slots[at];
+                 });
+    std::erase(batch, kNoSlot);
+    parallel_for(batch.size(), {.progress = &progress, .max_threads = workers.size()},
+                 [&](size_t begin, size_t end, size_t i) {
+                   Worker& w = worker(i);
+                   for (size_t at = begin; at < end; ++at) {
+                     w.computer->set_query(batch[at]);
+                     choose_links(batch[at], std::span(batch).first(at), graph.entry_,
+                                  graph.max_level_, w);
+                     chosen[at].swap(w.chosen);
+                   }
+                 });
+    back.clear();
+    for (size_t at = 0; at < batch.size(); ++at) {
+      write_links(batch[at], chosen[at]);
+      for (size_t l = 0; l < chosen[at].size(); ++l)
+        for (const Neighbor& n : chosen[at][l])
+          back.push_back({n.slot, static_cast<int>(l), {n.distance, batch[at]}});
+      raise_entry(batch[at]);
+    }
+    std::stable_sort(back.begin(), back.end(),
+                     [](const Back& a, const Back& b) { return a.to < b.to; });
+    heads.clear();
+    for (size_t at = 0; at < back.size(); ++at)
+      if (at == 0 || back[at].to != back[at - 1].to) heads.push_back(at);
+    heads.push_back(back.size());
+    parallel_for(heads.size() - 1, {.grain = 32, .max_threads = workers.size()},
+                 [&](size_t begin, size_t end, size_t i) {
+                   Worker& w = worker(i);
+                   for (size_t at = heads[begin]; at < heads[end]; ++at)
+                     link_back({back[at].from.distance, back[at].to}, back[at].from.slot,
+                               back[at].level, w);
+                 });
+  }
+
+  // Fills w.chosen, whose query is s, with links to what is near in the graph, and to any of
+  // `others`, which are not in it yet.
+  void choose_links(slot_t s, std::span<const slot_t> others, slot_t entry, int top, Worker& w) {
     Walk& walk = Walk::of_this_thread();
+    const int level = graph.levels_[s], highest = others.empty() ? std::min(level, top) : level;
     slot_t at = entry;
-    float distance;
-    w.computer->score(&at, 1, &distance);
+    float distance = 0;
+    if (entry != kNoSlot) w.computer->score(&at, 1, &distance);
     for (int l = top; l > level; --l)
       walk_greedily(walk, *w.computer, at, distance, graph.max_links(l),
                     [&](slot_t x) { return read_links(w, x, l); });
-    const int highest = std::min(level, top);
+    w.computer->score(others.data(), others.size(), w.within.data());
     w.chosen.resize(static_cast<size_t>(highest) + 1);
     for (int l = highest; l >= 0; --l) {
-      const size_t row_links = graph.max_links(l);
-      walk_level(
-          walk, *w.computer, at, distance, ef, graph.size(), row_links,
-          [&](slot_t x) { return read_links(w, x, l); },
-          [&](slot_t x) { prefetch(graph.row(x, l)); });
-      if (walk.pool.size()) {  // empty where every distance overflows
-        at = walk.pool.slot(0);
-        distance = walk.pool.distance(0);
-      }
       w.candidates.clear();
-      for (size_t i = 0; i < walk.pool.size(); ++i)
-        if (graph.state_[walk.pool.slot(i)] != State::erased)
-          w.candidates.push_back({walk.pool.distance(i), walk.pool.slot(i)});
-      if (w.candidates.empty()) w.candidates.push_back({distance, at});
+      if (l <= top) {
+        walk_level(
+            walk, *w.computer, at, distance, ef, graph.size(), graph.max_links(l),
+            [&](slot_t x) { return read_links(w, x, l); },
+            [&](slot_t x) { prefetch(graph.row(x, l)); });
+        if (walk.pool.size()) {  // empty where every distance overflows
+          at = walk.pool.slot(0);
+          distance = walk.pool.distance(0);
+        }
+        for (size_t i = 0; i < walk.pool.size(); ++i)
+          if (graph.state_[walk.pool.slot(i)] != State::erased)
+            w.candidates.push_back({walk.pool.distance(i), walk.pool.slot(i)});
+        if (w.candidates.empty()) w.candidates.push_back({distance, at});
+      }
+      const float farthest = w.candidates.size() < ef ? kFar : walk.pool.worst();
+      for (size_t i = 0; i < others.size(); ++i)
+        if (w.within[i] < farthest && graph.levels_[others[i]] >= l)
+          w.candidates.push_back({w.within[i], others[i]});
       sort_for(s, w.candidates);
+      if (w.candidates.size() > ef) w.candidates.resize(ef);
       w.chosen[static_cast<size_t>(l)] =
           w.selection.select(*w.computer, w.candidates, graph.M_, kKeepPruned);
     }
   }
 
-  void write_links(slot_t s, Worker& w) {
-    const auto levels = static_cast<int>(w.chosen.size());
-    {
-      const Held held(*this, s);
-      for (int l = 0; l < levels; ++l) {
-        slot_t* row = graph.row(s, l);
-        for (const Neighbor& n : w.chosen[static_cast<size_t>(l)]) *row++ = n.slot;
-      }
-      graph.changed(s);
+  void write_links(slot_t s, const Links& chosen) {
+    const Held held(*this, s);
+    for (size_t l = 0; l < chosen.size(); ++l) {
+      slot_t* row = graph.row(s, static_cast<int>(l));
+      for (const Neighbor& n : chosen[l]) *row++ = n.slot;
     }
-    for (int l = 0; l < levels; ++l)
-      for (const Neighbor& n : w.chosen[static_cast<size_t>(l)]) link_back(n, s, l, w);
+    graph.changed(s);
+  }
+
+  // A node above all others is where searches begin.
+  void raise_entry(slot_t s) {
+    if (graph.levels_[s] <= graph.max_level_) return;
+    graph.entry_ = s;
+    graph.max_level_ = graph.levels_[s];
   }
 
   // Adds s to the links of n. In a full row it takes the place of an erased node; where there is
@@ -145,14 +216,26 @@ struct Hnsw::Inserter {
   }
 
   static constexpr bool kKeepPruned = true;
+  static constexpr float kFar = std::numeric_limits<float>::infinity();
   static constexpr size_t kLocks = 65536;  // each for many nodes; nobody holds two
 
   Hnsw& graph;
   const Vectors& base;
   const bool shared;
   const size_t ef;
+  std::vector<std::unique_ptr<Worker>> workers;
   std::unique_ptr<std::atomic_flag[]> locks;
   std::mutex entry_mutex;
+
+  struct Back {  // a link that a node gets from one of the batch
+    slot_t to;
+    int level;
+    Neighbor from;
+  };
+  std::vector<slot_t> batch;
+  std::vector<Links> chosen;  // of each of the batch
+  std::vector<Back> back;
+  std::vector<size_t> heads;  // where those of another node begin
 };
 
 void Hnsw::insert(const Vectors& base, std::span<const slot_t> slots, const ProgressFn* progress,
@@ -161,23 +244,43 @@ void Hnsw::insert(const Vectors& base, std::span<const slot_t> slots, const Prog
   for (slot_t s : slots) set_state(s, State::live);
   routed_ = 0;
   unpack();
-  const size_t threads = std::min(num_threads(), slots.size());
-  Inserter inserter(*this, base, threads > 1);
-  std::vector<std::unique_ptr<Inserter::Worker>> workers(std::max<size_t>(threads, 1));
-  size_t done = 0;
+  *completed = 0;
   try {
-    parallel_for(slots.size(), {.progress = progress, .completed = &done, .max_threads = threads},
-                 [&](size_t begin, size_t end, size_t worker) {
-                   auto& w = workers[worker];
-                   if (!w) w = std::make_unique<Inserter::Worker>(inserter);
-                   for (size_t i = begin; i < end; ++i) inserter.insert(slots[i], *w);
-                 });
+    if (deterministic)
+      insert_in_batches(base, slots, progress, completed);
+    else
+      insert_side_by_side(base, slots, progress, completed);
   } catch (...) {
-    *completed = done;
-    unlink(slots.subspan(done));
+    unlink(slots.subspan(*completed));
     throw;
   }
-  *completed = done;
+}
+
+void Hnsw::insert_side_by_side(const Vectors& base, std::span<const slot_t> slots,
+                               const ProgressFn* progress, size_t* completed) {
+  const size_t threads = std::min(num_threads(), slots.size());
+  Inserter inserter(*this, base, threads > 1);
+  parallel_for(slots.size(), {.progress = progress, .completed = completed, .max_threads = threads},
+               [&](size_t begin, size_t end, size_t worker) {
+                 for (size_t i = begin; i < end; ++i)
+                   inserter.insert(slots[i], inserter.worker(worker));
+               });
+}
+
+void Hnsw::insert_in_batches(const Vectors& base, std::span<const slot_t> slots,
+                             const ProgressFn* progress, size_t* completed) {
+  constexpr size_t kShare = 8;  // of what is in the graph already
+  Inserter inserter(*this, base, false);
+  const ProgressFn within = [&](size_t done, size_t) {
+    if (progress && *progress) (*progress)(*completed + done, slots.size());
+  };
+  const size_t before = live_count_ + erased_count_ - slots.size();
+  while (*completed < slots.size()) {
+    const size_t n = std::clamp<size_t>((before + *completed) / kShare, 1, kBatch);
+    const auto batch = slots.subspan(*completed, std::min(n, slots.size() - *completed));
+    inserter.insert_batch(batch, within);
+    *completed += batch.size();
+  }
 }
 
 }  // namespace shortlist

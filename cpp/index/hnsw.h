@@ -75,7 +75,9 @@ class IndexHNSW : public Index {
   RangeResult do_range_search(const Rows& x, float radius,
                               const SearchParameters* params) const override;
   size_t do_remove(const Selector& sel) override;
-  size_t rows_in_turn() const override { return 64 * num_threads(); }
+  size_t rows_in_turn() const override {
+    return hnsw->deterministic ? Hnsw::kBatch : 64 * num_threads();
+  }
   bool do_settle() override;
   void do_reset() override;
   void do_reconstruct(id_t id, float* out) const override;

@@ -193,12 +193,8 @@ void IndexSPANN::search_by(const Rows& x, size_t k, const Probing& how, float* d
 }
 
 void IndexSPANN::find_postings(const Rows& x, const Probing& how, Group& group) const {
+  if (how.everything) return;  // every query's are all
   auto& probes = group.probes;
-  if (how.everything) {
-    for (slot_t p = 0; p < postings_.postings(); ++p)
-      for (uint32_t i = 0; i < x.n; ++i) probes.push_back({p, i, 0});
-    return;
-  }
   const size_t n = how.nprobe;
   std::vector<float> near(x.n * n);
   std::vector<id_t> labels(x.n * n);
@@ -236,6 +232,10 @@ void IndexSPANN::scan_postings(Group& group, const Probing& how, Scratch& scratc
   for (size_t i = 0; i < group.queries.rows; ++i)
     if (group.sound[i]) scratch.scanners[i]->set_query(group.queries.row(i));
   std::vector<slot_t> numbers;
+  if (how.everything) {
+    numbers.resize(postings_.postings());
+    std::iota(numbers.begin(), numbers.end(), slot_t{0});
+  }
   for (const auto& probe : group.probes)
     if (numbers.empty() || numbers.back() != probe.posting) numbers.push_back(probe.posting);
   const size_t prefix = postings_.code_size() - form_->code_size();
@@ -266,16 +266,10 @@ void IndexSPANN::scan_postings(Group& group, const Probing& how, Scratch& scratc
       const id_t whose = split ? parts_.parents[posting.number - with_parents] : posting.number;
       parts_.centroids->reconstruct_batch(&whose, 1, centroid.data());
     }
-    const auto [first, last] = std::equal_range(
-        group.probes.begin(), group.probes.end(), Group::Probe{posting.number, 0, 0},
-        [](const auto& a, const auto& b) { return a.posting < b.posting; });
-    for (auto probe = first; probe != last; ++probe) {
-      lists::Scanner& scanner = *scratch.scanners[probe->query];
-      Best& best = group.best[probe->query];
-      if (form_->by_residual)
-        scanner.set_list(centroid.data(), split || how.everything
-                                              ? measure(group.queries.row(probe->query))
-                                              : probe->near);
+    const auto ask = [&](uint32_t query, float near) {
+      lists::Scanner& scanner = *scratch.scanners[query];
+      Best& best = group.best[query];
+      if (form_->by_residual) scanner.set_list(centroid.data(), near);
       near_in(scanner, list, best.limit(), [&](slot_t i, float distance) {
         const id_t id = posting.ids[i];
         if (!shown(id, how.sel)) return;
@@ -284,9 +278,22 @@ void IndexSPANN::scan_postings(Group& group, const Probing& how, Scratch& scratc
         best.push({distance, id, row});
       });
       scanned += posting.n;
+    };
+    const auto measured = [&](uint32_t query) {
+      return form_->by_residual ? measure(group.queries.row(query)) : 0;
+    };
+    if (how.everything) {
+      for (uint32_t i = 0; i < group.queries.rows; ++i)
+        if (group.sound[i]) ask(i, measured(i));
+      return;
     }
+    const auto [first, last] = std::equal_range(
+        group.probes.begin(), group.probes.end(), Group::Probe{posting.number, 0, 0},
+        [](const auto& a, const auto& b) { return a.posting < b.posting; });
+    for (auto probe = first; probe != last; ++probe)
+      ask(probe->query, split ? measured(probe->query) : probe->near);
   };
-  stats_.probes += group.probes.size();
+  stats_.probes += how.everything ? numbers.size() * group.queries.rows : group.probes.size();
   if (cache_.capacity()) {
     const auto cached = [&](slot_t number) {
       const auto held = cache_.find(number);

@@ -32,8 +32,8 @@ std::vector<id_t> exactly_nearest(const Index& index, const std::vector<float>& 
 void interrupted_adds_keep_a_prefix(Random& random) {
   const size_t d = 24, n = 3000;
   for (const Kind& kind : kinds()) {
-    if (kind.name != "HNSW" && kind.name != "HNSW u8" && kind.name != "IDMap2 HNSW" &&
-        kind.name != "Refine HNSW")
+    if (kind.name != "HNSW" && kind.name != "HNSW u8" && kind.name != "HNSW deterministic" &&
+        kind.name != "IDMap2 HNSW" && kind.name != "Refine HNSW")
       continue;
     const auto index = kind.make(d, Metric::l2);
     std::vector<float> x = random_rows(random, n, d);

@@ -62,6 +62,12 @@ const std::vector<Kind>& kinds() {
       {"HNSW f16", graph, [hnsw](size_t d, Metric m) { return hnsw(d, m, DType::f16); }},
       {"HNSW u8", graph, [hnsw](size_t d, Metric m) { return hnsw(d, m, DType::u8); }},
       {"HNSW i8", graph, [hnsw](size_t d, Metric m) { return hnsw(d, m, DType::i8); }},
+      {"HNSW deterministic", graph,
+       [hnsw](size_t d, Metric m) {
+         auto index = hnsw(d, m, DType::f32);
+         index->hnsw->deterministic = true;
+         return index;
+       }},
       {"HNSW blocks", graph,
        [hnsw](size_t d, Metric m) {
          auto index = hnsw(d, m, DType::f32);

@@ -844,6 +844,13 @@ class HNSW:
         Links per node and level.
         """
     @property
+    def deterministic(self) -> bool:
+        """
+        Add in batches that threads share: the same additions give the same graph, however many threads there are. Set it before add. False at first; then the same graph comes of one thread only. Not saved.
+        """
+    @deterministic.setter
+    def deterministic(self, arg1: bool) -> None: ...
+    @property
     def efConstruction(self) -> int:
         """
         Candidates kept while adding: more is slower and links better. Set it before add.

@@ -7,9 +7,7 @@ sees the folder can do any of them, at any time and again: the bytes are the sam
 
 from __future__ import annotations
 
-import contextlib
-import threading
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from dataclasses import asdict
 from functools import cached_property
 from pathlib import Path
@@ -32,7 +30,6 @@ _CHUNK = 4096  # rows at a time
 _CODEC_ROWS = 1 << 14  # that a codec learns from
 _CLOSURE_ROWS = 2048  # of which the factor of the RNG rule is learnt
 _RUN_BYTES = 1 << 20  # of all runs that are read at a time, if that is enough for each
-_one_thread = threading.Lock()
 
 
 class Work:
@@ -189,7 +186,7 @@ def train(work: Work, sample: Array, progress: Progress) -> None:
 
 
 def build_graph(work: Work, progress: Progress) -> None:
-    """The graph over the centroids; one thread, so that it is the same each time."""
+    """The graph over the centroids, the same whatever the number of threads."""
     path = work.graph_path
     if path.exists():
         return
@@ -216,25 +213,14 @@ def fit_closure(work: Work, source: Vectors) -> None:
 def grow(graph: Any, plan: Plan, centroids: Array, progress: Callable[[int], object]) -> None:
     """Add centroids, rounded to what the graph stores."""
     dtype = np.dtype(plan.centroid_dtype)
-    with one_thread():
-        for at in range(0, len(centroids), _CHUNK):
-            some = centroids[at : at + _CHUNK]
-            if dtype.kind in "ui":
-                info = np.iinfo(dtype)
-                some = np.clip(np.rint(some), info.min, info.max)
-            graph.add(np.ascontiguousarray(some, dtype))
-            progress(min(at + _CHUNK, len(centroids)))
-
-
-@contextlib.contextmanager
-def one_thread() -> Iterator[None]:
-    with _one_thread:  # the number is the process's
-        threads = _core.omp_get_max_threads()
-        _core.omp_set_num_threads(1)
-        try:
-            yield
-        finally:
-            _core.omp_set_num_threads(threads)
+    graph.hnsw.deterministic = True
+    for at in range(0, len(centroids), _CHUNK):
+        some = centroids[at : at + _CHUNK]
+        if dtype.kind in "ui":
+            info = np.iinfo(dtype)
+            some = np.clip(np.rint(some), info.min, info.max)
+        graph.add(np.ascontiguousarray(some, dtype))
+        progress(min(at + _CHUNK, len(centroids)))
 
 
 def assign(work: Work, source: Vectors, shard: int, ids: Array | None = None) -> None:
