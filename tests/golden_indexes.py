@@ -219,7 +219,8 @@ FOLDERS: dict[str, tuple[str, dict[str, Any]]] = {
 
 def on_disk(folder: Path, description: str, knobs: dict[str, Any]) -> None:
     """60 vectors in a folder, of which one is removed, one replaced and one added."""
-    index = shortlist.build(vectors(60), description, out=folder, ids=np.arange(60) + 2**33, **knobs)
+    ids = np.arange(60) + 2**33
+    index = shortlist.build(vectors(60), description, out=folder, ids=ids, **knobs)
     index.remove_ids([2**33 + 5])
     index.add_with_ids(vectors(62)[60:], [2**33 + 7, 2**33 + 60])
     (folder / "LOCK").unlink()

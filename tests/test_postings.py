@@ -164,6 +164,7 @@ def test_closures_that_make_no_sense() -> None:
     index.add(one)
     for bad, told in (
         ({"replicas": 0}, "replicas = 0"),
+        ({"replicas": 2**61}, "1024 are the most"),
         ({"rng_factor": -1}, "0 or more"),
         ({"epsilon": float("nan")}, "0 or more"),
     ):
@@ -253,6 +254,7 @@ def test_spilling_what_makes_no_sense() -> None:
     near = np.array([[0, 1, 2]])
     for bad, told in (
         ({"replicas": 0}, "replicas = 0"),
+        ({"replicas": 2**61}, "1024 are the most"),
         ({"soar_lambda": -1}, "soar_lambda = -1"),
         ({"soar_lambda": float("nan")}, "soar_lambda = nan"),
         ({"soar_lambda": float("inf")}, "soar_lambda = inf"),

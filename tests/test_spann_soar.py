@@ -150,9 +150,12 @@ def test_plans_of_earlier_releases_are_what_they_were(name):
         ({"assignment": "soar", "soar_lambda": -1}, "soar_lambda = -1; it must be 0 or more"),
         ({"assignment": "soar", "soar_lambda": float("nan")}, "soar_lambda = nan"),
         ({"assignment": "soar", "soar_lambda": float("inf")}, "soar_lambda = inf"),
+        ({"assignment": "soar", "soar_lambda": "1"}, "soar_lambda = '1'"),
+        ({"assignment": "soar", "replicas": 2.5}, "replicas = 2.5"),
         ({"soar_lambda": 1.5}, "choose that too"),
         ({"assignment": "soar", "replicas": 0}, "replicas = 0"),
         ({"replicas": -1}, "replicas = -1"),
+        ({"replicas": 2**61}, "to 1024"),
         ({"assignment": "soar", "mean_replicas": 5}, "in 2 postings: set replicas"),
     ],
 )

@@ -14,7 +14,10 @@ namespace {
 constexpr size_t kGrain = 256;  // rows that a thread takes at a time
 
 void check_replicas(size_t replicas) {
-  if (replicas < 1) throw ArgumentError("replicas = 0; every vector must be in a list at least");
+  if (replicas < 1 || replicas > kMostReplicas)
+    throw ArgumentError(text("replicas = ", replicas,
+                             "; every vector must be in a list at least, and ", kMostReplicas,
+                             " are the most"));
 }
 
 }  // namespace

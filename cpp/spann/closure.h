@@ -9,6 +9,8 @@
 
 namespace shortlist::spann {
 
+inline constexpr size_t kMostReplicas = 1024;
+
 struct ClosureOptions {
   size_t replicas = 8;   // lists of a vector, at most
   float rng_factor = 1;  // a list is left out if this * its distance to a chosen one is less than

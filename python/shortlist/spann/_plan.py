@@ -23,6 +23,7 @@ _ITEM = {"float32": 4, "float16": 2, "uint8": 1, "int8": 1}
 _HEAD = 24  # bytes of an entry of a run besides its code
 _MEAN_REPLICAS = {False: 5.0, True: 7.0}  # of whole vectors, of codes
 _REPLICAS = {"rng": 8, "soar": 2}
+_MOST_REPLICAS = 1024
 _SOAR_LAMBDA = 1.5
 
 
@@ -66,9 +67,10 @@ class Plan:
             raise _core.ArgumentError(
                 f"assignment = {self.assignment!r}; choose {' or '.join(map(repr, _REPLICAS))}"
             )
-        if not 0 <= self.soar_lambda < math.inf:
+        weight = self.soar_lambda
+        if not (isinstance(weight, (int, float)) and 0 <= weight < math.inf):
             raise _core.ArgumentError(
-                f"soar_lambda = {self.soar_lambda}; it must be 0 or more, such as {_SOAR_LAMBDA}"
+                f"soar_lambda = {weight!r}; it must be 0 or more, such as {_SOAR_LAMBDA}"
             )
         if self.soar_lambda and self.assignment != "soar":
             raise _core.ArgumentError(
@@ -188,8 +190,11 @@ def planned(
     candidates = knobs.get("candidates", min(64, wanted))
     soar = knobs.get("assignment") == "soar"
     replicas = knobs.get("replicas", _REPLICAS["soar" if soar else "rng"])
-    if replicas < 1:
-        raise _core.ArgumentError(f"replicas = {replicas}; every vector must be in a posting")
+    if not isinstance(replicas, int) or not 1 <= replicas <= _MOST_REPLICAS:
+        raise _core.ArgumentError(
+            f"replicas = {replicas!r}; it must be an integer from 1, the nearest posting alone, "
+            f"to {_MOST_REPLICAS}"
+        )
     if soar:
         mean_replicas = float(min(replicas, candidates))
         if knobs.get("mean_replicas", mean_replicas) != mean_replicas:
