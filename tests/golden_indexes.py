@@ -7,6 +7,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import shortlist
@@ -209,12 +210,17 @@ INDEXES: dict[str, Callable[[], shortlist.Index | shortlist.IndexBinary]] = {
     "binary-ivf": _bit_lists,
 }
 
-FOLDERS = {"spann-flat": "SPANN4,Flat", "spann-sdc2": "SPANN4,SDC2"}
+FOLDERS: dict[str, tuple[str, dict[str, Any]]] = {
+    "spann-flat": ("SPANN4,Flat", {}),
+    "spann-sdc2": ("SPANN4,SDC2", {}),
+    "spann-soar": ("SPANN4,Flat", {"assignment": "soar"}),
+}
 
 
-def on_disk(description: str, folder: Path) -> None:
+def on_disk(folder: Path, description: str, knobs: dict[str, Any]) -> None:
     """60 vectors in a folder, of which one is removed, one replaced and one added."""
-    index = shortlist.build(vectors(60), description, out=folder, ids=np.arange(60) + 2**33)
+    ids = np.arange(60) + 2**33
+    index = shortlist.build(vectors(60), description, out=folder, ids=ids, **knobs)
     index.remove_ids([2**33 + 5])
     index.add_with_ids(vectors(62)[60:], [2**33 + 7, 2**33 + 60])
     (folder / "LOCK").unlink()
@@ -226,6 +232,6 @@ if __name__ == "__main__":
         path = FOLDER / f"{name}.shortlist"
         if not path.exists():
             make().save(path, METADATA)
-    for name, description in FOLDERS.items():
+    for name, (description, knobs) in FOLDERS.items():
         if not (FOLDER / name).exists():
-            on_disk(description, FOLDER / name)
+            on_disk(FOLDER / name, description, knobs)

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import struct
+from collections.abc import Callable
+from itertools import pairwise
 from pathlib import Path
 
 import numpy as np
@@ -162,6 +164,7 @@ def test_closures_that_make_no_sense() -> None:
     index.add(one)
     for bad, told in (
         ({"replicas": 0}, "replicas = 0"),
+        ({"replicas": 2**61}, "1024 are the most"),
         ({"rng_factor": -1}, "0 or more"),
         ({"epsilon": float("nan")}, "0 or more"),
     ):
@@ -169,6 +172,104 @@ def test_closures_that_make_no_sense() -> None:
             _disk.closure(index, np.zeros((1, 1), int), one, **bad)
     with pytest.raises(ValueError, match="candidate 1"):
         _disk.closure(index, np.ones((1, 1), int), one)
+
+
+def check_spilled(
+    got: np.ndarray, x: np.ndarray, centroids: np.ndarray, near: np.ndarray, soar_lambda: float
+) -> None:
+    """The first candidate, then of the others the one of least cost each time, the first of like
+    ones, while there are any."""
+    for row, chosen, candidates in zip(x.astype("f8"), got, near, strict=True):
+        there = candidates[: np.argmax(candidates < 0) if (candidates < 0).any() else None]
+        n = min(len(there), len(chosen))
+        assert (chosen[n:] == -1).all()
+        assert chosen[:n].tolist()[:1] == [0][:n]
+        away = row - centroids[there].astype("f8")
+        cost = (away**2).sum(1)
+        left = np.arange(len(there)) > 0
+        for last, place in pairwise(chosen[:n]):
+            if square := (away[last] ** 2).sum():
+                cost = cost + soar_lambda * (away @ away[last]) ** 2 / square
+            least = cost[left].min()
+            assert left[place]
+            assert cost[place] <= least + 1e-9 * (1 + least)
+            alike = left & (away == away[place]).all(1)
+            assert place == np.flatnonzero(alike)[0]
+            left[place] = False
+
+
+@settings(max_examples=60)
+@given(data=st.data())
+def test_lists_are_spilled_by_the_rule(data: st.DataObject) -> None:
+    """Small integers, so that distances are exact: ties, like centroids, residuals of length 0."""
+    d = data.draw(st.sampled_from([1, 2, 5, 17]), "d")
+    dtype = data.draw(st.sampled_from(["float32", "float16", "uint8"]), "dtype")
+    count, n, width, replicas, top = (data.draw(st.integers(1, most)) for most in (12, 6, 14, 5, 7))
+    soar_lambda = data.draw(st.sampled_from([0.0, 0.5, 1.5, 100.0]), "lambda")
+    rng = np.random.default_rng(data.draw(st.integers(0, 2**32), "seed"))
+    centroids = rng.integers(0, top + 1, (count, d)).astype(dtype)
+    x = rng.integers(0, top + 1, (n, d)).astype(dtype)
+    index = shortlist.IndexHNSWFlat(d, 8, dtype=dtype)
+    index.add(centroids)
+    apart = ((x[:, None].astype("f8") - centroids.astype("f8")) ** 2).sum(2)
+    near = np.full((n, width), -1)
+    some = min(width, count)
+    near[:, :some] = np.argsort(apart, 1, kind="stable")[:, :some]
+    got = _disk.spill(index, x, near, replicas, soar_lambda)
+    assert got.shape == (n, replicas)
+    check_spilled(got, x, centroids, near, soar_lambda)
+
+
+def test_spilling_many_rows(threads: Callable[[int], None]) -> None:
+    rng = np.random.default_rng(1)
+    centroids, x = rng.normal(size=(90, 24)).astype("f4"), rng.normal(size=(3001, 24)).astype("f4")
+    index = shortlist.IndexHNSWFlat(24, 8)
+    index.add(centroids)
+    near = np.argsort(((x[:, None] - centroids) ** 2).sum(2), 1)[:, :64]
+    near[::7, 3:] = -1
+    near[5] = -1
+    got = []
+    for count in (1, 2):
+        threads(count)
+        got.append(_disk.spill(index, x, near, 4, 1.5))
+    np.testing.assert_array_equal(*got)
+    cost = 1e-5  # float32 distances; costs of the second list are compared
+    away = x[:, None] - np.take_along_axis(centroids[None], near[:, :, None], 1)
+    unit = away[:, 0] / np.linalg.norm(away[:, 0], axis=1, keepdims=True)
+    costs = (away**2).sum(2) + 1.5 * np.einsum("icd,id->ic", away, unit) ** 2
+    costs[:, 0] = np.inf
+    costs[near < 0] = np.inf
+    rows = np.flatnonzero((near >= 0).sum(1) > 1)
+    chosen = costs[rows, got[0][rows, 1]]
+    assert (chosen <= costs[rows].min(1) * (1 + cost)).all()
+    assert (got[0][5] == -1).all()
+    assert (got[0][7, :3] >= 0).all()
+    assert got[0][7, 3] == -1
+
+
+def test_spilling_what_makes_no_sense() -> None:
+    one = np.zeros((1, 1), "f4")
+    index = shortlist.IndexHNSWFlat(1, 8)
+    index.add(np.array([[0], [1], [2]], "f4"))
+    near = np.array([[0, 1, 2]])
+    for bad, told in (
+        ({"replicas": 0}, "replicas = 0"),
+        ({"replicas": 2**61}, "1024 are the most"),
+        ({"soar_lambda": -1}, "soar_lambda = -1"),
+        ({"soar_lambda": float("nan")}, "soar_lambda = nan"),
+        ({"soar_lambda": float("inf")}, "soar_lambda = inf"),
+    ):
+        with pytest.raises(shortlist.ArgumentError, match=told):
+            _disk.spill(index, one, near, **bad)
+    with pytest.raises(shortlist.ArgumentError, match="candidate 3"):
+        _disk.spill(index, one, near + 1)
+    for x, candidates in ((np.zeros((1, 2), "f4"), near), (one, near[0]), (one, near[[0, 0]])):
+        with pytest.raises(shortlist.DimensionError, match="must be"):
+            _disk.spill(index, x, candidates)
+    # No cost is told of these, so they are in the list that was nearest alone.
+    for value in (np.nan, np.inf, 1e30):
+        assert _disk.spill(index, np.full((1, 1), value, "f4"), near).tolist() == [[0, -1]]
+    assert _disk.spill(index, one[:0], near[:0]).shape == (0, 2)
 
 
 # --- Several files, runs, whole vectors -------------------------------------------------------

@@ -25,6 +25,7 @@ from typing import Any
 import numpy as np
 import shortlist
 
+from bench.disk.reached import reached
 from bench.disk.worker import K, Worker
 from bench.frontier.commandline import tell
 from bench.frontier.report import table
@@ -32,7 +33,6 @@ from bench.frontier.report import table
 D, LATENT, HIDDEN, CENTRES = 128, 22, 256, 64
 PIECE = 100_000  # rows made at a time
 QUERIES = 200
-PROBES = (1, 2, 3, 4, 6, 8, 10, 12, 14, 16, 20, 24, 28, 32, 40, 48, 64, 80, 96, 128, 192, 256)
 MiB = 1 << 20
 
 
@@ -100,28 +100,9 @@ def measured(
     worker.close()
     worker = Worker("ours", sys.executable, log)
     worker.ask("open", queries=str(queries), folder=str(folder))
-    asked, before = np.load(queries), None
-    out = {"memory": memory, **built, "reached": None}
-    for nprobe in PROBES:
-        answer = worker.ask(
-            "search", begin=0, end=len(asked), setting={"nprobe": nprobe, "epsilon": None}
-        )
-        point = {
-            "recall": recall(base, asked, kth, answer["ids"]),
-            "nprobe": nprobe,
-            "reads": answer["counts"]["reads"],
-            "bytes": answer["counts"]["bytes"],
-            "ms": 1000 * float(np.median(answer["seconds"])),
-        }
-        if point["recall"] >= args.recall:
-            if before is None:
-                before = point
-            step = point["recall"] - before["recall"]
-            part = (args.recall - before["recall"]) / step if step > 0 else 0.0
-            out["reached"] = {n: before[n] + part * (point[n] - before[n]) for n in point}
-            break
-        before = point
-    out["search_memory"] = worker.ask("memory")
+    asked = np.load(queries)
+    found = reached(worker, len(asked), lambda ids: recall(base, asked, kth, ids), args.recall)
+    out = {"memory": memory, **built, "reached": found, "search_memory": worker.ask("memory")}
     worker.close()
     shutil.rmtree(folder)
     return out

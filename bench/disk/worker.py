@@ -75,10 +75,17 @@ class Ours:
         memory: str | None,
         metric: str,
         threads: int,
+        **knobs: Any,
     ) -> dict[str, Any]:
         self.library.omp_set_num_threads(threads)
-        index = self.library.build(base, description, out=folder, memory=memory, metric=metric)
-        return {"index_memory": index.memory, "plan": index.manifest["plan"]}
+        index = self.library.build(
+            base, description, out=folder, memory=memory, metric=metric, **knobs
+        )
+        return {
+            "index_memory": index.memory,
+            "plan": index.manifest["plan"],
+            "entries": index.entries,
+        }
 
     def open(self, folder: str) -> None:
         self.library.omp_set_num_threads(1)
@@ -186,16 +193,19 @@ class Session:
         counts, read = self.library.counts(), _read_bytes()
         found, seconds = [], []
         gc.disable()
+        cpu = time.process_time()
         for i in range(begin, end):
             start = time.perf_counter()
             ids = search(queries[i], how)
             seconds.append(time.perf_counter() - start)
             found.append(np.asarray(ids).astype(np.int64).tolist())
+        cpu = time.process_time() - cpu
         gc.enable()
         after, n = self.library.counts(), end - begin
         return {
             "ids": found,
             "seconds": seconds,
+            "cpu_seconds": cpu,
             "read_bytes": (_read_bytes() - read) / n,
             "counts": {name: (after[name] - counts[name]) / n for name in counts},
         }

@@ -112,14 +112,9 @@ Lists read_postings(const spann::PostingFiles& file, const std::vector<slot_t>& 
   return out;
 }
 
-py::array_t<int64_t> closure(const IndexHNSW& centroids, const Contiguous<int64_t>& near,
-                             const Contiguous<float>& distances, size_t replicas, float rng_factor,
-                             float epsilon) {
-  if (near.ndim() != 2 || distances.ndim() != 2 || near.shape(0) != distances.shape(0) ||
-      near.shape(1) != distances.shape(1))
-    throw DimensionError("candidates and distances must be of one 2-D shape");
+// Numbers of centroids as slots; those below 0 are none.
+std::vector<slot_t> slots_of(const IndexHNSW& centroids, const Contiguous<int64_t>& near) {
   const auto k = static_cast<int64_t>(centroids.ntotal());
-  const auto n = static_cast<size_t>(near.shape(0));
   std::vector<slot_t> candidates(static_cast<size_t>(near.size()));
   for (size_t i = 0; i < candidates.size(); ++i) {
     const int64_t c = near.data()[i];
@@ -127,14 +122,49 @@ py::array_t<int64_t> closure(const IndexHNSW& centroids, const Contiguous<int64_
       throw ArgumentError(text("candidate ", c, " is not there; there are ", k, " centroids"));
     candidates[i] = c < 0 ? kNoSlot : static_cast<slot_t>(c);
   }
-  const auto chosen =
-      spann::closure(centroids.storage->vectors(), candidates.data(), distances.data(), n,
-                     static_cast<size_t>(near.shape(1)),
-                     {.replicas = replicas, .rng_factor = rng_factor, .epsilon = epsilon});
-  py::array_t<int64_t> out({near.shape(0), static_cast<py::ssize_t>(replicas)});
+  return candidates;
+}
+
+py::array_t<int64_t> places(const std::vector<slot_t>& chosen, size_t replicas) {
+  py::array_t<int64_t> out(
+      {static_cast<py::ssize_t>(chosen.size() / replicas), static_cast<py::ssize_t>(replicas)});
   for (size_t i = 0; i < chosen.size(); ++i)
     out.mutable_data()[i] = chosen[i] == kNoSlot ? -1 : static_cast<int64_t>(chosen[i]);
   return out;
+}
+
+py::array_t<int64_t> closure(const IndexHNSW& centroids, const Contiguous<int64_t>& near,
+                             const Contiguous<float>& distances, size_t replicas, float rng_factor,
+                             float epsilon) {
+  if (near.ndim() != 2 || distances.ndim() != 2 || near.shape(0) != distances.shape(0) ||
+      near.shape(1) != distances.shape(1))
+    throw DimensionError("candidates and distances must be of one 2-D shape");
+  const std::vector<slot_t> candidates = slots_of(centroids, near);
+  std::vector<slot_t> chosen;
+  {
+    const Unlocked unlocked;
+    chosen = spann::closure(centroids.storage->vectors(), candidates.data(), distances.data(),
+                            static_cast<size_t>(near.shape(0)), static_cast<size_t>(near.shape(1)),
+                            {.replicas = replicas, .rng_factor = rng_factor, .epsilon = epsilon});
+  }
+  return places(chosen, replicas);
+}
+
+py::array_t<int64_t> spill(const IndexHNSW& centroids, const ArrayLike& x,
+                           const Contiguous<int64_t>& near, size_t replicas, float soar_lambda) {
+  const Vectors2D rows = vectors(x);
+  if (rows.rows.d != centroids.d || near.ndim() != 2 ||
+      static_cast<size_t>(near.shape(0)) != rows.rows.n)
+    throw DimensionError(text("x must be (n, ", centroids.d, ") and near (n, candidates)"));
+  const std::vector<slot_t> candidates = slots_of(centroids, near);
+  std::vector<slot_t> chosen;
+  {
+    const Unlocked unlocked;
+    chosen = spann::spill(centroids.storage->vectors(), rows.rows, candidates.data(),
+                          static_cast<size_t>(near.shape(1)),
+                          {.replicas = replicas, .lambda = soar_lambda});
+  }
+  return places(chosen, replicas);
 }
 
 py::array_t<uint8_t> encode(const IndexIVF& codes, const Contiguous<float>& x,
@@ -407,6 +437,10 @@ void bind_disk(py::module_& m) {
   d.def("closure", &closure, py::arg("centroids"), py::arg("near"), py::arg("distances"),
         py::arg("replicas") = 8, py::arg("rng_factor") = 1, py::arg("epsilon") = 10,
         "Of each row the places of the lists it goes to among `near`, -1 behind the last.");
+  d.def("spill", &spill, py::arg("centroids"), py::arg("x"), py::arg("near"),
+        py::arg("replicas") = 2, py::arg("soar_lambda") = 1.5F,
+        "As closure, by SOAR's rule: the nearest, and those whose residuals are not along those of "
+        "the lists before them.");
   d.def("why_no_io_uring", &io::why_no_io_uring);
   d.def("available_memory", &available_memory);
   d.def("release_freed", &release_freed);

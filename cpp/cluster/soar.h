@@ -1,9 +1,11 @@
-// A second list for a vector: spilling with orthogonality-amplified residuals (Sun, Simcha, Dopson,
+// Further lists for a vector: spilling with orthogonality-amplified residuals (Sun, Simcha, Dopson,
 // Guo and Kumar 2023, SOAR, arXiv 2404.00774).
 //
 // A query fails to find a vector x in the list of its centroid c when the query points along the
 // residual r = x - c. Of the others the centroid c' is taken with the least
-// |x - c'|^2 + lambda <r / |r|, x - c'>^2, whose residual is small and not along r.
+// |x - c'|^2 + lambda <r / |r|, x - c'>^2, whose residual is small and not along r. The paper stops
+// at two lists; here a third and later ones are amplified along the residuals of all before them,
+// which are summed.
 #pragma once
 
 #include <span>
@@ -18,14 +20,20 @@ class Spill {
   // Borrows the centroids.
   Spill(Matrix<const float> centroids, float lambda);
 
-  // Of the candidates, kNoSlot among them, the best that is not `first`; kNoSlot if there is none.
-  slot_t second(const float* x, slot_t first, std::span<const slot_t> candidates);
+  // Fills `further`, best first, from the candidates that are not `first`, each once and kNoSlot
+  // none of them: of equal cost the one that comes first, kNoSlot where there are too few. A
+  // residual of length 0 amplifies nothing.
+  void choose(const float* x, slot_t first, std::span<const slot_t> candidates,
+              std::span<slot_t> further);
 
  private:
+  void amplify(const float* x, slot_t chosen);
+
   const Matrix<const float> centroids_;
   const float lambda_;
   std::vector<slot_t> others_;
-  std::vector<float> residual_, squares_, products_;
+  std::vector<float> residual_, distances_;
+  std::vector<double> costs_;
 };
 
 }  // namespace shortlist::cluster

@@ -168,13 +168,13 @@ std::vector<slot_t> IndexIVF::assign_twice(Matrix<const float> x) const {
       slot_t &first = list[i], &second = list[x.rows + i];
       first = own.front();
       if (first == kNoSlot) continue;
-      second = spill.second(x.row(i), first, own);
+      spill.choose(x.row(i), first, own, {&second, 1});
       if (second != kNoSlot) continue;
       if (all.empty()) {  // a quantizer that found no other
         all.resize(nlist());
         std::iota(all.begin(), all.end(), slot_t{0});
       }
-      second = spill.second(x.row(i), first, all);
+      spill.choose(x.row(i), first, all, {&second, 1});
     }
   });
   return list;

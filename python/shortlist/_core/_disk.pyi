@@ -294,6 +294,17 @@ def rewrite_run(
     hidden: typing.Annotated[numpy.typing.ArrayLike, numpy.int64],
     build: typing.SupportsIndex,
 ) -> None: ...
+def spill(
+    centroids: shortlist._core.IndexHNSW,
+    x: numpy.typing.ArrayLike,
+    near: typing.Annotated[numpy.typing.ArrayLike, numpy.int64],
+    replicas: typing.SupportsIndex = 2,
+    soar_lambda: float = 1.5,
+) -> numpy.typing.NDArray[numpy.int64]:
+    """
+    As closure, by SOAR's rule: the nearest, and those whose residuals are not along those of the lists before them.
+    """
+
 def train_codes(
     codes: shortlist._core.IndexIVF,
     x: typing.Annotated[numpy.typing.ArrayLike, numpy.float32],

@@ -55,6 +55,7 @@ def facts_of(index: Any, folder: Path) -> dict[str, Any]:
         "metric": manifest["plan"]["metric"],
         "dtype": manifest["plan"]["dtype"],
         "codec": manifest["plan"]["codec"],
+        "assignment": index.plan.assignment,
         "postings": index.postings,
         "entries": index.entries,
         "replicas dropped": manifest["dropped"],

@@ -63,7 +63,7 @@ class Assigner:
         low, high = _FACTORS
         for _ in range(_HALVINGS):
             middle = (low * high) ** 0.5
-            kept = _disk.closure(self.graph, lists, near, self.plan.replicas, middle)
+            kept = self._chosen(rows, near, lists, middle)
             if (kept >= 0).sum(1).mean() < self.plan.mean_replicas:
                 low = middle
             else:
@@ -77,7 +77,7 @@ class Assigner:
         for at in range(0, len(rows), _CHUNK):
             some = slice(at, at + _CHUNK)
             near, lists = self._candidates(rows[some])
-            kept = _disk.closure(self.graph, lists, near, self.plan.replicas, self.rng_factor)
+            kept = self._chosen(rows[some], near, lists, self.rng_factor)
             at_kept = np.maximum(kept, 0)
             postings[some] = np.where(kept >= 0, np.take_along_axis(lists, at_kept, 1), -1)
             distances[some] = np.sqrt(np.maximum(np.take_along_axis(near, at_kept, 1), 0))
@@ -121,6 +121,13 @@ class Assigner:
             out[some, 8:] = _disk.encode(self.codec, rows[row[some]], centroids)
         return out
 
+    def _chosen(self, rows: Array, near: Array, lists: Array, rng_factor: float) -> Array:
+        """The places among its candidates of the postings that each row goes to."""
+        plan = self.plan
+        if plan.assignment == "soar":
+            return _disk.spill(self.graph, rows, lists, plan.replicas, plan.soar_lambda)
+        return _disk.closure(self.graph, lists, near, plan.replicas, rng_factor)
+
     def _candidates(self, rows: Array) -> tuple[Array, Array]:
         """The postings near each row, nearest first, and their squared distances."""
         ask = _core.SearchParametersHNSW(efSearch=max(self.plan.candidates, 32))
@@ -129,6 +136,7 @@ class Assigner:
             return near, lists
         # |x - c|^2 = |x|^2 + |c|^2 - 2 <x, c>
         floats = rows.astype(np.float32)
+        near[lists < 0] = 0
         squares = np.einsum("ij,ij->i", floats, floats)[:, None] - 2 * near
         squares += self.squares[np.maximum(lists, 0)]
         squares[lists < 0] = np.inf

@@ -59,7 +59,7 @@ def build(
     queries: (m, d), such as will be asked: search(recall=...) keeps its promise for those.
         Default: the Dataset's queries, else some of the vectors.
     progress: called as progress(stage, done, total); what it raises ends the build.
-    knobs: fields of shortlist.spann.Plan, such as replicas=4.
+    knobs: fields of shortlist.spann.Plan, such as replicas=4, or assignment="soar" for SOAR's rule.
 
     If the folder has this index already, it is verified and opened. Killed at any point, the same
     call goes on where it was, and gives the same bytes. Raises FactoryError, ValueError for vectors
@@ -266,7 +266,7 @@ def _finish(work: Work, vectors: Vectors, ids: Array | None, queries: Any, say: 
         "generation": 0,
         "folded": 0,
         "rows": plan.ntotal,
-        "plan": {name: getattr(plan, name) for name in Plan.__dataclass_fields__},
+        "plan": plan.record(),
         "files": {name: (work.out / name).stat().st_size for name in files},
         "centroids": work.centroids_path.name,
         "codec": work.codec_path.name,

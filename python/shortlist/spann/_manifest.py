@@ -52,7 +52,7 @@ def read_manifest(folder: Path) -> dict[str, Any]:
         complete = all(name in manifest for name in _FIELDS)
         if not complete or any(Path(name).name != name for name in names):
             raise TypeError
-    except (KeyError, TypeError):
+    except (KeyError, TypeError, ValueError):
         raise _core.CorruptIndexError(
             f"'{path}' lacks what a manifest has; restore it, or build the index again"
         ) from None

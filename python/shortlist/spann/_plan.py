@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import hashlib
 import json
+import math
 import re
-from dataclasses import asdict, dataclass, replace
+from dataclasses import dataclass, fields, replace
 from typing import Any
 
 from .. import _core
@@ -21,6 +22,9 @@ M, EF_CONSTRUCTION = 16, 100  # of the centroids' graph
 _ITEM = {"float32": 4, "float16": 2, "uint8": 1, "int8": 1}
 _HEAD = 24  # bytes of an entry of a run besides its code
 _MEAN_REPLICAS = {False: 5.0, True: 7.0}  # of whole vectors, of codes
+_REPLICAS = {"rng": 8, "soar": 2}
+_MOST_REPLICAS = 1024
+_SOAR_LAMBDA = 1.5
 
 
 @dataclass(frozen=True)
@@ -40,15 +44,47 @@ class Plan:
     replicas: int
     """Postings that a vector is in, at most."""
     mean_replicas: float
-    """How many that is meant to be in the mean: the RNG rule's factor is chosen for it."""
+    """How many that is meant to be in the mean: the RNG rule's factor is chosen for it. Under SOAR
+    every vector is in `replicas` postings, and this is the same number."""
     limit: int
-    """Vectors of a posting, at most."""
+    """Vectors of a posting, at most; by default four times as many as there are in the mean."""
     candidates: int
     """Postings that are looked at for each vector."""
     train_rows: int
     shard_rows: int
     buckets: int
     seed: int
+    assignment: str = "rng"
+    """Which postings but the nearest a vector is in. "rng": near ones that are not behind one
+    another, by the rule of the relative neighbourhood graph. "soar": those that a query finds which
+    misses the ones before, by the residuals (Sun et al. 2023, SOAR, arXiv 2404.00774; a third and
+    later ones by the sum over all before them, which the paper does not have)."""
+    soar_lambda: float = 0.0
+    """SOAR's: how much a residual along those before weighs; 1.5 if "soar" is chosen."""
+
+    def __post_init__(self) -> None:
+        if self.assignment not in _REPLICAS:
+            raise _core.ArgumentError(
+                f"assignment = {self.assignment!r}; choose {' or '.join(map(repr, _REPLICAS))}"
+            )
+        weight = self.soar_lambda
+        if not (isinstance(weight, (int, float)) and 0 <= weight < math.inf):
+            raise _core.ArgumentError(
+                f"soar_lambda = {weight!r}; it must be 0 or more, such as {_SOAR_LAMBDA}"
+            )
+        if self.soar_lambda and self.assignment != "soar":
+            raise _core.ArgumentError(
+                f"soar_lambda = {self.soar_lambda} is of assignment='soar'; choose that too"
+            )
+
+    def record(self) -> dict[str, Any]:
+        """As files and keys have it.
+
+        A field that plans did not have at first is left out at its default: keys stay what they
+        were.
+        """
+        told = {field.name: (getattr(self, field.name), field.default) for field in fields(self)}
+        return {name: value for name, (value, default) in told.items() if value != default}
 
     @property
     def number(self) -> int:
@@ -74,7 +110,7 @@ class Plan:
 
     def key(self, fingerprint: str) -> str:
         """Names the build of these vectors by this plan."""
-        told = json.dumps([VERSION, asdict(self), fingerprint], sort_keys=True)
+        told = json.dumps([VERSION, self.record(), fingerprint], sort_keys=True)
         return hashlib.blake2b(told.encode(), digest_size=8).hexdigest()
 
     def code_bytes(self) -> int:
@@ -116,7 +152,7 @@ def planned(
     memory: bytes that the build may take beyond what the interpreter has, or None: as it likes.
     knobs: fields of Plan, in place of what is derived.
 
-    Raises FactoryError, TypeError, MemoryError.
+    Raises FactoryError, ArgumentError, TypeError, MemoryError.
     """
     match = re.fullmatch(r"SPANN(\d*)(?:,(.+))?", description.strip())
     if not match:
@@ -151,8 +187,23 @@ def planned(
         train_rows = min(train_rows, (int(0.9 * memory) - wanted * 4 * d) // train_row)
         shard_rows = (int(0.9 * memory) - wanted * centroid) // 2 // shard_row
         shard_rows = min(max(shard_rows, 1024, ntotal // 400), 1 << 20)
-    replicas = knobs.get("replicas", 8)
-    mean_replicas = min(_MEAN_REPLICAS[codec != "Flat"], 0.9 * replicas)
+    candidates = knobs.get("candidates", min(64, wanted))
+    soar = knobs.get("assignment") == "soar"
+    replicas = knobs.get("replicas", _REPLICAS["soar" if soar else "rng"])
+    if not isinstance(replicas, int) or not 1 <= replicas <= _MOST_REPLICAS:
+        raise _core.ArgumentError(
+            f"replicas = {replicas!r}; it must be an integer from 1, the nearest posting alone, "
+            f"to {_MOST_REPLICAS}"
+        )
+    if soar:
+        mean_replicas = float(min(replicas, candidates))
+        if knobs.get("mean_replicas", mean_replicas) != mean_replicas:
+            raise _core.ArgumentError(
+                f"mean_replicas = {knobs['mean_replicas']} is of assignment='rng'; by 'soar' every "
+                f"vector is in {mean_replicas:g} postings: set replicas"
+            )
+    else:
+        mean_replicas = min(_MEAN_REPLICAS[codec != "Flat"], 0.9 * replicas)
     plan = Plan(
         d=d,
         ntotal=ntotal,
@@ -163,11 +214,13 @@ def planned(
         replicas=replicas,
         mean_replicas=mean_replicas,
         limit=max(16, int(4 * mean_replicas * ntotal / wanted)),
-        candidates=min(64, wanted),
+        candidates=candidates,
         train_rows=train_rows,
         shard_rows=shard_rows,
         buckets=1,
         seed=1234,
+        assignment="soar" if soar else "rng",
+        soar_lambda=_SOAR_LAMBDA if soar else 0.0,
     )
     plan = replace(plan, **(knobs | {"postings": wanted}))
     size = plan.ntotal * plan.code_bytes() * plan.mean_replicas

@@ -8,7 +8,6 @@ sees the folder can do any of them, at any time and again: the bytes are the sam
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import asdict
 from functools import cached_property
 from pathlib import Path
 from typing import Any
@@ -48,7 +47,7 @@ class Work:
         folder = out / f"build-{key}"
         folder.mkdir(exist_ok=True)
         if not sound(folder / "plan", read_json):
-            write_json(folder / "plan", {"key": key, "plan": asdict(plan)})
+            write_json(folder / "plan", {"key": key, "plan": plan.record()})
         work = cls(folder)
         for name in ("centroids", "closure"):
             sound(folder / name, read_arrays)
@@ -96,8 +95,10 @@ class Work:
 
     @cached_property
     def assigner(self) -> Assigner:
-        factor = float(read_arrays(self.folder / "closure")["rng_factor"][0])
-        return Assigner(self.plan, self.graph, self.codec, factor)
+        assigner = Assigner(self.plan, self.graph, self.codec)
+        if self.plan.assignment == "rng":
+            assigner.rng_factor = float(read_arrays(self.folder / "closure")["rng_factor"][0])
+        return assigner
 
     @property
     def radius(self) -> float:
@@ -198,9 +199,9 @@ def build_graph(work: Work, progress: Progress) -> None:
 
 
 def fit_closure(work: Work, source: Vectors) -> None:
-    """Choose the rule by which vectors have replicas, by some of them."""
+    """Choose the factor of the RNG rule, where that is the rule, by some of the vectors."""
     path = work.folder / "closure"
-    if path.exists():
+    if work.plan.assignment != "rng" or path.exists():
         return
     plan = work.plan
     step = max(1, plan.ntotal // _CLOSURE_ROWS)
