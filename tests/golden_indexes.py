@@ -12,7 +12,8 @@ import numpy as np
 import shortlist
 from shortlist.binary import upgrade
 
-FOLDER = Path(__file__).parent / "golden" / "v1"
+GOLDEN = Path(__file__).parent / "golden"
+FOLDER = GOLDEN / "v1"
 METADATA = {"made by": "golden_indexes.py"}
 
 
@@ -209,7 +210,11 @@ INDEXES: dict[str, Callable[[], shortlist.Index | shortlist.IndexBinary]] = {
     "binary-ivf": _bit_lists,
 }
 
-FOLDERS = {"spann-flat": "SPANN4,Flat", "spann-sdc2": "SPANN4,SDC2"}
+FOLDERS = {  # of the first version without a file of ids
+    f"{version}/{name}": description
+    for version in ("v1", "v2")
+    for name, description in (("spann-flat", "SPANN4,Flat"), ("spann-sdc2", "SPANN4,SDC2"))
+}
 
 
 def on_disk(description: str, folder: Path) -> None:
@@ -227,5 +232,5 @@ if __name__ == "__main__":
         if not path.exists():
             make().save(path, METADATA)
     for name, description in FOLDERS.items():
-        if not (FOLDER / name).exists():
-            on_disk(description, FOLDER / name)
+        if not (GOLDEN / name).exists():
+            on_disk(description, GOLDEN / name)

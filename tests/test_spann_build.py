@@ -28,7 +28,7 @@ def test_the_same_bytes_from_any_threads(tmp_path, spann_vectors, threads):
 
 def test_nothing_is_left_but_the_index(spann_folder):
     kinds = {name.split("-")[0] for name in os.listdir(spann_folder)}
-    assert kinds == {"LOCK", "MANIFEST", "centroids", "codec", "postings", "splits"}
+    assert kinds == {"LOCK", "MANIFEST", "centroids", "codec", "ids", "postings", "splits"}
 
 
 _BUILD = """

@@ -112,9 +112,9 @@ class IndexSPANN(_disk.IndexSPANN):
     def remove_ids(self, sel: Any) -> int:
         """Remove ids, an array or an IDSelector; how many there were.
 
-        Every posting is read for a selector, none for an array. Of ids of your own, those in an
-        array that are not there are counted too if there are larger ones, and ntotal is too small
-        by them.
+        The file of ids is read: of a selector all of it, of an array a page for each id at most.
+        An index of the first version with ids of your own has no such file: ids of an array that
+        are not there are counted too if there are larger ones, and ntotal is too small by them.
         """
         with _delta.writing(self):
             if isinstance(sel, _core.IDSelector):
@@ -203,7 +203,8 @@ def opened(
         vector_files=[str(folder / name) for name in manifest["vectors"]],
         ntotal=manifest["ntotal"],
         next_id=manifest["next_id"],
-        dense=manifest["dense"],
+        ids=str(folder / manifest["ids"]) if "ids" in manifest else "",
+        dense=manifest.get("dense", False),
         radius=manifest["radius"],
         io_backend=io_backend,
         caching=caching,
