@@ -13,6 +13,7 @@ import shortlist
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from shortlist import _core
+from shortlist.spann._files import read_arrays, write_arrays, write_json
 from spann_cases import D, build, vectors
 
 DESCRIPTIONS = ["SPANN8,Flat", "SPANN8,SDC1"]
@@ -121,6 +122,29 @@ def test_vectors_of_postings_that_were_split(tmp_path, description):
     assert index.reconstruct(int(ids[0])).tolist() == x[0].tolist()
 
 
+def test_dense_ids_of_the_first_version(starts, tmp_path):
+    folder = Path(shutil.copytree(starts["SPANN8,Flat", False], tmp_path / "i"))
+    index = shortlist.open(folder)
+    index.remove_ids([3, 299])
+    manifest = index.compact().manifest  # without 3 and 299
+    del manifest["files"][manifest.pop("ids")]
+    write_json(folder / "MANIFEST", manifest | {"version": 1, "dense": True})
+    splits = read_arrays(folder / manifest["splits"])
+    write_arrays(folder / manifest["splits"], **splits, gone=np.array([3, 299]))
+    index, x = shortlist.open(folder), vectors(300)
+    known = {i: x[i] for i in range(299) if i != 3}
+    assert index.has([-1, 2, 3, 299, 300]).tolist() == [False, True, False, False, False]
+    assert index.remove_ids([2, 3, 299, 300]) == 1
+    index.add_with_ids(x[:2], [3, 5])
+    del known[2]
+    known |= {3: x[0], 5: x[1]}
+    assert index.ntotal == len(known)
+    np.testing.assert_array_equal(index.reconstruct(3), x[0])
+    with pytest.raises(shortlist.UnsupportedError, match="compact"):
+        index.reconstruct(4)
+    check(index.compact(), known)
+
+
 def test_every_vector_may_go(spann_copy, spann_vectors):
     index = shortlist.open(spann_copy)
     assert index.remove_ids(np.arange(-5, 4000)) == 3000
@@ -186,6 +210,27 @@ def test_damage_is_told(starts, tmp_path, description):
     path.unlink()
     with pytest.raises(FileNotFoundError):
         shortlist.open(folder)
+
+
+def test_what_cannot_be_looked_up_changes_nothing(starts, tmp_path):
+    folder = Path(shutil.copytree(starts["SPANN8,Flat", True], tmp_path / "i"))
+    (path,) = folder.glob("ids-*")
+    data = bytearray(path.read_bytes())
+    data[4096 + 9] ^= 1
+    path.write_bytes(data)
+    index, x = shortlist.open(folder), vectors(300)
+    for change in (
+        lambda: index.remove_ids(OWN[:3]),
+        lambda: index.add_with_ids(x[:1], OWN[:1]),
+        lambda: index.remove_ids(shortlist.IDSelectorRange(0, 10)),
+    ):
+        with pytest.raises(shortlist.CorruptIndexError, match="damaged at byte 4096"):
+            change()
+    assert not list(folder.glob("delta-*"))
+    index.add(x[:1] + 100)  # nothing is looked up for a new id
+    assert index.remove_ids([2**62]) == 0
+    index = shortlist.open(folder).compact()  # writes the ids anew
+    check(index, dict(zip(OWN.tolist(), x, strict=True)) | {int(OWN.max()) + 1: x[0] + 100})
 
 
 def test_ids_of_another_index_are_refused(starts, tmp_path):

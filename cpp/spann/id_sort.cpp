@@ -38,6 +38,8 @@ void IdSorter::finish() {
 
 void merge_ids(const std::vector<std::string>& paths, const std::vector<uint64_t>& splits,
                IdWriter& to, const ProgressFn& progress) {
+  if (!splits.empty() && splits.size() != paths.size())
+    throw ArgumentError(text("splits of ", splits.size(), " files; there are ", paths.size()));
   constexpr size_t kEach = size_t{1} << 20;  // ids between two reports
   std::vector<std::unique_ptr<IdFile>> files;
   std::vector<IdFile::Reader> readers;

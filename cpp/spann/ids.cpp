@@ -1,6 +1,7 @@
 #include "spann/ids.h"
 
 #include <algorithm>
+#include <limits>
 #include <numeric>
 
 #include "base/threads.h"
@@ -112,10 +113,13 @@ IdFile::IdFile(const std::string& path, io::Backend backend, io::Caching caching
   directory_.resize(pages);
   id_t end = 0;  // of the ids before a page
   for (size_t p = 0; p < pages; ++p) {
-    if (directory_[p] < end) throw damaged(path, "has a directory that is not in order");
-    end = directory_[p] + static_cast<id_t>(count(p));
+    const auto n = static_cast<id_t>(count(p));
+    if (directory_[p] < end || directory_[p] > last_ || last_ - directory_[p] < n - 1)
+      throw damaged(path, "has a directory that is not in order");
+    end = directory_[p] + n;
   }
-  if (last_ < end - 1) throw damaged(path, "has a directory that does not fit it");
+  if (last_ == std::numeric_limits<id_t>::max() || (!pages && last_ != -1))
+    throw damaged(path, "has a last id that cannot be");
 }
 
 size_t IdFile::count(size_t page) const {
@@ -152,6 +156,7 @@ std::vector<uint64_t> IdFile::find(std::span<const id_t> ids) const {
   std::vector<io::RandomFiles::Piece> pieces;
   Room room;
   for (size_t at = 0; at < order.size();) {
+    poll_interrupt();
     wanted.clear();
     while (at < order.size()) {
       const size_t page = page_of(ids[order[at]]);

@@ -106,6 +106,8 @@ class IndexSPANN(_disk.IndexSPANN):
         if x.dtype.kind == "f" and not np.isfinite(x).all():
             raise _core.ArgumentError("vectors with NaN or Inf cannot be added")
         x = stored(x, self.plan)
+        if "ids" in self.manifest:
+            self.has(ids)  # raises what cannot be read before anything is written
         with _delta.recorded(self, ids, x, np.empty(0, np.int64)):
             super().add_with_ids(x, ids)
 
@@ -121,6 +123,10 @@ class IndexSPANN(_disk.IndexSPANN):
                 ids = self.members(sel)
             else:
                 ids = np.unique(np.asarray(sel, np.int64))
+                if "ids" in self.manifest:
+                    ids = ids[self.has(ids)]
+            if not len(ids):
+                return 0
             none = np.empty((0, self.d), self.plan.dtype)
             with _delta.recorded(self, np.empty(0, np.int64), none, ids):
                 return int(super().remove_ids(ids))
