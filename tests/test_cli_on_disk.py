@@ -24,14 +24,17 @@ def test_indexes_on_disk(run, path, tmp_path, description):
     told = run("info", folder).out
     assert "io_backend" in told
     assert "nprobe" in told
+    assert "bytes of ids: 20,480" in told
     assert run("verify", folder).out.endswith("sound, 600 vectors\n")
     run("search", folder, path, "--out", tmp_path / "i.npy", "-k", 1, "--recall", 0.9)
     assert (np.load(tmp_path / "i.npy")[:, 0] == np.arange(600)).mean() > 0.9
-    (postings,) = folder.glob("postings-*")
-    data = bytearray(postings.read_bytes())
-    data[5000] ^= 1
-    postings.write_bytes(data)
-    assert "damaged" in error_line(run("verify", folder, code=1))
+    for (file,) in (folder.glob("postings-*"), folder.glob("ids-*")):
+        whole = file.read_bytes()
+        data = bytearray(whole)
+        data[5000] ^= 1
+        file.write_bytes(data)
+        assert "damaged" in error_line(run("verify", folder, code=1))
+        file.write_bytes(whole)
 
 
 def test_requests_that_make_no_sense(run, path, tmp_path):

@@ -325,7 +325,7 @@ def test_runs_merge_to_postings(tmp_path_factory: pytest.TempPathFactory, data) 
     for shard in range(data.draw(st.integers(1, 4))):
         n = data.draw(st.integers(0, 60))
         heads = np.zeros(n, HEAD)
-        heads["id"] = rng.integers(-(2**62), 2**62, n)
+        heads["id"] = rng.integers(0, 2**62, n)
         heads["posting"] = np.sort(rng.integers(0, postings, n))
         heads["distance"] = rng.random(n)
         heads["rank"] = rng.integers(0, 3, n)
@@ -343,10 +343,14 @@ def test_runs_merge_to_postings(tmp_path_factory: pytest.TempPathFactory, data) 
             )
             want[head["posting"]].append(entry)
     dropped = entries = 0
+    outs, id_files, splits = [], [], [postings]
     for bucket in range(3):
         begin, end = bounds[bucket], bounds[bucket + 1]
-        out = str(folder / f"postings{bucket}")
-        told = _disk.merge(out, paths, bucket, begin, end, limit, 64, codes_of_rows(d), graph, d, 5)
+        outs.append(out := str(folder / f"postings{bucket}"))
+        id_files.append(str(folder / f"ids{bucket}"))
+        how = codes_of_rows(d), graph, d, 5, 1234, id_files[-1]
+        told = _disk.merge(out, paths, bucket, begin, end, limit, 64, *how)
+        splits.append(splits[-1] + len(told[3]))
         entries, dropped = entries + told[0], dropped + told[1]
         files = _disk.PostingFiles([out])
         assert len(files) == end - begin + len(told[3])
@@ -365,6 +369,14 @@ def test_runs_merge_to_postings(tmp_path_factory: pytest.TempPathFactory, data) 
             assert there == {(e[0], e[3]) for e in want[p] if e[0] in kept}
             assert all(len(found[part][0]) <= limit for part in parts if part in found)
     assert entries + dropped == sum(map(len, want))
+    nearest_ids = [e[0] for entries in want for e in entries if e[2] == 0]
+    assert _disk.merge_ids(str(folder / "ids"), id_files, splits[:3], 5) == len(nearest_ids)
+    found = _disk.PostingFiles(outs).read(list(range(splits[3])))
+    file = _disk.IdFile(str(folder / "ids"))
+    file.verify()
+    for id_, place in zip(nearest_ids, file.find(nearest_ids), strict=True):
+        assert id_ in found[place][0]
+    assert file.find([1, -1]).tolist() == [-1, -1]
 
 
 def test_damaged_runs_are_told(tmp_path: Path) -> None:

@@ -15,6 +15,7 @@
 #include "io/random_files.h"
 #include "io/stream.h"
 #include "spann/closure.h"
+#include "spann/id_sort.h"
 #include "spann/merge.h"
 #include "spann/postings.h"
 #include "spann/runs.h"
@@ -276,27 +277,52 @@ using Outcome = py::typing::Tuple<py::int_, py::int_, py::array_t<float>, py::ar
 Outcome merge(const std::string& path, const std::vector<std::string>& runs, size_t bucket,
               slot_t begin, slot_t end, size_t limit, size_t buffer, const IndexIVF& codes,
               const Index& centroids, size_t code_size, uint64_t build, uint64_t seed,
-              const std::vector<slot_t>& parents) {
+              const std::string& ids_path, const std::vector<slot_t>& parents) {
   spann::Merged out;
   {
     const Unlocked unlocked;
     const auto sink = io::create_file(path);
     spann::PostingWriter writer(*sink, code_size, build);
+    spann::IdSorter ids(ids_path, build);
     const size_t with_parents = centroids.ntotal() - std::min(parents.size(), centroids.ntotal());
     const auto centroid = [&](slot_t posting, float* to) {
       const id_t id = posting < with_parents ? posting : parents[posting - with_parents];
       centroids.reconstruct_batch(&id, 1, to);
     };
     out = spann::merge(runs, bucket, begin, end, {.limit = limit, .buffer = buffer, .seed = seed},
-                       *codes.ivf().form, codes.d, centroid, writer);
+                       *codes.ivf().form, codes.d, centroid, writer, ids);
     writer.finish();
     sink->commit();
+    ids.finish();
   }
   const auto splits = static_cast<py::ssize_t>(out.parents.size());
   return py::make_tuple(
       out.entries, out.dropped,
       owning<float>(std::move(out.centroids), {splits, static_cast<py::ssize_t>(codes.d)}),
       owning<slot_t>(std::move(out.parents), {splits}));
+}
+
+uint64_t merge_ids(const std::string& path, const std::vector<std::string>& files,
+                   const std::vector<uint64_t>& splits, uint64_t build,
+                   const py::object& progress) {
+  const ProgressFn say = progress_from(progress);
+  const Unlocked unlocked;
+  const auto sink = io::create_file(path);
+  spann::IdWriter writer(*sink, build);
+  spann::merge_ids(files, splits, writer, say);
+  writer.finish();
+  sink->commit();
+  return writer.size();
+}
+
+// The place of each id, -1 where it is not there.
+py::array_t<int64_t> find_ids(const spann::IdFile& file, const std::vector<id_t>& ids) {
+  py::array_t<int64_t> out(static_cast<py::ssize_t>(ids.size()));
+  int64_t* to = out.mutable_data();
+  const Unlocked unlocked;
+  for (const uint64_t place : file.find(ids))
+    *to++ = place == spann::kNoPlace ? -1 : static_cast<int64_t>(place);
+  return out;
 }
 
 // Whole vectors written to a file that appears whole or not at all.
@@ -392,6 +418,14 @@ void bind_disk(py::module_& m) {
           py::arg("posting"))
       .def("read", &read_postings, py::arg("numbers"), "{number: (ids, codes)} of those not empty.")
       .def("verify", &PostingFiles::verify, py::call_guard<py::gil_scoped_release>());
+  using spann::IdFile;
+  py::class_<IdFile>(d, "IdFile", "Which ids there are, and where their vectors.")
+      .def(py::init([](const std::string& path) { return std::make_unique<IdFile>(path); }),
+           py::arg("path"))
+      .def("__len__", &IdFile::size)
+      .def_property_readonly("build", &IdFile::build)
+      .def("find", &find_ids, py::arg("ids"), "The place of each id, -1 where it is not there.")
+      .def("verify", &IdFile::verify, py::call_guard<py::gil_scoped_release>());
   using spann::RunFile;
   py::class_<RunFile>(d, "RunFile", "What a shard sends to postings.")
       .def(py::init<const std::string&>(), py::arg("path"))
@@ -413,9 +447,14 @@ void bind_disk(py::module_& m) {
         py::arg("begin"), py::arg("end"), py::arg("hidden"), py::arg("build"));
   d.def("merge", &merge, py::arg("path"), py::arg("runs"), py::arg("bucket"), py::arg("begin"),
         py::arg("end"), py::arg("limit"), py::arg("buffer"), py::arg("codes"), py::arg("centroids"),
-        py::arg("code_size"), py::arg("build"), py::arg("seed") = 1234,
+        py::arg("code_size"), py::arg("build"), py::arg("seed"), py::arg("ids_path"),
         py::arg("parents") = std::vector<slot_t>{},
-        "Writes a bucket's postings; (entries, dropped, centroids of splits, their parents).");
+        "Writes a bucket's postings, and its ids; (entries, dropped, centroids of splits, their "
+        "parents).");
+  d.def("merge_ids", &merge_ids, py::arg("path"), py::arg("files"), py::arg("splits"),
+        py::arg("build"), py::arg("progress") = py::none(),
+        "Writes the ids of buckets, whose first splits are these postings (or none: places are "
+        "rows), to one file; how many there are.");
   d.def(
       "code_size", [](const IndexIVF& codes) { return codes.ivf().form->code_size(); },
       py::arg("codes"), "Bytes of a code in a list.");

@@ -82,12 +82,12 @@ py::array_t<float> reconstruct_found(const Index& index, const py::array_t<id_t>
   float* data = rows.mutable_data();
   const id_t* ids = labels.data();
   const Unlocked unlocked;
-  for (py::ssize_t i = 0; i < n * k; ++i) {
-    float* row = data + static_cast<size_t>(i) * d;
-    if (ids[i] < 0)
-      std::fill_n(row, d, NAN);
-    else
-      index.reconstruct_batch(ids + i, 1, row, d);
+  for (py::ssize_t i = 0; i < n; ++i) {
+    const id_t* own = ids + i * k;
+    const auto found = static_cast<size_t>(std::find(own, own + k, kNoId) - own);
+    float* row = data + static_cast<size_t>(i * k) * d;
+    index.reconstruct_batch(own, found, row, d);
+    std::fill(row + found * d, row + static_cast<size_t>(k) * d, NAN);
   }
   return rows;
 }

@@ -84,23 +84,23 @@ void bind_spann(py::module_& m) {
         "postings with one round of requests and compares the vectors in them.\n\n"
         "shortlist.open(folder) makes one from what shortlist.build wrote. Source: SPANN, arXiv "
         "2111.08566.")
-      .def(
-          py::init([](std::shared_ptr<Index> centroids, std::shared_ptr<IndexIVF> codes,
-                      std::shared_ptr<IndexIVF> vectors, std::vector<std::string> postings,
-                      std::vector<std::string> vector_files, std::vector<slot_t> parents,
-                      size_t ntotal, id_t next_id, bool dense, std::vector<id_t> gone, float radius,
-                      int metric, const std::string& io_backend, const std::string& caching) {
-            return std::make_shared<IndexSPANN>(
-                SpannParts{std::move(centroids), std::move(codes), std::move(vectors),
-                           std::move(postings), std::move(vector_files), std::move(parents), ntotal,
-                           next_id, dense, std::move(gone), radius},
-                metric_of(metric), io::backend_named(io_backend), io::caching_named(caching));
-          }),
-          py::kw_only(), py::arg("centroids").none(false), py::arg("codes").none(false),
-          py::arg("vectors").none(false), py::arg("postings"), py::arg("vector_files"),
-          py::arg("parents"), py::arg("ntotal"), py::arg("next_id"), py::arg("dense"),
-          py::arg("gone"), py::arg("radius"), py::arg("metric"), py::arg("io_backend") = "auto",
-          py::arg("caching") = "auto")
+      .def(py::init([](std::shared_ptr<Index> centroids, std::shared_ptr<IndexIVF> codes,
+                       std::shared_ptr<IndexIVF> vectors, std::vector<std::string> postings,
+                       std::vector<std::string> vector_files, std::vector<slot_t> parents,
+                       size_t ntotal, id_t next_id, std::string ids, bool dense,
+                       std::vector<id_t> gone, float radius, int metric,
+                       const std::string& io_backend, const std::string& caching) {
+             return std::make_shared<IndexSPANN>(
+                 SpannParts{std::move(centroids), std::move(codes), std::move(vectors),
+                            std::move(postings), std::move(vector_files), std::move(parents),
+                            std::move(ids), ntotal, next_id, dense, std::move(gone), radius},
+                 metric_of(metric), io::backend_named(io_backend), io::caching_named(caching));
+           }),
+           py::kw_only(), py::arg("centroids").none(false), py::arg("codes").none(false),
+           py::arg("vectors").none(false), py::arg("postings"), py::arg("vector_files"),
+           py::arg("parents"), py::arg("ntotal"), py::arg("next_id"), py::arg("ids") = "",
+           py::arg("dense") = false, py::arg("gone") = std::vector<id_t>{}, py::arg("radius"),
+           py::arg("metric"), py::arg("io_backend") = "auto", py::arg("caching") = "auto")
       .def_property(
           "nprobe", [](const IndexSPANN& self) { return self.nprobe.load(); },
           [](IndexSPANN& self, py::ssize_t v) { self.nprobe = postings(v); }, kNprobe)
@@ -187,7 +187,23 @@ void bind_spann(py::module_& m) {
             }
             return py::array_t<id_t>(static_cast<py::ssize_t>(out.size()), out.data());
           },
-          py::arg("sel"), "The ids that a selector chooses, ascending; every posting is read.")
+          py::arg("sel"),
+          "The ids that a selector chooses, ascending; the file of ids is read for it.")
+      .def(
+          "has",
+          [](const IndexSPANN& self, const ArrayLike& key) {
+            const std::vector<id_t> asked = ids(key, -1, "ids");
+            py::array_t<bool> out(static_cast<py::ssize_t>(asked.size()));
+            bool* to = out.mutable_data();
+            const Unlocked unlocked;
+            const std::vector<bool> found = self.has(asked);
+            std::copy(found.begin(), found.end(), to);
+            return out;
+          },
+          py::arg("ids"),
+          "Whether each of ids (n,) is in the index, as booleans (n,); at most one read for each "
+          "id, none where ids have no gaps.\n\nRaises UnsupportedError for an index of the first "
+          "version with ids of your own, which has no file of them: compact() it.")
       .def("verify", &IndexSPANN::verify, py::call_guard<py::gil_scoped_release>(),
            "Reads every byte of the files. Raises CorruptIndexError where one is not as written.");
 }

@@ -145,6 +145,10 @@ void Index::reset() {
 void Index::reconstruct_batch(const id_t* ids, size_t n, float* out, size_t width) const {
   const std::shared_lock hold(lock_);
   check_width(width);
+  do_reconstruct_batch(ids, n, out);
+}
+
+void Index::do_reconstruct_batch(const id_t* ids, size_t n, float* out) const {
   for (size_t i = 0; i < n; ++i) do_reconstruct(ids[i], out + i * d);
 }
 

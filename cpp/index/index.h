@@ -161,6 +161,7 @@ class Index {
   virtual bool do_settle() { return false; }
   virtual void do_reset() = 0;
   virtual void do_reconstruct(id_t id, float* out) const = 0;
+  virtual void do_reconstruct_batch(const id_t* ids, size_t n, float* out) const;
   virtual void do_merge(Index& other, id_t add_id);
   virtual void do_sa_encode(const Rows& x, std::byte* codes) const;
   virtual void do_sa_decode(const std::byte* codes, size_t n, float* x) const;

@@ -17,7 +17,6 @@ using spann::Candidate;
 
 // Before the code of a vector that is compared again, its row among the whole vectors.
 constexpr size_t kRowBytes = sizeof(uint64_t);
-constexpr id_t kMostId = std::numeric_limits<id_t>::max();
 constexpr size_t kCompared = 32;  // candidates that are compared again, at least
 constexpr float kExactFactor = 32;
 constexpr size_t kGroup = 32;  // queries that share what is read
@@ -74,6 +73,8 @@ IndexSPANN::IndexSPANN(SpannParts parts, Metric metric, io::Backend backend, io:
   if (!parts_.vector_files.empty())
     vector_files_ =
         std::make_unique<const spann::VectorFiles>(parts_.vector_files, backend, caching);
+  if (!parts_.ids.empty())
+    ids_ = std::make_unique<const spann::IdFile>(parts_.ids, backend, caching);
   const size_t prefix = reranks() ? kRowBytes : 0;
   const auto no_fit = [](const char* what) {
     return CorruptIndexError(text("the files of the index do not fit together: ", what,
@@ -92,6 +93,8 @@ IndexSPANN::IndexSPANN(SpannParts parts, Metric metric, io::Backend backend, io:
   if (reranks() && (vector_files_->row_bytes() != whole_->code_size() ||
                     vector_files_->build() != postings_.build()))
     throw no_fit("vectors are of another build");
+  if (ids_ && (ids_->build() != postings_.build() || ids_->size() != parts_.ntotal))
+    throw no_fit("ids are of another build");
   added_codes_ = whole_->list();
 }
 
@@ -405,87 +408,11 @@ void IndexSPANN::scan_added(Group& group, const Probing& how, Scratch& scratch) 
   }
 }
 
-void IndexSPANN::do_add(const Rows& x, const AddOptions& options) {
-  std::vector<id_t> ids(x.n);
-  std::iota(ids.begin(), ids.end(), parts_.next_id);
-  do_add_with_ids(x, ids.data(), options);
-}
-
-void IndexSPANN::do_add_with_ids(const Rows& x, const id_t* ids, const AddOptions&) {
-  const auto odd = std::find_if(ids, ids + x.n, [](id_t id) { return id < 0 || id == kMostId; });
-  if (odd != ids + x.n)
-    throw ArgumentError(text("id ", *odd, "; ids on disk are from 0 to ", kMostId - 1));
-  std::vector<float> scratch;
-  const float* floats = as_floats(x, scratch);
-  std::vector<std::byte> codes(x.n * whole_->code_size());
-  whole_->encode({floats, x.n, d}, nullptr, codes.data());
-  added_codes_->append(codes.data(), x.n);
-  for (size_t i = 0; i < x.n; ++i) {
-    if (in_files(ids[i])) hidden_.insert(ids[i]);
-    added_[ids[i]] = added_ids_.size();
-    added_ids_.push_back(ids[i]);
-    reserve_ids(ids[i] + 1);
-  }
-}
-
-size_t IndexSPANN::do_remove(const Selector& sel) {
-  std::unordered_set<id_t> found;
-  if (const auto* some = dynamic_cast<const SelectorBatch*>(&sel)) {
-    for (const id_t id : some->ids())
-      if (added_.contains(id) || (in_files(id) && !hidden_.contains(id))) found.insert(id);
-  } else {
-    find_members(sel, found);
-  }
-  for (const id_t id : found) {
-    added_.erase(id);
-    if (in_files(id)) hidden_.insert(id);
-  }
-  return found.size();
-}
-
-void IndexSPANN::find_members(const Selector& sel, std::unordered_set<id_t>& found) const {
-  for (const auto& [id, row] : added_)
-    if (sel.is_member(id)) found.insert(id);
-  std::vector<slot_t> all(postings_.postings());
-  std::iota(all.begin(), all.end(), slot_t{0});
-  spann::Room room;
-  postings_.read(all, room, [&](const spann::PostingFiles::Posting& posting) {
-    for (size_t i = 0; i < posting.n; ++i)
-      if (shown(posting.ids[i], &sel)) found.insert(posting.ids[i]);
-  });
-}
-
-std::vector<id_t> IndexSPANN::members(const Selector& sel) const {
-  const std::shared_lock hold(lock());
-  std::unordered_set<id_t> found;
-  find_members(sel, found);
-  std::vector<id_t> out(found.begin(), found.end());
-  std::sort(out.begin(), out.end());
-  return out;
-}
-
-void IndexSPANN::do_reset() { unsupported("be emptied", "build another, or remove the folder"); }
-
-void IndexSPANN::do_reconstruct(id_t id, float* out) const {
-  const auto at = added_.find(id);
-  if (at == added_.end())
-    unsupported("reconstruct what is on disk", "keep the vectors' file, or search for the id");
-  std::vector<std::byte> code(whole_->code_size());
-  added_codes_->codes(at->second, 1, code.data());
-  whole_->decode(code.data(), 1, nullptr, out);
-}
-
-std::vector<id_t> IndexSPANN::hidden_ids() const {
-  const std::shared_lock hold(lock());
-  std::vector<id_t> out(hidden_.begin(), hidden_.end());
-  std::sort(out.begin(), out.end());
-  return out;
-}
-
 void IndexSPANN::verify() const {
   const std::shared_lock hold(lock());
   postings_.verify();
   if (vector_files_) vector_files_->verify();
+  if (ids_) ids_->verify();
 }
 
 std::string IndexSPANN::summary() const {
@@ -495,7 +422,8 @@ std::string IndexSPANN::summary() const {
 size_t IndexSPANN::memory() const {
   size_t out = parts_.centroids->memory() + postings_.memory() + added_codes_->memory() +
                added_ids_.capacity() * sizeof(id_t) +
-               (added_.size() + hidden_.size()) * 4 * sizeof(id_t) + cache_.memory();
+               (added_.size() + hidden_.size()) * 4 * sizeof(id_t) + cache_.memory() +
+               (ids_ ? ids_->memory() : 0);
   const std::unique_lock hold(spare_lock_, std::try_to_lock);
   if (hold)
     for (const auto& scratch : spare_) out += scratch->room.memory();

@@ -6,6 +6,7 @@
 #include <atomic>
 #include <memory>
 #include <mutex>
+#include <span>
 #include <string>
 #include <unordered_map>
 #include <unordered_set>
@@ -14,6 +15,7 @@
 #include "index/ivf.h"
 #include "spann/best.h"
 #include "spann/cache.h"
+#include "spann/ids.h"
 #include "spann/postings.h"
 #include "spann/vectors.h"
 
@@ -39,11 +41,12 @@ struct SpannParts {
   std::vector<std::string> postings;  // files
   std::vector<std::string> vector_files;  // none where postings hold whole vectors
   std::vector<slot_t> parents;  // of the last postings: relative to whose centroid codes are
+  std::string ids;              // the file of them; empty in indexes of the first version
   size_t ntotal = 0;            // vectors in the files
   id_t next_id = 0;
-  // Whether the files hold all ids from 0 to next_id - 1 but these, which ascend; else it is not
-  // known which smaller ids they hold.
-  bool dense = true;
+  // Without a file of ids: whether the files hold all from 0 to next_id - 1 but these, which
+  // ascend; else it is not known which smaller ids they hold.
+  bool dense = false;
   std::vector<id_t> gone;
   float radius = 0;  // how far vectors are from their centroid, in the mean
 };
@@ -85,11 +88,13 @@ class IndexSPANN : public Index {
   Stats& stats() const { return stats_; }
   // Reads every byte of the files. Throws CorruptIndexError.
   void verify() const;
-  // The ids that a selector chooses, ascending; reads every posting.
+  // Whether each id is there. Throws UnsupportedError where that is not known.
+  std::vector<bool> has(std::span<const id_t> ids) const;
+  // The ids that a selector chooses, ascending; reads the file of ids, or else every posting.
   std::vector<id_t> members(const Selector& sel) const;
 
   std::string summary() const override;
-  // Of ids that are not known to be in the files, too few where such were removed or replaced.
+  // Without a file of ids, too few where ids that are not in the files were removed or added.
   size_t ntotal() const override {
     const size_t all = parts_.ntotal + added_.size();
     return all - std::min(all, hidden_.size());
@@ -109,7 +114,8 @@ class IndexSPANN : public Index {
   void do_search_exact(const Rows& x, size_t k, float* distances, id_t* labels) const override;
   size_t do_remove(const Selector& sel) override;
   void do_reset() override;
-  void do_reconstruct(id_t id, float* out) const override;
+  void do_reconstruct(id_t id, float* out) const override { do_reconstruct_batch(&id, 1, out); }
+  void do_reconstruct_batch(const id_t* ids, size_t n, float* out) const override;
 
  private:
   struct Probing;
@@ -127,20 +133,30 @@ class IndexSPANN : public Index {
     return (hidden_.empty() || !hidden_.contains(id)) && (!sel || sel->is_member(id));
   }
   std::unique_ptr<Scratch> scratch() const;
-  void find_members(const Selector& sel, std::unordered_set<id_t>& found) const;
-  // Whether the files hold an id; where that is not known, smaller ones are taken to be there.
-  bool in_files(id_t id) const {
-    if (id >= first_new_ || !parts_.dense) return id < first_new_;
-    return id >= 0 && !std::binary_search(parts_.gone.begin(), parts_.gone.end(), id);
-  }
+  // Whether the files hold each id; where that is not known, those below first_new_ are taken to be
+  // there.
+  std::vector<bool> in_files(std::span<const id_t> ids) const;
+  // What a selector chooses: of what was added, and of what the files hold and is not hidden.
+  struct Members {
+    std::vector<id_t> added, in_files;
+  };
+  Members find_members(const Selector& sel) const;
+  struct Wanted {
+    uint64_t place;
+    id_t id;
+    size_t row;  // of what is asked for
+  };
+  void reconstruct_rows(std::span<const Wanted> wanted, float* out) const;
+  void reconstruct_in_postings(std::span<const Wanted> wanted, float* out) const;
 
   SpannParts parts_;
   const spann::PostingFiles postings_;
   std::unique_ptr<const spann::VectorFiles> vector_files_;
+  std::unique_ptr<const spann::IdFile> ids_;
   const std::shared_ptr<lists::Form> form_, whole_;
   const id_t first_new_;
   // Vectors since the files were made: of each id its row in the list, and the ids whose vector in
-  // the files counts no more.
+  // the files counts no more; those that were added again are in both.
   std::unique_ptr<lists::List> added_codes_;
   std::vector<id_t> added_ids_;
   std::unordered_map<id_t, size_t> added_;

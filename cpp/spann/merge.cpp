@@ -1,6 +1,7 @@
 #include "spann/merge.h"
 
 #include <algorithm>
+#include <cstring>
 #include <numeric>
 #include <queue>
 
@@ -70,7 +71,8 @@ size_t drop_replicas(Entries& entries, size_t limit, size_t code_size) {
 
 Merged merge(const std::vector<std::string>& runs, size_t bucket, slot_t begin, slot_t end,
              const MergeOptions& options, const lists::Form& form, size_t d,
-             const std::function<void(slot_t, float*)>& centroid, PostingWriter& to) {
+             const std::function<void(slot_t, float*)>& centroid, PostingWriter& to,
+             IdSorter& ids) {
   if (options.limit < 1) throw ArgumentError("limit = 0; a posting must have room for a vector");
   std::vector<std::unique_ptr<RunFile>> files;
   std::vector<RunFile::Reader> readers;
@@ -100,6 +102,15 @@ Merged merge(const std::vector<std::string>& runs, size_t bucket, slot_t begin, 
   std::vector<size_t> split_ends;
   std::vector<float> vectors, own(d);
   const size_t prefix = code_size - form.code_size();
+  if (prefix && prefix != sizeof(uint64_t))
+    throw ArgumentError(text(prefix, " bytes before each code; there may be 8, its row"));
+  const auto tell = [&](const Entries& some, uint64_t place) {
+    for (size_t i = 0; i < some.size(); ++i) {
+      if (some.ranks[i] > 0) continue;
+      if (prefix) std::memcpy(&place, &some.codes[i * code_size], sizeof place);
+      ids.add({some.ids[i], place});
+    }
+  };
   for (slot_t posting = begin; posting < end; ++posting) {
     poll_interrupt();
     entries.clear();
@@ -112,6 +123,7 @@ Merged merge(const std::vector<std::string>& runs, size_t bucket, slot_t begin, 
     out.dropped += drop_replicas(entries, options.limit, code_size);
     out.entries += entries.size();
     if (entries.size() <= options.limit) {
+      tell(entries, posting);
       to.add(entries.ids.data(), entries.codes.data(), entries.size());
       continue;
     }
@@ -131,6 +143,7 @@ Merged merge(const std::vector<std::string>& runs, size_t bucket, slot_t begin, 
         if (parts.labels[i] == part)
           some.add({entries.ids[i], posting, entries.distances[i], entries.ranks[i]},
                    &entries.codes[i * code_size], code_size);
+      tell(some, part == 0 ? posting : kSplit + split_ends.size());
       if (part == 0) {
         to.add(some.ids.data(), some.codes.data(), some.size());
         continue;

@@ -7,6 +7,7 @@
 #include <vector>
 
 #include "lists/lists.h"
+#include "spann/id_sort.h"
 #include "spann/postings.h"
 #include "spann/runs.h"
 
@@ -29,10 +30,12 @@ struct Merged {
 // limit is split by k-means: its first part stays, the others follow behind the last posting. Codes
 // of splits stay what they are, relative to the centroid of their parent.
 //
-// A code ends with the form's bytes, before which others may stand; centroid(posting, out) gives a
-// centroid. Throws CorruptIndexError where a run is damaged, ArgumentError where runs do not fit.
+// `ids` gets where each vector is: the posting of its nearest copy, kSplit and its number for a
+// split; or its row, which stands before the form's bytes in codes that are longer by 8.
+// centroid(posting, out) gives a centroid. Throws CorruptIndexError where a run is damaged,
+// ArgumentError where runs do not fit.
 Merged merge(const std::vector<std::string>& runs, size_t bucket, slot_t begin, slot_t end,
              const MergeOptions& options, const lists::Form& form, size_t d,
-             const std::function<void(slot_t, float*)>& centroid, PostingWriter& to);
+             const std::function<void(slot_t, float*)>& centroid, PostingWriter& to, IdSorter& ids);
 
 }  // namespace shortlist::spann

@@ -8,12 +8,25 @@
 #include <vector>
 
 #include "base/error.h"
+#include "base/memory.h"
 #include "io/crc32c.h"
 #include "io/random_files.h"
+#include "io/stream.h"
 
 namespace shortlist::spann {
 
 inline constexpr size_t kPage = io::RandomFiles::kAlignment;
+inline uint64_t pages_of(uint64_t bytes) { return (bytes + kPage - 1) / kPage; }
+
+// Bytes at an address that direct reads take; kept from read to read.
+class Room {
+ public:
+  std::byte* of(size_t bytes);
+  size_t memory() const { return bytes_.capacity_bytes(); }
+
+ private:
+  Array<std::byte> bytes_;
+};
 
 struct Start {
   static constexpr uint16_t kMajor = 1, kMinor = 0;
@@ -69,5 +82,25 @@ bool unsealed(const std::byte* page, Fields& fields) {
   std::memcpy(&fields, page, sizeof fields);
   return is_sealed({page, kPage});
 }
+
+// Bytes that go into a file one behind the other.
+class PageSink {
+ public:
+  explicit PageSink(io::Sink& sink) : sink_(sink) {}
+  void put(const void* data, size_t n) {
+    sink_.write(data, n);
+    at_ += n;
+  }
+  void fill_page();  // with zeros
+  uint64_t at() const { return at_; }
+
+ private:
+  io::Sink& sink_;
+  uint64_t at_ = 0;
+};
+
+void read_pages(const io::RandomFiles& files, size_t file, uint64_t page, size_t n, std::byte* to);
+// Bytes that begin at a page, a few pages at a time.
+void read_table(const io::RandomFiles& files, size_t file, uint64_t page, void* to, uint64_t bytes);
 
 }  // namespace shortlist::spann

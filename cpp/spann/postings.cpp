@@ -35,8 +35,6 @@ struct PostingHead {
 };
 static_assert(sizeof(PostingHead) == 32);
 
-uint64_t pages(uint64_t bytes) { return (bytes + kPage - 1) / kPage; }
-
 uint32_t checksum(PostingHead head, const void* ids, size_t id_bytes, const void* codes,
                   size_t code_bytes) {
   const uint32_t crc = io::crc32c(io::crc32c(0, &head, offsetof(PostingHead, crc)), ids, id_bytes);
@@ -45,37 +43,18 @@ uint32_t checksum(PostingHead head, const void* ids, size_t id_bytes, const void
 
 }  // namespace
 
-std::byte* Room::of(size_t bytes) {
-  if (bytes_.capacity_bytes() < bytes + kPage) {
-    bytes_ = {};
-    bytes_.grow(bytes + kPage);
-  }
-  const auto begin = reinterpret_cast<uintptr_t>(bytes_.data());
-  return bytes_.data() + (kPage - begin % kPage) % kPage;
-}
-
 PostingWriter::PostingWriter(io::Sink& sink, size_t code_size, uint64_t build)
     : sink_(sink), code_size_(code_size), build_(build) {
   if (code_size < 1 || code_size > kMostCode)
     throw ArgumentError(text("code_size = ", code_size, "; it must be from 1 to ", kMostCode));
   const auto page = sealed(Header{.code_size = static_cast<uint32_t>(code_size), .build = build});
-  put(page.data(), page.size());
-}
-
-void PostingWriter::put(const void* data, size_t n) {
-  sink_.write(data, n);
-  at_ += n;
-}
-
-void PostingWriter::fill_page() {
-  static constexpr std::byte kZeros[kPage]{};
-  if (at_ % kPage) put(kZeros, kPage - at_ % kPage);
+  sink_.put(page.data(), page.size());
 }
 
 void PostingWriter::add(const id_t* ids, const std::byte* codes, size_t n, bool split) {
   if (n > kMostInPosting)
     throw ArgumentError(text("a posting of ", n, " vectors; at most ", kMostInPosting, " fit"));
-  const uint64_t page = at_ / kPage;
+  const uint64_t page = sink_.at() / kPage;
   if (page > UINT32_MAX)
     throw ArgumentError("a file of postings holds at most 16 TiB; write them to several");
   directory_.push_back({static_cast<uint32_t>(page), static_cast<uint32_t>(n), 0});
@@ -84,22 +63,24 @@ void PostingWriter::add(const id_t* ids, const std::byte* codes, size_t n, bool 
   if (n == 0) return;
   PostingHead head{kPostingMagic, static_cast<uint32_t>(n), directory_.size() - 1, 0, {}};
   head.crc = checksum(head, ids, n * sizeof(id_t), codes, n * code_size_);
-  put(&head, sizeof head);
-  put(ids, n * sizeof(id_t));
-  put(codes, n * code_size_);
-  fill_page();
+  sink_.put(&head, sizeof head);
+  sink_.put(ids, n * sizeof(id_t));
+  sink_.put(codes, n * code_size_);
+  sink_.fill_page();
 }
 
 void PostingWriter::finish() {
-  Footer footer{
-      .directory = at_, .postings = directory_.size(), .splits = splits_, .entries = entries_};
+  Footer footer{.directory = sink_.at(),
+                .postings = directory_.size(),
+                .splits = splits_,
+                .entries = entries_};
   const size_t bytes = directory_.size() * sizeof(PostingPlace);
   footer.directory_crc = io::crc32c(0, directory_.data(), bytes);
-  put(directory_.data(), bytes);
-  fill_page();
-  footer.length = at_ + kPage;
+  sink_.put(directory_.data(), bytes);
+  sink_.fill_page();
+  footer.length = sink_.at() + kPage;
   const auto page = sealed(footer);
-  put(page.data(), page.size());
+  sink_.put(page.data(), page.size());
 }
 
 PostingFiles::PostingFiles(const std::vector<std::string>& paths, io::Backend backend,
@@ -125,7 +106,7 @@ void PostingFiles::open(size_t file, std::vector<PostingPlace>& splits) {
   Room room;
   std::byte* const page = room.of(kPage);
   if (size < 2 * kPage || size % kPage) throw damaged(path, "is no whole file of postings");
-  read_pages(file, 0, 1, page);
+  read_pages(*files_, file, 0, 1, page);
   Header header;
   const bool sound = unsealed(page, header);
   check_start(header.start, kKind, path, "is no file of postings");
@@ -136,7 +117,7 @@ void PostingFiles::open(size_t file, std::vector<PostingPlace>& splits) {
   code_size_ = header.code_size;
   build_ = header.build;
 
-  read_pages(file, size / kPage - 1, 1, page);
+  read_pages(*files_, file, size / kPage - 1, 1, page);
   Footer footer;
   if (!unsealed(page, footer) || footer.zero ||
       std::memcmp(footer.start.magic, header.start.magic, sizeof header.start.magic) != 0)
@@ -144,17 +125,10 @@ void PostingFiles::open(size_t file, std::vector<PostingPlace>& splits) {
   const uint64_t bytes = footer.postings * sizeof(PostingPlace);
   if (footer.length != size || footer.directory % kPage ||
       footer.postings > size / sizeof(PostingPlace) || footer.splits > footer.postings ||
-      footer.directory / kPage + pages(bytes) + 1 != size / kPage)
+      footer.directory / kPage + pages_of(bytes) + 1 != size / kPage)
     throw damaged(path, "has a footer that does not fit it");
   std::vector<PostingPlace> places(footer.postings);
-  constexpr size_t kAtATime = 256;  // pages
-  std::byte* const some = room.of(kAtATime * kPage);
-  auto* to = reinterpret_cast<std::byte*>(places.data());
-  for (uint64_t at = 0; at < bytes; at += kAtATime * kPage) {
-    const auto n = static_cast<size_t>(std::min<uint64_t>(kAtATime * kPage, bytes - at));
-    read_pages(file, (footer.directory + at) / kPage, static_cast<size_t>(pages(n)), some);
-    std::memcpy(to + at, some, n);
-  }
+  read_table(*files_, file, footer.directory / kPage, places.data(), bytes);
   if (io::crc32c(0, places.data(), bytes) != footer.directory_crc)
     throw damaged(path, "has a damaged directory");
   uint64_t next = 1, entries = 0;
@@ -174,12 +148,7 @@ void PostingFiles::open(size_t file, std::vector<PostingPlace>& splits) {
 }
 
 size_t PostingFiles::extent(size_t n) const {
-  return n ? pages(sizeof(PostingHead) + n * (sizeof(id_t) + code_size_)) * kPage : 0;
-}
-
-void PostingFiles::read_pages(size_t file, uint64_t page, size_t n, std::byte* to) const {
-  const io::RandomFiles::Piece piece{page * kPage, n * kPage, to, static_cast<uint32_t>(file)};
-  files_->read({&piece, 1}, [](size_t) {});
+  return n ? pages_of(sizeof(PostingHead) + n * (sizeof(id_t) + code_size_)) * kPage : 0;
 }
 
 uint64_t PostingFiles::number_in_file(slot_t posting) const {

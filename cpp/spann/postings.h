@@ -15,7 +15,6 @@
 #include <span>
 #include <vector>
 
-#include "base/memory.h"
 #include "base/types.h"
 #include "io/random_files.h"
 #include "io/stream.h"
@@ -29,16 +28,6 @@ inline constexpr size_t kMostFiles = 256;
 struct PostingPlace {
   uint32_t page;
   uint32_t count : 24, file : 8;
-};
-
-// Bytes at an address that direct reads take; kept from read to read.
-class Room {
- public:
-  std::byte* of(size_t bytes);
-  size_t memory() const { return bytes_.capacity_bytes(); }
-
- private:
-  Array<std::byte> bytes_;
 };
 
 class PostingWriter {
@@ -55,13 +44,10 @@ class PostingWriter {
   uint64_t build() const { return build_; }
 
  private:
-  void put(const void* data, size_t n);
-  void fill_page();
-
-  io::Sink& sink_;
+  PageSink sink_;
   const size_t code_size_;
   const uint64_t build_;
-  uint64_t at_ = 0, entries_ = 0, splits_ = 0;
+  uint64_t entries_ = 0, splits_ = 0;
   std::vector<PostingPlace> directory_;
 };
 
@@ -104,7 +90,6 @@ class PostingFiles {
   void open(size_t file, std::vector<PostingPlace>& directory);
   uint64_t number_in_file(slot_t posting) const;
   Posting checked(slot_t number, const std::byte* data) const;
-  void read_pages(size_t file, uint64_t page, size_t pages, std::byte* to) const;
 
   std::unique_ptr<io::RandomFiles> files_;
   std::vector<File> parts_;

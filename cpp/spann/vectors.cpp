@@ -73,8 +73,7 @@ VectorFiles::VectorFiles(const std::vector<std::string>& paths, io::Backend back
   for (size_t f = 0; f < paths.size(); ++f) {
     if (files_->size(f) < kPage) throw damaged(paths[f], "is too short for a file of vectors");
     std::byte* const page = room.of(kPage);
-    const io::RandomFiles::Piece piece{0, kPage, page, static_cast<uint32_t>(f)};
-    files_->read({&piece, 1}, [](size_t) {});
+    read_pages(*files_, f, 0, 1, page);
     Header header;
     const bool sound = unsealed(page, header);
     check_start(header.start, kKind, paths[f], "is no file of vectors");

@@ -106,7 +106,10 @@ struct Made {
       spann::write_run(*sink, bounds, entries, codes.data(), rows.data(), size, 9);
       sink->commit();
     }
+    std::vector<std::string> ids;
     for (size_t b = 0; b < 2; ++b) {
+      ids.push_back(folder.file("some-ids" + std::to_string(b)));
+      spann::IdSorter sorter(ids.back(), 9, 1 + random.below(n));
       parts.postings.push_back(folder.file("postings" + std::to_string(b)));
       const auto sink = io::create_file(parts.postings.back());
       spann::PostingWriter writer(*sink, size, 9);
@@ -115,7 +118,16 @@ struct Made {
         graph->reconstruct_batch(&id, 1, to);
       };
       spann::merge({run}, b, bounds[b], bounds[b + 1], {.limit = 1000, .buffer = 100}, form, d, own,
-                   writer);
+                   writer, sorter);
+      writer.finish();
+      sink->commit();
+      sorter.finish();
+    }
+    parts.ids = folder.file("ids");
+    {
+      const auto sink = io::create_file(parts.ids);
+      spann::IdWriter writer(*sink, 9);
+      spann::merge_ids(ids, {}, writer);
       writer.finish();
       sink->commit();
     }
@@ -154,6 +166,15 @@ Answer ask(const Index& index, const std::vector<float>& q, size_t k,
   return out;
 }
 
+// The vectors of the ids from 0 to n - 1.
+std::vector<float> read_back(const Index& index, size_t n) {
+  std::vector<id_t> ids(n);
+  std::iota(ids.begin(), ids.end(), id_t{0});
+  std::vector<float> out(n * index.d);
+  index.reconstruct_batch(ids.data(), n, out.data());
+  return out;
+}
+
 void damage_is_told(Random& random) {
   for (const bool coded : {false, true}) {
     const Folder folder;
@@ -162,12 +183,15 @@ void damage_is_told(Random& random) {
     const Answer want = ask(*made.open(Metric::l2), q, 4);
     std::vector<std::string> files = made.parts.postings;
     files.insert(files.end(), made.parts.vector_files.begin(), made.parts.vector_files.end());
+    files.push_back(made.parts.ids);
     for (const std::string& path : files) {
       const std::string whole = contents(path);
       const auto holds = [&](const std::string& bytes) {
         write(path, bytes);
         try {
-          CHECK(ask(*made.open(Metric::l2), q, 4) == want);
+          const auto index = made.open(Metric::l2);
+          CHECK(ask(*index, q, 4) == want);
+          CHECK(read_back(*index, 60) == made.x);
         } catch (const CorruptIndexError&) {
         } catch (const UnsupportedError&) {
         }
@@ -227,6 +251,7 @@ void searches_while_it_changes(Random& random) {
       const std::lock_guard hold(lock);
       wrong = what;
     };
+    const std::vector<float> first(made.x.begin(), made.x.begin() + 100 * d);
     std::vector<std::thread> readers;
     for (int t = 0; t < 3; ++t)
       readers.emplace_back([&, t] {
@@ -237,6 +262,7 @@ void searches_while_it_changes(Random& random) {
             if (found.labels[0] != static_cast<id_t>(i))
               note(text("the nearest of vector ", i, " is ", found.labels[0], ", ",
                         found.distances[0], " away"));
+            if (read_back(*index, 100) != first) note("a vector is not as it was added");
           } catch (const std::exception& e) {
             note(e.what());
           }

@@ -75,6 +75,22 @@ class PostingFiles:
     @property
     def splits(self) -> int: ...
 
+class IdFile:
+    """
+    Which ids there are, and where their vectors.
+    """
+    def __init__(self, path: str) -> None: ...
+    def __len__(self) -> int: ...
+    def find(
+        self, ids: collections.abc.Sequence[typing.SupportsIndex]
+    ) -> numpy.typing.NDArray[numpy.int64]:
+        """
+        The place of each id, -1 where it is not there.
+        """
+    def verify(self) -> None: ...
+    @property
+    def build(self) -> int: ...
+
 class RunFile:
     """
     What a shard sends to postings.
@@ -137,16 +153,23 @@ class IndexSPANN(shortlist._core.Index):
         parents: collections.abc.Sequence[typing.SupportsIndex],
         ntotal: typing.SupportsIndex,
         next_id: typing.SupportsIndex,
-        dense: bool,
-        gone: collections.abc.Sequence[typing.SupportsIndex],
+        ids: str = "",
+        dense: bool = False,
+        gone: collections.abc.Sequence[typing.SupportsIndex] = [],
         radius: float,
         metric: typing.SupportsIndex,
         io_backend: str = "auto",
         caching: str = "auto",
     ) -> None: ...
+    def has(self, ids: numpy.typing.ArrayLike) -> numpy.typing.NDArray[numpy.bool]:
+        """
+        Whether each of ids (n,) is in the index, as booleans (n,); at most one read for each id, none where ids have no gaps.
+
+        Raises UnsupportedError for an index of the first version with ids of your own, which has no file of them: compact() it.
+        """
     def members(self, sel: shortlist._core.IDSelector) -> numpy.typing.NDArray[numpy.int64]:
         """
-        The ids that a selector chooses, ascending; every posting is read.
+        The ids that a selector chooses, ascending; the file of ids is read for it.
         """
     def reserve_ids(self, end: typing.SupportsIndex) -> None:
         """
@@ -277,11 +300,23 @@ def merge(
     centroids: shortlist._core.Index,
     code_size: typing.SupportsIndex,
     build: typing.SupportsIndex,
-    seed: typing.SupportsIndex = 1234,
+    seed: typing.SupportsIndex,
+    ids_path: str,
     parents: collections.abc.Sequence[typing.SupportsIndex] = [],
 ) -> tuple[int, int, numpy.typing.NDArray[numpy.float32], numpy.typing.NDArray[numpy.uint32]]:
     """
-    Writes a bucket's postings; (entries, dropped, centroids of splits, their parents).
+    Writes a bucket's postings, and its ids; (entries, dropped, centroids of splits, their parents).
+    """
+
+def merge_ids(
+    path: str,
+    files: collections.abc.Sequence[str],
+    splits: collections.abc.Sequence[typing.SupportsIndex],
+    build: typing.SupportsIndex,
+    progress: collections.abc.Callable[[int, int], object] | None = None,
+) -> int:
+    """
+    Writes the ids of buckets, whose first splits are these postings (or none: places are rows), to one file; how many there are.
     """
 
 def release_freed() -> None: ...

@@ -59,6 +59,7 @@ def facts_of(index: Any, folder: Path) -> dict[str, Any]:
         "postings": index.postings,
         "entries": index.entries,
         "replicas dropped": manifest["dropped"],
+        "bytes of ids": manifest["files"].get(manifest.get("ids"), 0),
         "added since": added,
         "replaced or removed since": hidden,
         "memory": index.memory,

@@ -201,6 +201,7 @@ def _run(work: Work, vectors: Vectors, ids: Array | None, queries: Any, say: Pro
         say("assign", shard + 1, plan.shards)
     _disk.release_freed()
     _merge_all(work, say)
+    _merge_ids(work, say)
     _disk.release_freed()
     _finish(work, vectors, ids, queries, say)
 
@@ -223,6 +224,7 @@ def _is_merged(work: Work, bucket: int) -> bool:
     try:
         read_arrays(work.merged_path(bucket))
         _disk.PostingFiles([str(work.postings_path(bucket))]).verify()
+        _disk.IdFile(str(work.bucket_ids_path(bucket))).verify()
         return True
     except (OSError, _core.CorruptIndexError):
         work.merged_path(bucket).unlink(missing_ok=True)
@@ -243,6 +245,23 @@ def _merge_all(work: Work, say: Progress) -> None:
                 say("merge", done, work.plan.buckets)
 
 
+def _merge_ids(work: Work, say: Progress) -> None:
+    plan = work.plan
+    if not sound(work.ids_path, lambda path: _disk.IdFile(str(path)).verify()):
+        buckets = [work.bucket_ids_path(b) for b in range(plan.buckets)]
+        splits = [len(read_arrays(work.merged_path(b))["parents"]) for b in range(plan.buckets)]
+        _work.merge_ids(
+            work.ids_path,
+            buckets,
+            work.bounds()[-1],
+            splits,
+            plan,
+            work.build,
+            lambda done, total: say("ids", done, total),
+        )
+    say("ids", plan.ntotal, plan.ntotal)
+
+
 def _finish(work: Work, vectors: Vectors, ids: Array | None, queries: Any, say: Progress) -> None:
     """The graph with what was split, a table of recalls, and the manifest, which comes last."""
     plan = work.plan
@@ -254,8 +273,8 @@ def _finish(work: Work, vectors: Vectors, ids: Array | None, queries: Any, say: 
         graph.save(work.centroids_path)
     splits_path = work.out / f"splits-{work.key}"
     parents = np.concatenate([p["parents"] for p in parts])
-    write_arrays(splits_path, parents=parents, gone=np.empty(0, np.int64))
-    names = [work.centroids_path, work.codec_path, splits_path]
+    write_arrays(splits_path, parents=parents)
+    names = [work.centroids_path, work.codec_path, splits_path, work.ids_path]
     postings = [work.postings_path(b).name for b in range(plan.buckets)]
     whole = [work.vectors_path(s).name for s in range(plan.shards)] if plan.coded else []
     files = [p.name for p in names] + postings + whole
@@ -271,11 +290,11 @@ def _finish(work: Work, vectors: Vectors, ids: Array | None, queries: Any, say: 
         "centroids": work.centroids_path.name,
         "codec": work.codec_path.name,
         "splits": splits_path.name,
+        "ids": work.ids_path.name,
         "postings": postings,
         "vectors": whole,
         "ntotal": plan.ntotal,
         "next_id": plan.ntotal if ids is None else int(ids.max()) + 1,
-        "dense": ids is None,
         "radius": work.radius,
         "rng_factor": work.assigner.rng_factor,
         "entries": sum(int(p["counts"][0]) for p in parts),

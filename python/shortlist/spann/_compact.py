@@ -12,9 +12,10 @@ from .. import _core
 from .._core import _disk
 from . import _delta
 from ._assign import Array, Assigner
-from ._files import read_arrays, write_arrays, write_json
+from ._files import write_arrays, write_json
 from ._manifest import MANIFEST, clear
-from ._work import grow, write_vectors
+from ._plan import VERSION
+from ._work import grow, merge_ids, write_vectors
 
 if TYPE_CHECKING:
     from ._index import IndexSPANN
@@ -22,7 +23,6 @@ if TYPE_CHECKING:
 _PIECE_BYTES = 16 << 20  # of postings that are rewritten at a time
 _BUCKET_BYTES = 256 << 20
 _RUN_BUFFER = 1 << 16
-_MOST_HOLES = 1 << 20  # ids that are remembered as not there, besides a hundredth of all
 
 
 def compact(index: IndexSPANN) -> None:
@@ -54,7 +54,7 @@ def compact(index: IndexSPANN) -> None:
             fresh.append(f"vectors-{name}-000000")
             write_vectors(folder / fresh[0], vectors, build)
 
-    postings, centroids, whose = [], [], [parents]
+    postings, centroids, whose, ids = [], [], [parents], []
     entries = dropped = 0
     for bucket, (begin, end) in enumerate(pairwise(bounds)):
         runs = [str(work / "added")] if len(added) else []
@@ -62,6 +62,7 @@ def compact(index: IndexSPANN) -> None:
             runs.insert(number, str(work / f"kept-{number:06d}"))
             _disk.rewrite_run(runs[number], bounds, old, a, b, index.hidden, build)
         postings.append(f"postings-{name}-{bucket:03d}")
+        ids.append(work / f"ids-{bucket:03d}")
         told = _disk.merge(
             str(folder / postings[-1]),
             runs,
@@ -75,6 +76,7 @@ def compact(index: IndexSPANN) -> None:
             old.code_size,
             build,
             plan.seed,
+            str(ids[-1]),
             parents.tolist(),
         )
         entries, dropped = entries + told[0], dropped + told[1]
@@ -88,29 +90,29 @@ def compact(index: IndexSPANN) -> None:
         graph_name = f"centroids-{name}"
         graph.save(folder / graph_name)
     splits_name = f"splits-{name}"
-    gone = _gone(index, read_arrays(folder / manifest["splits"])["gone"], added)
-    write_arrays(
-        folder / splits_name,
-        parents=np.concatenate(whose),
-        gone=np.empty(0, np.int64) if gone is None else gone,
-    )
+    write_arrays(folder / splits_name, parents=np.concatenate(whose))
+    ids_name = f"ids-{name}"
+    counts = [len(some) for some in centroids]
+    ntotal = merge_ids(folder / ids_name, ids, bounds[-1], counts, plan, build)
     whole = manifest["vectors"] + fresh
-    files = [graph_name, manifest["codec"], splits_name, *postings, *whole]
+    files = [graph_name, manifest["codec"], splits_name, ids_name, *postings, *whole]
     new: dict[str, Any] = manifest | {
+        "version": VERSION,
         "generation": generation,
         "folded": index.deltas,
         "files": {f: (folder / f).stat().st_size for f in files},
         "centroids": graph_name,
         "splits": splits_name,
+        "ids": ids_name,
         "postings": postings,
         "vectors": whole,
-        "ntotal": index.ntotal,
+        "ntotal": ntotal,
         "rows": rows_before + (len(added) if plan.coded else 0),
         "next_id": index.next_id,
-        "dense": gone is not None,
         "entries": entries,
         "dropped": manifest["dropped"] + dropped,
     }
+    new.pop("dense", None)  # of the first version, in place of ids
     write_json(folder / MANIFEST, new)
     clear(folder, new)
 
@@ -126,17 +128,6 @@ def _added(index: IndexSPANN) -> tuple[Array, Array]:
             kept[id_] = x
     vectors = np.array(list(kept.values()), index.plan.dtype).reshape(-1, index.d)
     return np.fromiter(kept, np.int64, len(kept)), vectors
-
-
-def _gone(index: IndexSPANN, before: Array, added: Array) -> Array | None:
-    """The ids below the next one that are not there; None where that is not known, or too many."""
-    manifest = index.manifest
-    new = index.next_id - manifest["next_id"]
-    if not manifest["dense"] or new > len(added) + _MOST_HOLES:
-        return None
-    fresh = np.arange(manifest["next_id"], index.next_id)
-    gone = np.setdiff1d(np.concatenate([before, index.hidden, fresh]), added)
-    return gone if len(gone) <= _MOST_HOLES + manifest["ntotal"] // 100 else None
 
 
 def _bounds(old: Any) -> list[int]:

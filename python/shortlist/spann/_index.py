@@ -106,21 +106,27 @@ class IndexSPANN(_disk.IndexSPANN):
         if x.dtype.kind == "f" and not np.isfinite(x).all():
             raise _core.ArgumentError("vectors with NaN or Inf cannot be added")
         x = stored(x, self.plan)
+        if "ids" in self.manifest:
+            self.has(ids)  # raises what cannot be read before anything is written
         with _delta.recorded(self, ids, x, np.empty(0, np.int64)):
             super().add_with_ids(x, ids)
 
     def remove_ids(self, sel: Any) -> int:
         """Remove ids, an array or an IDSelector; how many there were.
 
-        Every posting is read for a selector, none for an array. Of ids of your own, those in an
-        array that are not there are counted too if there are larger ones, and ntotal is too small
-        by them.
+        The file of ids is read: of a selector all of it, of an array a page for each id at most.
+        An index of the first version with ids of your own has no such file: ids of an array that
+        are not there are counted too if there are larger ones, and ntotal is too small by them.
         """
         with _delta.writing(self):
             if isinstance(sel, _core.IDSelector):
                 ids = self.members(sel)
             else:
                 ids = np.unique(np.asarray(sel, np.int64))
+                if "ids" in self.manifest:
+                    ids = ids[self.has(ids)]
+            if not len(ids):
+                return 0
             none = np.empty((0, self.d), self.plan.dtype)
             with _delta.recorded(self, np.empty(0, np.int64), none, ids):
                 return int(super().remove_ids(ids))
@@ -203,7 +209,8 @@ def opened(
         vector_files=[str(folder / name) for name in manifest["vectors"]],
         ntotal=manifest["ntotal"],
         next_id=manifest["next_id"],
-        dense=manifest["dense"],
+        ids=str(folder / manifest["ids"]) if "ids" in manifest else "",
+        dense=manifest.get("dense", False),
         radius=manifest["radius"],
         io_backend=io_backend,
         caching=caching,

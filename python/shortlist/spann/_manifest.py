@@ -19,13 +19,12 @@ _FIELDS = (
     "rows",
     "ntotal",
     "next_id",
-    "dense",
     "radius",
     "calibration",
 )
 _KEY = "[0-9a-f]{16}(-g[0-9]+)?"
 _OWN = re.compile(
-    rf"scanned|(centroids|codec|splits)-{_KEY}|postings-{_KEY}-[0-9]{{3}}|vectors-{_KEY}-[0-9]{{6,}}"
+    rf"scanned|(centroids|codec|splits|ids)-{_KEY}|postings-{_KEY}-[0-9]{{3}}|vectors-{_KEY}-[0-9]{{6,}}"
     rf"|delta-{_KEY}-[0-9]{{10,}}-[0-9]{{10,}}|\.shortlist-[0-9]+-[0-9]+\.tmp"
 )
 _CHANGED = re.compile(
@@ -49,6 +48,7 @@ def read_manifest(folder: Path) -> dict[str, Any]:
         Plan(**manifest["plan"])
         names = [*manifest["files"], *manifest["postings"], *manifest["vectors"]]
         names += [manifest[name] for name in ("centroids", "codec", "splits")]
+        names += [manifest["ids"]] if manifest["version"] > 1 else []
         complete = all(name in manifest for name in _FIELDS)
         if not complete or any(Path(name).name != name for name in names):
             raise TypeError

@@ -13,14 +13,15 @@ from .. import _core
 from .._plans import Ivf
 from ..factory import parse
 
-VERSION = 1
-"""Of files and of what a configuration means."""
+VERSION = 2
+"""Of files and of what a configuration means. The first had no file of ids."""
 
 _RATIO = 0.03  # postings for each vector
 _RAW_BYTES = 200  # vectors of at most so many bytes are kept whole in postings
 M, EF_CONSTRUCTION = 16, 100  # of the centroids' graph
 _ITEM = {"float32": 4, "float16": 2, "uint8": 1, "int8": 1}
 _HEAD = 24  # bytes of an entry of a run besides its code
+_ID_BYTES = 14  # of an id and its place in a file
 _MEAN_REPLICAS = {False: 5.0, True: 7.0}  # of whole vectors, of codes
 _REPLICAS = {"rng": 8, "soar": 2}
 _MOST_REPLICAS = 1024
@@ -124,6 +125,7 @@ class Plan:
         entries = int(self.ntotal * self.mean_replicas * 1.1)
         code = self.code_bytes()
         out = entries * (_HEAD + code) + int(entries * (8 + code) * 1.3) + self.postings * 4096
+        out += 3 * _ID_BYTES * self.ntotal
         if self.coded:
             out += int(self.ntotal * self.row_bytes * 1.15)
         return out + self.train_rows * self.row_bytes

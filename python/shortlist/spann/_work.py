@@ -75,6 +75,13 @@ class Work:
     def merged_path(self, bucket: int) -> Path:
         return self.folder / f"merged-{bucket:03d}"
 
+    def bucket_ids_path(self, bucket: int) -> Path:
+        return self.folder / f"ids-{bucket:03d}"
+
+    @property
+    def ids_path(self) -> Path:
+        return self.out / f"ids-{self.key}"
+
     @property
     def codec_path(self) -> Path:
         return self.out / f"codec-{self.key}"
@@ -246,7 +253,7 @@ def write_vectors(path: Path, rows: Array, build: int) -> None:
 
 
 def merge(work: Work, bucket: int) -> None:
-    """Write the postings of a bucket from the runs of all shards, and what was split of them."""
+    """Write the postings of a bucket from the runs of all shards, its ids, and what was split."""
     plan = work.plan
     bounds = work.bounds()
     runs = [str(work.run_path(shard)) for shard in range(plan.shards)]
@@ -263,6 +270,7 @@ def merge(work: Work, bucket: int) -> None:
         work.assigner.code_size,
         work.build,
         plan.seed,
+        str(work.bucket_ids_path(bucket)),
     )
     write_arrays(
         work.merged_path(bucket),
@@ -270,3 +278,21 @@ def merge(work: Work, bucket: int) -> None:
         centroids=centroids,
         parents=parents,
     )
+
+
+def merge_ids(
+    path: Path,
+    buckets: list[Path],
+    postings: int,
+    splits: list[int],
+    plan: Plan,
+    build: int,
+    progress: Callable[[int, int], object] | None = None,
+) -> int:
+    """Write one file of the ids of all buckets; how many there are.
+
+    postings: that are no splits. splits: of each bucket, which are numbered behind those.
+    """
+    first = postings + np.cumsum([0, *splits[:-1]])
+    files = [str(bucket) for bucket in buckets]
+    return _disk.merge_ids(str(path), files, [] if plan.coded else first.tolist(), build, progress)
