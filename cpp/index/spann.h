@@ -130,8 +130,8 @@ class IndexSPANN : public Index {
   void find_members(const Selector& sel, std::unordered_set<id_t>& found) const;
   // Whether the files hold an id; where that is not known, smaller ones are taken to be there.
   bool in_files(id_t id) const {
-    if (id >= first_new_ || !parts_.dense) return id < first_new_;
-    return id >= 0 && !std::binary_search(parts_.gone.begin(), parts_.gone.end(), id);
+    if (id < 0 || id >= first_new_) return false;
+    return !parts_.dense || !std::binary_search(parts_.gone.begin(), parts_.gone.end(), id);
   }
 
   SpannParts parts_;
