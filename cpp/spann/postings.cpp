@@ -152,7 +152,7 @@ void PostingFiles::open(size_t file, std::vector<PostingPlace>& splits) {
     throw damaged(path, "has a footer that does not fit it");
   std::vector<PostingPlace> places(footer.postings);
   constexpr size_t kAtATime = 256;  // pages
-  std::byte* const some = room.of(kAtATime * kPage);
+  std::byte* const some = room.of(std::min<uint64_t>(kAtATime, pages(bytes)) * kPage);
   auto* to = reinterpret_cast<std::byte*>(places.data());
   for (uint64_t at = 0; at < bytes; at += kAtATime * kPage) {
     const auto n = static_cast<size_t>(std::min<uint64_t>(kAtATime * kPage, bytes - at));
