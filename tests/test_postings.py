@@ -280,8 +280,8 @@ def test_files_of_postings_follow_one_another(tmp_path: Path) -> None:
     splits = [[4], [], [6, 1]]
     parts = [lists(a + b, 12, seed) for seed, (a, b) in enumerate(zip(sizes, splits, strict=True))]
     paths = [str(tmp_path / str(i)) for i in range(3)]
-    for path, part, regular in zip(paths, parts, sizes, strict=True):
-        writer = _disk.PostingWriter(path, 12, 7)
+    for number, (path, part, regular) in enumerate(zip(paths, parts, sizes, strict=True)):
+        writer = _disk.PostingWriter(path, 12, 7, number)
         for i, (ids, codes) in enumerate(part):
             writer.add(ids, codes, split=i >= len(regular))
         writer.finish()
@@ -292,8 +292,10 @@ def test_files_of_postings_follow_one_another(tmp_path: Path) -> None:
     assert [files.count(i) for i in range(9)] == [len(ids) for ids, _ in all_]
     same(files.read(list(range(9))), all_, list(range(9)))
     files.verify()
-    swapped = _disk.PostingFiles(paths[::-1])
-    assert swapped.entries == files.entries
+    assert _disk.PostingFiles(paths[1:]).entries == 16
+    for wrong in (paths[::-1], [paths[0], paths[2]], [paths[0], paths[0]]):
+        with pytest.raises(CorruptIndexError, match="follows"):
+            _disk.PostingFiles(wrong)
     write(tmp_path / "other", lists([1], 12), 12, build=8)
     with pytest.raises(CorruptIndexError, match="same build"):
         _disk.PostingFiles([*paths, str(tmp_path / "other")])
@@ -401,8 +403,9 @@ def test_whole_vectors_by_row(tmp_path: Path, size: int) -> None:
     rng = np.random.default_rng(size)
     parts = [rng.integers(0, 256, (n, size), np.uint8) for n in (50, 0, 1, 33)]
     paths = [str(tmp_path / str(i)) for i in range(len(parts))]
-    for path, part in zip(paths, parts, strict=True):
-        writer = _disk.VectorWriter(path, size, len(part), 3)
+    for number, (path, part) in enumerate(zip(paths, parts, strict=True)):
+        before = sum(map(len, parts[:number]))
+        writer = _disk.VectorWriter(path, size, len(part), 3, before)
         writer.add(part[: len(part) // 2])
         writer.add(part[len(part) // 2 :])
         writer.finish()
@@ -415,6 +418,8 @@ def test_whole_vectors_by_row(tmp_path: Path, size: int) -> None:
         files.verify()
     with pytest.raises(ValueError, match="row 84"):
         files.read([84])
+    with pytest.raises(CorruptIndexError, match="follows"):
+        _disk.VectorFiles([paths[3], paths[0]])
     whole = Path(paths[0]).read_bytes()
     for at in range(0, len(whole), 97):
         Path(paths[0]).write_bytes(whole[:at] + bytes([whole[at] ^ 1]) + whole[at + 1 :])

@@ -17,6 +17,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from shortlist import CorruptIndexError, _core
 from shortlist._core import _disk
+from spann_faults import NO_IO_URING, NO_LOCKED_MEMORY
 
 WAYS = [(b, c) for b in ("io_uring", "pread") for c in ("direct", "buffered")]
 SIZE = 64 * 4096
@@ -138,31 +139,8 @@ def test_forked_children_read(bytes_, way) -> None:
     assert os.waitpid(child, 0)[1] == 0
 
 
-# x86-64 numbers: io_uring_setup is 425 everywhere.
-FORBID = """
-import ctypes, resource, struct
-libc = ctypes.CDLL(None, use_errno=True)
-def bpf(code, jt, jf, k): return struct.pack("HBBI", code, jt, jf, k)
-program = b"".join([
-    bpf(0x20, 0, 0, 0),              # the call's number
-    bpf(0x15, 0, 1, 425),            # io_uring_setup:
-    bpf(0x06, 0, 0, 0x00050000 | 1), # EPERM
-    bpf(0x06, 0, 0, 0x7FFF0000),     # others are allowed
-])
-held = ctypes.create_string_buffer(program)
-class Program(ctypes.Structure):
-    _fields_ = [("n", ctypes.c_ushort), ("filter", ctypes.c_void_p)]
-assert libc.prctl(38, 1, 0, 0, 0) == 0
-assert libc.prctl(22, 2, ctypes.byref(Program(4, ctypes.addressof(held))), 0, 0) == 0
-"""
-NO_LOCKED_MEMORY = """
-import resource
-resource.setrlimit(resource.RLIMIT_MEMLOCK, (0, 0))
-"""
-
-
 @pytest.mark.skipif(sys.platform != "linux", reason="Linux's limits")
-@pytest.mark.parametrize("limit", [FORBID, NO_LOCKED_MEMORY], ids=["seccomp", "memlock"])
+@pytest.mark.parametrize("limit", [NO_IO_URING, NO_LOCKED_MEMORY], ids=["seccomp", "memlock"])
 def test_without_io_uring_reads_go_on(bytes_, limit: str) -> None:
     path, wanted = bytes_
     script = textwrap.dedent("""
@@ -178,7 +156,7 @@ def test_without_io_uring_reads_go_on(bytes_, limit: str) -> None:
         capture_output=True, text=True, check=True,
     ).stdout  # fmt: skip
     assert told.split(",")[0] in ("io_uring", "pread")
-    if limit is FORBID:
+    if limit is NO_IO_URING:
         assert told.startswith("pread")
         assert "Operation not permitted" in told
     assert len(wanted) == SIZE

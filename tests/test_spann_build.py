@@ -5,8 +5,7 @@ from __future__ import annotations
 import errno
 import os
 import signal
-import subprocess
-import sys
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -15,6 +14,7 @@ import pytest
 import shortlist
 from shortlist import _core, spann
 from spann_cases import D, build, contents, vectors
+from spann_faults import forked
 
 
 def test_the_same_bytes_from_any_threads(tmp_path, spann_vectors, threads):
@@ -31,40 +31,29 @@ def test_nothing_is_left_but_the_index(spann_folder):
     assert kinds == {"LOCK", "MANIFEST", "centroids", "codec", "ids", "postings", "splits"}
 
 
-_BUILD = """
-import sys, numpy as np, shortlist
-stop, out, source = int(sys.argv[1]), sys.argv[2], sys.argv[3]
-seen = []
-def say(stage, done, total):
-    seen.append(stage)
-    if len(seen) == stop:
-        import os, signal
-        os.kill(os.getpid(), signal.SIGKILL)
-shortlist.build(source, sys.argv[4], out=out, progress=say, shard_rows=700, buckets=3)
-print(*seen)
-"""
-
-
 @pytest.mark.parametrize("description", ["SPANN", "SPANN,SDC1"])
 def test_killed_builds_go_on_and_give_the_same_bytes(tmp_path, spann_vectors, description):
-    np.save(tmp_path / "x.npy", spann_vectors)
+    def run(out: Path, stop: int = -1) -> list[str]:
+        seen: list[str] = []
 
-    def run(stop: int, out: Path) -> Any:
+        def say(stage: str, done: int, total: int) -> None:
+            seen.append(stage)
+            if len(seen) == stop:
+                os.kill(os.getpid(), signal.SIGKILL)
+
         source = str(tmp_path / "x.npy")
-        command = [sys.executable, "-c", _BUILD, str(stop), str(out), source, description]
-        return subprocess.run(command, capture_output=True, text=True, check=False)
+        build(out, source, description, progress=say, shard_rows=700, buckets=3)
+        return seen
 
-    whole = run(-1, tmp_path / "whole")
-    assert whole.returncode == 0, whole.stderr
-    stages, want = whole.stdout.split(), contents(tmp_path / "whole")
+    np.save(tmp_path / "x.npy", spann_vectors)
+    stages, want = run(tmp_path / "whole"), contents(tmp_path / "whole")
     points = {1 + stages.index(stage) for stage in stages}
     points |= {len(stages) - stages[::-1].index(stage) for stage in stages}
     assert len(points) > 10
     for point in sorted(points):
         out = tmp_path / str(point)
-        killed = run(point, out)
-        assert killed.returncode == -signal.SIGKILL, killed.stderr
-        assert run(-1, out).returncode == 0
+        assert forked(partial(run, out, point)) == -signal.SIGKILL
+        run(out)
         assert contents(out) == want, f"killed at {point}, {stages[point - 1]}"
 
 

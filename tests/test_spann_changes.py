@@ -1,4 +1,4 @@
-"""Indexes on disk that are changed, and that a disk has damaged."""
+"""Indexes on disk that are changed, and planned."""
 
 from __future__ import annotations
 
@@ -126,72 +126,6 @@ def test_bad_additions_change_nothing(spann_copy):
     assert not [n for n in os.listdir(spann_copy) if n.startswith("delta")]
 
 
-def test_flipped_bytes_never_lie(tmp_path):
-    x = vectors(120)
-    build(tmp_path / "i", x, "SPANN8", replicas=2)
-    index = shortlist.open(tmp_path / "i")
-    index.add(vectors(2, seed=1))
-    q = vectors(6, seed=2)
-    everything = shortlist.SearchParametersSPANN(nprobe=100)
-    want = index.search(q, 5, params=everything)
-    rng = np.random.default_rng(0)
-    del index
-    for path in sorted((tmp_path / "i").iterdir()):
-        whole = path.read_bytes()
-        step = max(1, len(whole) // 400)
-        for at in range(0, len(whole), step):
-            at = min(at + int(rng.integers(0, step)), len(whole) - 1)
-            broken = bytearray(whole)
-            broken[at] ^= 1 << int(rng.integers(0, 8))
-            path.write_bytes(broken)
-            try:
-                found = shortlist.open(tmp_path / "i").search(q, 5, params=everything)
-            except (shortlist.CorruptIndexError, shortlist.UnsupportedError):
-                continue
-            for a, b in zip(want, found, strict=True):
-                np.testing.assert_array_equal(a, b, err_msg=f"{path.name} byte {at}")
-        path.write_bytes(whole)
-
-
-def test_partial_results_say_so(spann_copy, spann_vectors):
-    (path,) = spann_copy.glob("postings-*")
-    data = bytearray(path.read_bytes())
-    data[4096 + 100] ^= 1  # of the first posting
-    path.write_bytes(data)
-    index, q = shortlist.open(spann_copy), spann_vectors[:300]
-    everything = shortlist.SearchParametersSPANN(nprobe=10**6)
-    with pytest.raises(shortlist.CorruptIndexError, match="posting 0 is damaged"):
-        index.search(q, 1, params=everything)
-    partial = shortlist.SearchParametersSPANN(nprobe=10**6, partial=True)
-    _, found = index.search(q, 1, params=partial)
-    assert partial.lost >= 1
-    right = found[:, 0] == np.arange(300)
-    assert 0.9 < right.mean() <= 1
-
-
-def test_files_cut_short(spann_copy):
-    q = vectors(3, seed=2)
-    for path in sorted(spann_copy.iterdir()):
-        whole = path.read_bytes()
-        for end in range(0, len(whole), max(4096, len(whole) // 20 // 4096 * 4096)):
-            path.write_bytes(whole[:end])
-            with pytest.raises((OSError, shortlist.CorruptIndexError)):
-                shortlist.open(spann_copy).verify()
-        path.write_bytes(whole)
-    index = shortlist.open(spann_copy)
-    index.verify()
-    index.search(q, 1)
-
-
-def test_a_newer_manifest_is_refused(spann_copy):
-    from shortlist.spann._files import read_json, write_json
-
-    manifest = read_json(spann_copy / "MANIFEST")
-    write_json(spann_copy / "MANIFEST", manifest | {"version": 99})
-    with pytest.raises(shortlist.UnsupportedError, match="newer"):
-        shortlist.open(spann_copy)
-
-
 def test_readers_while_another_is_published(spann_copy, spann_vectors):
     index = shortlist.open(spann_copy)
     q = vectors(20, seed=3)
@@ -220,3 +154,56 @@ def test_plans_follow_the_memory():
         plan(1 << 20, "SPANN100000")
     assert json.dumps(plan(None).__dict__)
     assert isinstance(spann.Plan(**plan(None).__dict__), spann.Plan)
+
+
+@pytest.mark.parametrize("description", ["SPANN,Flat", "SPANN,SDC1"])
+def test_ids_of_63_bits(tmp_path, description, l2):
+    x, most = vectors(300), 2**63 - 2
+    ids = np.concatenate([2**31 + np.arange(100), 2**32 + np.arange(100), most - np.arange(100)])
+    index = build(tmp_path, x, description, ids=ids.astype(np.uint64), buckets=2, shard_rows=100)
+    known, q = dict(zip(ids.tolist(), x, strict=True)), vectors(20, seed=2)
+    everything = {"nprobe": 10**6, "k_factor": 100}
+
+    def check(index: Any) -> None:
+        there, rows = np.array(list(known)), np.array(list(known.values()))
+        for sel, mask in (
+            (None, there >= 0),
+            (shortlist.IDSelectorRange(2**32 + 50, 2**63 - 1), there >= 2**32 + 50),
+            (shortlist.IDSelectorBatch(ids[::3]), np.isin(there, ids[::3])),
+            (shortlist.IDSelectorNot(shortlist.IDSelectorArray([most])), there != most),
+        ):
+            params = shortlist.SearchParametersSPANN(sel=sel, **everything)
+            _, want = l2.search(q, rows[mask], 5, there[mask])
+            np.testing.assert_array_equal(index.search(q, 5, params=params)[1], want)
+        np.testing.assert_array_equal(index.members(shortlist.IDSelectorAll()), np.sort(there))
+
+    for _ in range(2):
+        check(index)
+        files = sorted(os.listdir(tmp_path))
+        with pytest.raises(shortlist.ArgumentError, match="there are no ids for 2 vectors after"):
+            index.add(x[:2])  # the last id is taken
+        for bad in ([2**63 - 1], [-1], [0.5], np.array([2**64 - 1], np.uint64)):
+            with pytest.raises(shortlist.ArgumentError, match="ids must be integers"):
+                index.add_with_ids(x[:1], bad)
+        with pytest.raises(TypeError, match="expected integers"):
+            index.remove_ids([0.5])
+        with pytest.raises(shortlist.ArgumentError, match="above"):
+            index.remove_ids(np.array([2**64 - 1], np.uint64))
+        assert sorted(os.listdir(tmp_path)) == files
+        assert index.remove_ids([-1, -(2**63)]) == 0
+
+        more = vectors(3, seed=7)
+        named = [2**62, most, 2**31 + 5]
+        index.add_with_ids(more, named)
+        known |= dict(zip(named, more, strict=True))
+        gone = [2**32 + 7, most - 1, *range(most - 20, most - 10)]
+        gone = [i for i in gone if i in known]
+        assert index.remove_ids(gone) == len(gone)
+        for id_ in gone:
+            del known[id_]
+        check(index)
+        check(shortlist.open(tmp_path))
+        index = index.compact()
+    check(index)
+    with pytest.raises(shortlist.ArgumentError, match="ids must be integers"):
+        build(tmp_path / "bad", x[:1], ids=[2**63 - 1])

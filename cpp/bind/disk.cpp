@@ -67,8 +67,10 @@ using Contiguous = py::array_t<T, py::array::c_style | py::array::forcecast>;
 // Postings written to a file that appears whole or not at all.
 class Writing {
  public:
-  Writing(const std::string& path, size_t code_size, uint64_t build)
-      : code_size_(code_size), sink_(io::create_file(path)), writer_(*sink_, code_size, build) {}
+  Writing(const std::string& path, size_t code_size, uint64_t build, uint64_t number)
+      : code_size_(code_size),
+        sink_(io::create_file(path)),
+        writer_(*sink_, code_size, build, number) {}
   void add(const Contiguous<id_t>& ids, const Contiguous<uint8_t>& codes, bool split) {
     if (ids.ndim() != 1 || codes.ndim() != 2 || codes.shape(0) != ids.size() ||
         static_cast<size_t>(codes.shape(1)) != code_size_)
@@ -282,7 +284,7 @@ Outcome merge(const std::string& path, const std::vector<std::string>& runs, siz
   {
     const Unlocked unlocked;
     const auto sink = io::create_file(path);
-    spann::PostingWriter writer(*sink, code_size, build);
+    spann::PostingWriter writer(*sink, code_size, build, bucket);
     spann::IdSorter ids(ids_path, build);
     const size_t with_parents = centroids.ntotal() - std::min(parents.size(), centroids.ntotal());
     const auto centroid = [&](slot_t posting, float* to) {
@@ -328,10 +330,11 @@ py::array_t<int64_t> find_ids(const spann::IdFile& file, const std::vector<id_t>
 // Whole vectors written to a file that appears whole or not at all.
 class WritingVectors {
  public:
-  WritingVectors(const std::string& path, size_t row_bytes, uint64_t rows, uint64_t build)
+  WritingVectors(const std::string& path, size_t row_bytes, uint64_t rows, uint64_t build,
+                 uint64_t before)
       : row_bytes_(row_bytes),
         sink_(io::create_file(path)),
-        writer_(*sink_, row_bytes, rows, build) {}
+        writer_(*sink_, row_bytes, rows, build, before) {}
   void add(const Contiguous<uint8_t>& rows) {
     if (rows.ndim() != 2 || static_cast<size_t>(rows.shape(1)) != row_bytes_)
       throw DimensionError(text("rows must be (n, ", row_bytes_, ") uint8"));
@@ -396,8 +399,8 @@ void bind_disk(py::module_& m) {
       .def("read", &read, py::arg("pieces"), py::arg("file") = 0,
            "The bytes of a file at each (offset, length).");
   py::class_<Writing>(d, "PostingWriter", "Postings into a file that appears when it is whole.")
-      .def(py::init<const std::string&, size_t, uint64_t>(), py::arg("path"), py::arg("code_size"),
-           py::arg("build") = 0)
+      .def(py::init<const std::string&, size_t, uint64_t, uint64_t>(), py::arg("path"),
+           py::arg("code_size"), py::arg("build") = 0, py::arg("number") = 0)
       .def("add", &Writing::add, py::arg("ids"), py::arg("codes"), py::arg("split") = false)
       .def("finish", &Writing::finish);
   using spann::PostingFiles;
@@ -461,8 +464,8 @@ void bind_disk(py::module_& m) {
   d.def("train_codes", &train_codes, py::arg("codes"), py::arg("x"), py::arg("centroids"));
   d.def("encode", &encode, py::arg("codes"), py::arg("x"), py::arg("centroids"));
   py::class_<WritingVectors>(d, "VectorWriter", "Whole vectors, into a file that appears whole.")
-      .def(py::init<const std::string&, size_t, uint64_t, uint64_t>(), py::arg("path"),
-           py::arg("row_bytes"), py::arg("rows"), py::arg("build") = 0)
+      .def(py::init<const std::string&, size_t, uint64_t, uint64_t, uint64_t>(), py::arg("path"),
+           py::arg("row_bytes"), py::arg("rows"), py::arg("build") = 0, py::arg("before") = 0)
       .def("add", &WritingVectors::add, py::arg("rows"))
       .def("finish", &WritingVectors::finish);
   using spann::VectorFiles;

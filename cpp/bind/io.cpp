@@ -546,11 +546,10 @@ void bind_native_files(py::module_& m) {
         return fired;
       },
       py::arg("call") = "", py::arg("after") = 0, py::arg("errno") = 0,
-      "For tests: lets `after` calls of open, read, write, fsync, rename, close or unlink succeed "
-      "and makes\n"
-      "the next fail with errno (0: move half of what was asked). Without arguments ends that. "
-      "Returns\n"
-      "whether a call had been made to fail before.");
+      "For tests: lets `after` calls of open, read, pread, completed (by io_uring), write, fsync,\n"
+      "rename, close, unlink or change (open, write, fsync, rename and unlink together) succeed\n"
+      "and makes the next fail with errno (0: move half of what was asked; -n: die of signal n).\n"
+      "Without arguments ends that. Returns whether a call had been made to fail before.");
 }
 
 template <class Any>

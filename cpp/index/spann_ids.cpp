@@ -33,6 +33,9 @@ std::vector<bool> IndexSPANN::has(std::span<const id_t> ids) const {
 }
 
 void IndexSPANN::do_add(const Rows& x, const AddOptions& options) {
+  if (x.n > static_cast<size_t>(kMostId - parts_.next_id))
+    throw ArgumentError(text("there are no ids for ", x.n, " vectors after ", parts_.next_id - 1,
+                             "; pass ids to add_with_ids"));
   std::vector<id_t> ids(x.n);
   std::iota(ids.begin(), ids.end(), parts_.next_id);
   do_add_with_ids(x, ids.data(), options);

@@ -177,9 +177,9 @@ class FileSource final : public Source {
         continue;
       }
       if (begin_ == end_) {
-        buffer_.resize(kBufferBytes);
+        buffer_.resize(std::min(kBufferBytes, remaining_));
         begin_ = 0;
-        end_ = read_some(buffer_.data(), kBufferBytes, left);
+        end_ = read_some(buffer_.data(), buffer_.size(), left);
       }
       const size_t take = std::min(left, end_ - begin_);
       std::memcpy(to, buffer_.data() + begin_, take);

@@ -2,7 +2,9 @@
 
 #include <atomic>
 #include <cerrno>
+#include <csignal>
 #include <cstdio>
+#include <cstring>
 
 #include <fcntl.h>
 #include <unistd.h>
@@ -26,6 +28,7 @@ struct Fault {
 
   bool strikes() { return left.fetch_sub(1) == 0 && !fired.exchange(true); }
   int error() const {
+    if (error_number < 0) ::kill(::getpid(), -error_number);
     errno = error_number;
     return -1;
   }
@@ -45,11 +48,15 @@ ssize_t faulty_pread(int fd, void* data, size_t n, off_t offset) {
 }
 int faulty_completed(int result) {
   if (!g_fault.strikes()) return result;
-  if (g_fault.error_number) return -g_fault.error_number;
+  if (g_fault.error_number) {
+    g_fault.error();
+    return -g_fault.error_number;
+  }
   return result > 0 ? static_cast<int>(g_fault.shorten(static_cast<size_t>(result))) : result;
 }
 ssize_t faulty_write(int fd, const void* data, size_t n) {
   if (!g_fault.strikes()) return kReal.write(fd, data, n);
+  if (g_fault.error_number < 0) (void)!kReal.write(fd, data, g_fault.shorten(n));
   return g_fault.error_number ? g_fault.error() : kReal.write(fd, data, g_fault.shorten(n));
 }
 int faulty_fsync(int fd) { return g_fault.strikes() ? g_fault.error() : kReal.fsync(fd); }
@@ -73,33 +80,28 @@ void fail_call(std::string_view call, size_t after, int error_number) {
   restore_calls();
   const bool moves_bytes =
       call == "read" || call == "pread" || call == "completed" || call == "write";
-  if (error_number <= 0 && !moves_bytes)
-    throw ArgumentError(text("errno ", error_number, " cannot be given to '", call,
-                             "'; pass a positive errno (0 shortens what moves bytes)"));
-  if (call == "open")
-    system_calls.open = faulty_open;
-  else if (call == "read")
-    system_calls.read = faulty_read;
-  else if (call == "pread")
-    system_calls.pread = faulty_pread;
-  else if (call == "completed")
-    system_calls.completed = faulty_completed;
-  else if (call == "write")
-    system_calls.write = faulty_write;
-  else if (call == "fsync")
-    system_calls.fsync = faulty_fsync;
-  else if (call == "rename")
-    system_calls.rename = faulty_rename;
-  else if (call == "close")
-    system_calls.close = faulty_close;
-  else if (call == "unlink")
-    system_calls.unlink = faulty_unlink;
-  else
-    throw ArgumentError(text(
-        "there is no system call '", call,
-        "' to fail; choose open, read, pread, completed, write, fsync, rename, close or unlink"));
+  if (error_number == 0 && !moves_bytes)
+    throw ArgumentError(
+        text("errno 0 cannot be given to '", call,
+             "'; pass an errno, or a negated signal (0 shortens what moves bytes)"));
+  const bool change = call == "change";
+  SystemCalls faulty = kReal;
+  if (change || call == "open") faulty.open = faulty_open;
+  if (call == "read") faulty.read = faulty_read;
+  if (call == "pread") faulty.pread = faulty_pread;
+  if (call == "completed") faulty.completed = faulty_completed;
+  if (change || call == "write") faulty.write = faulty_write;
+  if (change || call == "fsync") faulty.fsync = faulty_fsync;
+  if (change || call == "rename") faulty.rename = faulty_rename;
+  if (call == "close") faulty.close = faulty_close;
+  if (change || call == "unlink") faulty.unlink = faulty_unlink;
+  if (std::memcmp(&faulty, &kReal, sizeof kReal) == 0)
+    throw ArgumentError(text("there is no system call '", call,
+                             "' to fail; choose open, read, pread, completed, write, fsync, "
+                             "rename, close, unlink or change"));
   g_fault.left = after;
   g_fault.error_number = error_number;
+  system_calls = faulty;
 }
 
 bool restore_calls() {

@@ -21,9 +21,11 @@ struct SystemCalls {
 };
 extern SystemCalls system_calls;
 
-// Lets `after` calls named `call` ("open", "read", ...; "completed") succeed and makes the next one
-// fail with `error_number`; 0 makes one that moves bytes move only half of what was asked. Later
-// calls succeed again. For tests: not safe while other threads use files.
+// Lets `after` calls named `call` ("open", "read", ...; "completed"; "change": open, write, fsync,
+// rename and unlink together) succeed and makes the next one fail with `error_number`; 0 makes one
+// that moves bytes move only half of what was asked, and -n ends the process at it by signal n,
+// half of what was to be written written. Later calls succeed again. For tests: not safe while
+// other threads use files.
 void fail_call(std::string_view call, size_t after, int error_number);
 // Ends that; returns whether a call was made to fail.
 bool restore_calls();

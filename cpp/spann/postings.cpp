@@ -20,7 +20,7 @@ constexpr size_t kMostCode = size_t{1} << 20;
 struct Header {
   Start start{kKind};
   uint32_t page = kPage, code_size = 0;
-  uint64_t build = 0;
+  uint64_t build = 0, number = 0;
 };
 struct Footer {
   Start start{kKind};
@@ -43,11 +43,12 @@ uint32_t checksum(PostingHead head, const void* ids, size_t id_bytes, const void
 
 }  // namespace
 
-PostingWriter::PostingWriter(io::Sink& sink, size_t code_size, uint64_t build)
+PostingWriter::PostingWriter(io::Sink& sink, size_t code_size, uint64_t build, uint64_t number)
     : sink_(sink), code_size_(code_size), build_(build) {
   if (code_size < 1 || code_size > kMostCode)
     throw ArgumentError(text("code_size = ", code_size, "; it must be from 1 to ", kMostCode));
-  const auto page = sealed(Header{.code_size = static_cast<uint32_t>(code_size), .build = build});
+  const auto page = sealed(
+      Header{.code_size = static_cast<uint32_t>(code_size), .build = build, .number = number});
   sink_.put(page.data(), page.size());
 }
 
@@ -114,8 +115,11 @@ void PostingFiles::open(size_t file, std::vector<PostingPlace>& splits) {
     throw damaged(path, "has a damaged header");
   if (file && (header.code_size != code_size_ || header.build != build_))
     throw damaged(path, "is not of the same build as the files before it");
+  if (file && header.number != number_ + file)
+    throw damaged(path, "is not the file that follows those before it");
   code_size_ = header.code_size;
   build_ = header.build;
+  if (!file) number_ = header.number;
 
   read_pages(*files_, file, size / kPage - 1, 1, page);
   Footer footer;

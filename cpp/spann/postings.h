@@ -2,6 +2,7 @@
 // that one read fetches it and damage shows.
 //
 //   header     one page: magic, version, byte order, page size, size of a code, what build it is of
+//              and which of its files
 //   postings   each from a page of its own: number, count, checksum; ids; codes; zeros
 //   directory  first page and count of every posting
 //   footer     one page: where the directory is, its checksum, totals
@@ -32,8 +33,8 @@ struct PostingPlace {
 
 class PostingWriter {
  public:
-  // `build` names the build that the file belongs to.
-  PostingWriter(io::Sink& sink, size_t code_size, uint64_t build);
+  // `build` names the build that the file belongs to, `number` the file among those of an index.
+  PostingWriter(io::Sink& sink, size_t code_size, uint64_t build, uint64_t number = 0);
 
   // The next posting; it may be empty. Splits come last. Throws ArgumentError for more than
   // kMostInPosting vectors.
@@ -62,7 +63,7 @@ class PostingFiles {
   using Each = std::function<void(const Posting&)>;
 
   // Reads the directories. Throws IoError, CorruptIndexError for a damaged or foreign file, and for
-  // files that are not of one build, and UnsupportedError for one of a newer release.
+  // files that are not of one build and in order, and UnsupportedError for one of a newer release.
   PostingFiles(const std::vector<std::string>& paths, io::Backend backend, io::Caching caching);
 
   size_t postings() const { return directory_.size(); }
@@ -94,7 +95,7 @@ class PostingFiles {
   std::unique_ptr<io::RandomFiles> files_;
   std::vector<File> parts_;
   size_t code_size_ = 0, splits_ = 0;
-  uint64_t build_ = 0, entries_ = 0;
+  uint64_t build_ = 0, number_ = 0, entries_ = 0;
   std::vector<PostingPlace> directory_;
 };
 

@@ -19,7 +19,7 @@ constexpr size_t kMostRow = size_t{1} << 24;
 struct Header {
   Start start{kKind};
   uint32_t row_bytes = 0, block_bytes = 0;
-  uint64_t build = 0, rows = 0;
+  uint64_t build = 0, rows = 0, before = 0;
 };
 
 // The fewest pages of which whole rows leave at most an eighth empty.
@@ -32,7 +32,8 @@ size_t block_of(size_t row_bytes) {
 
 }  // namespace
 
-VectorWriter::VectorWriter(io::Sink& sink, size_t row_bytes, uint64_t rows, uint64_t build)
+VectorWriter::VectorWriter(io::Sink& sink, size_t row_bytes, uint64_t rows, uint64_t build,
+                           uint64_t before)
     : sink_(sink), row_bytes_(row_bytes), rows_(rows) {
   if (row_bytes < 1 || row_bytes > kMostRow)
     throw ArgumentError(text("rows of ", row_bytes, " bytes; they must have 1 to ", kMostRow));
@@ -40,7 +41,8 @@ VectorWriter::VectorWriter(io::Sink& sink, size_t row_bytes, uint64_t rows, uint
   const auto page = sealed(Header{.row_bytes = static_cast<uint32_t>(row_bytes),
                                   .block_bytes = static_cast<uint32_t>(block_.size()),
                                   .build = build,
-                                  .rows = rows});
+                                  .rows = rows,
+                                  .before = before});
   sink_.write(page.data(), page.size());
 }
 
@@ -82,6 +84,9 @@ VectorFiles::VectorFiles(const std::vector<std::string>& paths, io::Backend back
       throw damaged(paths[f], "has a damaged header");
     if (f && (header.row_bytes != row_bytes_ || header.build != build_))
       throw damaged(paths[f], "is not of the same build as the files before it");
+    if (f && header.before != before_ + first_.back())
+      throw damaged(paths[f], "is not the file that follows those before it");
+    if (!f) before_ = header.before;
     row_bytes_ = header.row_bytes;
     block_bytes_ = header.block_bytes;
     build_ = header.build;

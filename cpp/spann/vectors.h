@@ -1,7 +1,9 @@
 // Vectors in files by row, to compare again those that codes found: in blocks of some pages, each
 // with a checksum, so that one read fetches a row and damage shows.
 //
-//   header   one page: magic, version, bytes of a row, what build it is of, rows
+//   header   one page: magic, version, bytes of a row, what build it is of, rows, how many there
+//   are
+//            in the files before
 //   blocks   as many whole rows as fit, zeros, a checksum
 #pragma once
 
@@ -18,7 +20,8 @@ namespace shortlist::spann {
 
 class VectorWriter {
  public:
-  VectorWriter(io::Sink& sink, size_t row_bytes, uint64_t rows, uint64_t build);
+  VectorWriter(io::Sink& sink, size_t row_bytes, uint64_t rows, uint64_t build,
+               uint64_t before = 0);
   void add(const std::byte* rows, size_t n);
   // Throws ArgumentError unless all rows were added.
   void finish();
@@ -56,7 +59,7 @@ class VectorFiles {
   std::unique_ptr<io::RandomFiles> files_;
   std::vector<uint64_t> first_;  // row of each file, and the end
   size_t row_bytes_ = 0, block_bytes_ = 0, in_block_ = 0;
-  uint64_t build_ = 0;
+  uint64_t build_ = 0, before_ = 0;
 };
 
 }  // namespace shortlist::spann

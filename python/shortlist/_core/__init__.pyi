@@ -2539,9 +2539,10 @@ def _fail_io(
     call: str = "", after: typing.SupportsIndex = 0, errno: typing.SupportsIndex = 0
 ) -> bool:
     """
-    For tests: lets `after` calls of open, read, write, fsync, rename, close or unlink succeed and makes
-    the next fail with errno (0: move half of what was asked). Without arguments ends that. Returns
-    whether a call had been made to fail before.
+    For tests: lets `after` calls of open, read, pread, completed (by io_uring), write, fsync,
+    rename, close, unlink or change (open, write, fsync, rename and unlink together) succeed
+    and makes the next fail with errno (0: move half of what was asked; -n: die of signal n).
+    Without arguments ends that. Returns whether a call had been made to fail before.
     """
 
 def _from_bytes(data: typing.Any) -> Index: ...

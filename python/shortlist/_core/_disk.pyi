@@ -38,7 +38,11 @@ class PostingWriter:
     Postings into a file that appears when it is whole.
     """
     def __init__(
-        self, path: str, code_size: typing.SupportsIndex, build: typing.SupportsIndex = 0
+        self,
+        path: str,
+        code_size: typing.SupportsIndex,
+        build: typing.SupportsIndex = 0,
+        number: typing.SupportsIndex = 0,
     ) -> None: ...
     def add(
         self,
@@ -113,6 +117,7 @@ class VectorWriter:
         row_bytes: typing.SupportsIndex,
         rows: typing.SupportsIndex,
         build: typing.SupportsIndex = 0,
+        before: typing.SupportsIndex = 0,
     ) -> None: ...
     def add(self, rows: numpy.typing.ArrayLike) -> None: ...
     def finish(self) -> None: ...

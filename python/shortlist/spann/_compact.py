@@ -52,7 +52,7 @@ def compact(index: IndexSPANN) -> None:
         assigner.write_run(work / "added", vectors, added, rows_before, bounds, build)
         if plan.coded:
             fresh.append(f"vectors-{name}-000000")
-            write_vectors(folder / fresh[0], vectors, build)
+            write_vectors(folder / fresh[0], vectors, build, rows_before)
 
     postings, centroids, whose, ids = [], [], [parents], []
     entries = dropped = 0

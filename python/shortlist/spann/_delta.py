@@ -15,7 +15,7 @@ import numpy as np
 
 from .. import _core
 from .._core import _disk
-from ._files import locked, read_arrays, write_arrays
+from ._files import another_file, locked, read_arrays, write_arrays
 from ._manifest import read_manifest
 
 if TYPE_CHECKING:
@@ -49,13 +49,26 @@ def _files(folder: Path, key: str, folded: int) -> list[tuple[int, int, Path]]:
     return out
 
 
+def _write(folder: Path, key: str, first: int, last: int, **change: Any) -> None:
+    write_arrays(
+        folder / f"delta-{key}-{first:010d}-{last:010d}", changes=np.array([first, last]), **change
+    )
+
+
+def _read(first: int, last: int, path: Path) -> dict[str, Any]:
+    change = read_arrays(path, "changes", "added", "vectors", "removed", "next_id")
+    if change["changes"].tolist() != [first, last]:
+        raise another_file(path)
+    return change
+
+
 def read_all(
     folder: Path, key: str, folded: int, after: int = 0
 ) -> Iterator[tuple[int, dict[str, Any]]]:
     """(number of the last change, what it holds) of each file behind `after`."""
-    for _, last, path in _files(folder, key, folded):
+    for first, last, path in _files(folder, key, folded):
         if last > after:
-            yield last, read_arrays(path)
+            yield last, _read(first, last, path)
 
 
 def catch_up(index: IndexSPANN) -> None:
@@ -96,8 +109,11 @@ def recorded(index: IndexSPANN, added: Any, vectors: Any, removed: Any) -> Itera
     key, number = index.manifest["key"], index.deltas + 1
     folder = index.folder
     next_id = max(index.next_id, int(added.max(initial=-1)) + 1)
-    write_arrays(
-        folder / f"delta-{key}-{number:010d}-{number:010d}",
+    _write(
+        folder,
+        key,
+        number,
+        number,
         added=added,
         vectors=vectors,
         removed=removed,
@@ -105,16 +121,21 @@ def recorded(index: IndexSPANN, added: Any, vectors: Any, removed: Any) -> Itera
     )
     yield
     index.deltas = number
-    files = _files(folder, key, index.manifest["folded"])
-    if len(files) > _MOST_FILES:
-        _join(index, files)
+    try:
+        files = _files(folder, key, index.manifest["folded"])
+        if len(files) > _MOST_FILES:
+            _join(index, files)
+    except _core.CorruptIndexError:
+        raise
+    except OSError:  # the change is made and safe; the next one tries to join them again
+        pass
 
 
 def _join(index: IndexSPANN, files: list[tuple[int, int, Path]]) -> None:
     kept: dict[int, Any] = {}
     gone: dict[int, None] = {}
-    for _, _, path in files:
-        change = read_arrays(path)
+    for file in files:
+        change = _read(*file)
         for id_ in change["removed"].tolist():
             kept.pop(id_, None)
             gone[id_] = None
@@ -122,8 +143,11 @@ def _join(index: IndexSPANN, files: list[tuple[int, int, Path]]) -> None:
             kept.pop(id_, None)
             kept[id_] = x
     key, first, last = index.manifest["key"], files[0][0], files[-1][1]
-    write_arrays(
-        index.folder / f"delta-{key}-{first:010d}-{last:010d}",
+    _write(
+        index.folder,
+        key,
+        first,
+        last,
         added=np.fromiter(kept, np.int64, len(kept)),
         vectors=np.array(list(kept.values()), index.plan.dtype).reshape(-1, index.d),
         removed=np.fromiter(gone, np.int64, len(gone)),

@@ -57,16 +57,31 @@ def write_arrays(path: Path, **arrays: npt.NDArray[Any]) -> None:
     write_whole(path, *parts)
 
 
-def read_arrays(path: Path) -> dict[str, npt.NDArray[Any]]:
-    """The arrays that write_arrays wrote; read-only."""
+def read_arrays(path: Path, *names: str) -> dict[str, npt.NDArray[Any]]:
+    """The arrays that write_arrays wrote; read-only.
+
+    Raises CorruptIndexError for another file, and where names are given that are not those in it.
+    """
     data = read_whole(path)
     at = 8 + int.from_bytes(data[:8], "little")
     out = {}
-    for name, dtype, shape in json.loads(bytes(data[8:at])):
-        count = int(np.prod(shape, dtype=np.int64))
-        out[name] = np.frombuffer(data, dtype, count, at).reshape(shape)
-        at += out[name].nbytes + -out[name].nbytes % 64
+    try:
+        for name, dtype, shape in json.loads(bytes(data[8:at])):
+            count = int(np.prod(shape, dtype=np.int64))
+            out[name] = np.frombuffer(data, dtype, count, at).reshape(shape)
+            at += out[name].nbytes + -out[name].nbytes % 64
+        if names and set(out) != set(names):
+            raise ValueError
+    except (ValueError, TypeError):
+        raise another_file(path) from None
     return out
+
+
+def another_file(path: Path) -> _core.CorruptIndexError:
+    """The error where a file is whole, but not the one that belongs here."""
+    return _core.CorruptIndexError(
+        f"'{path}' is another file under this name; restore it, or build the index again"
+    )
 
 
 def write_json(path: Path, value: dict[str, Any]) -> None:
@@ -75,9 +90,12 @@ def write_json(path: Path, value: dict[str, Any]) -> None:
 
 
 def read_json(path: Path) -> dict[str, Any]:
-    value = json.loads(bytes(read_whole(path)))
-    if not isinstance(value, dict):
-        raise _core.CorruptIndexError(f"'{path}' holds no record; build the index again")
+    try:
+        value = json.loads(bytes(read_whole(path)))
+        if not isinstance(value, dict):
+            raise ValueError
+    except ValueError:
+        raise another_file(path) from None
     return value
 
 

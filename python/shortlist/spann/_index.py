@@ -18,6 +18,7 @@ from ._plan import Plan
 from ._work import frame, stored
 
 _ATTEMPTS = 10
+_END_OF_IDS = 2**63 - 1
 
 
 class IndexSPANN(_disk.IndexSPANN):
@@ -86,9 +87,18 @@ class IndexSPANN(_disk.IndexSPANN):
         )
 
     def add(self, x: Any) -> None:  # type: ignore[override]
-        """Add vectors (n, d) under the next ids; they are safe when it returns."""
+        """Add vectors (n, d) under the next ids; they are safe when it returns.
+
+        Raises what add_with_ids does, and ArgumentError where ids would be past 2**63 - 2. After
+        an OSError nothing is lost, and the vectors may be there: shortlist.open(folder) tells.
+        """
         x = np.atleast_2d(np.asarray(x))
         with _delta.writing(self):
+            if self.next_id + len(x) > _END_OF_IDS:
+                raise _core.ArgumentError(
+                    f"there are no ids for {len(x)} vectors after {self.next_id - 1}; pass ids to "
+                    "add_with_ids"
+                )
             self._add(x, np.arange(self.next_id, self.next_id + len(x)))
 
     def add_with_ids(self, x: Any, ids: Any) -> None:  # type: ignore[override]
@@ -122,6 +132,7 @@ class IndexSPANN(_disk.IndexSPANN):
             if isinstance(sel, _core.IDSelector):
                 ids = self.members(sel)
             else:
+                _core.IDSelectorBatch(sel)  # refuses what are no ids
                 ids = np.unique(np.asarray(sel, np.int64))
                 if "ids" in self.manifest:
                     ids = ids[self.has(ids)]
@@ -144,11 +155,6 @@ class IndexSPANN(_disk.IndexSPANN):
 
     def verify(self) -> None:
         """Read every byte of every file. Raises CorruptIndexError where one is not as written."""
-        for name, size in self.manifest["files"].items():
-            if (found := (self.folder / name).stat().st_size) != size:
-                raise _core.CorruptIndexError(
-                    f"'{self.folder / name}' has {found} bytes, {size} were written; restore it"
-                )
         _parts(self.folder, self.manifest)
         list(_delta.read_all(self.folder, self.manifest["key"], self.manifest["folded"]))
         super().verify()
@@ -194,7 +200,7 @@ def checked_ids(ids: Any, n: int) -> Any:
     ids = np.asarray(ids)
     if ids.shape != (n,):
         raise _core.DimensionError(f"ids are {ids.shape}; they must be ({n},)")
-    if n and (ids.dtype.kind not in "ui" or int(ids.min()) < 0 or int(ids.max()) >= 2**63 - 1):
+    if n and (ids.dtype.kind not in "ui" or int(ids.min()) < 0 or int(ids.max()) >= _END_OF_IDS):
         raise _core.ArgumentError("ids must be integers from 0 to 2**63 - 2")
     return np.ascontiguousarray(ids, np.int64)
 
@@ -228,10 +234,16 @@ def best_recall(table: list[dict[str, Any]]) -> float:
 
 def _parts(folder: Path, manifest: dict[str, Any]) -> dict[str, Any]:
     plan = Plan(**manifest["plan"])
+    for name, size in manifest["files"].items():
+        if (found := (folder / name).stat().st_size) != size:
+            raise _core.CorruptIndexError(
+                f"'{folder / name}' has {found} bytes, {size} were written; restore it"
+            )
+    splits = read_arrays(folder / manifest["splits"], "parents", "gone")
     return {
         "centroids": _core.open(folder / manifest["centroids"]),
         "codes": _core.open(folder / manifest["codec"]),
         "vectors": frame(plan, "Flat"),
-        **{name: a.tolist() for name, a in read_arrays(folder / manifest["splits"]).items()},
+        **{name: a.tolist() for name, a in splits.items()},
         "metric": plan.number,
     }

@@ -240,14 +240,14 @@ def assign(work: Work, source: Vectors, shard: int, ids: Array | None = None) ->
     first, rows = work.shard(source, shard)
     own = np.arange(first, first + len(rows)) if ids is None else ids[first : first + len(rows)]
     if work.plan.coded:
-        write_vectors(work.vectors_path(shard), rows, work.build)
+        write_vectors(work.vectors_path(shard), rows, work.build, first)
     work.assigner.write_run(work.run_path(shard), rows, own, first, work.bounds(), work.build)
 
 
-def write_vectors(path: Path, rows: Array, build: int) -> None:
-    """Whole vectors, to be compared again."""
+def write_vectors(path: Path, rows: Array, build: int, before: int) -> None:
+    """Whole vectors, to be compared again; `before` them others are in other files."""
     data = bytes_of_rows(rows)
-    writer = _disk.VectorWriter(str(path), data.shape[1], len(data), build)
+    writer = _disk.VectorWriter(str(path), data.shape[1], len(data), build, before)
     writer.add(data)
     writer.finish()
 
