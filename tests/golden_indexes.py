@@ -13,8 +13,7 @@ import numpy as np
 import shortlist
 from shortlist.binary import upgrade
 
-GOLDEN = Path(__file__).parent / "golden"
-FOLDER = GOLDEN / "v1"
+FOLDER = Path(__file__).parent / "golden" / "v1"
 METADATA = {"made by": "golden_indexes.py"}
 
 
@@ -211,12 +210,10 @@ INDEXES: dict[str, Callable[[], shortlist.Index | shortlist.IndexBinary]] = {
     "binary-ivf": _bit_lists,
 }
 
-FOLDERS: dict[str, tuple[str, dict[str, Any]]] = {  # of the first version without a file of ids
-    "v1/spann-flat": ("SPANN4,Flat", {}),
-    "v1/spann-sdc2": ("SPANN4,SDC2", {}),
-    "v2/spann-flat": ("SPANN4,Flat", {}),
-    "v2/spann-sdc2": ("SPANN4,SDC2", {}),
-    "v2/spann-soar": ("SPANN4,Flat", {"assignment": "soar"}),
+FOLDERS: dict[str, tuple[str, dict[str, Any]]] = {
+    "spann-flat": ("SPANN4,Flat", {}),
+    "spann-sdc2": ("SPANN4,SDC2", {}),
+    "spann-soar": ("SPANN4,Flat", {"assignment": "soar"}),
 }
 
 
@@ -236,5 +233,5 @@ if __name__ == "__main__":
         if not path.exists():
             make().save(path, METADATA)
     for name, (description, knobs) in FOLDERS.items():
-        if not (GOLDEN / name).exists():
-            on_disk(GOLDEN / name, description, knobs)
+        if not (FOLDER / name).exists():
+            on_disk(FOLDER / name, description, knobs)

@@ -13,7 +13,6 @@ import shortlist
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from shortlist import _core
-from shortlist.spann._files import read_arrays, write_arrays, write_json
 from spann_cases import D, build, vectors
 
 DESCRIPTIONS = ["SPANN8,Flat", "SPANN8,SDC1"]
@@ -120,29 +119,6 @@ def test_vectors_of_postings_that_were_split(tmp_path, description):
     found = index.search_and_reconstruct(x[:20].astype("f4"), 3)
     np.testing.assert_array_equal(found[2][:, 0], x[:20])
     assert index.reconstruct(int(ids[0])).tolist() == x[0].tolist()
-
-
-def test_dense_ids_of_the_first_version(starts, tmp_path):
-    folder = Path(shutil.copytree(starts["SPANN8,Flat", False], tmp_path / "i"))
-    index = shortlist.open(folder)
-    index.remove_ids([3, 299])
-    manifest = index.compact().manifest  # without 3 and 299
-    del manifest["files"][manifest.pop("ids")]
-    write_json(folder / "MANIFEST", manifest | {"version": 1, "dense": True})
-    splits = read_arrays(folder / manifest["splits"])
-    write_arrays(folder / manifest["splits"], **splits, gone=np.array([3, 299]))
-    index, x = shortlist.open(folder), vectors(300)
-    known = {i: x[i] for i in range(299) if i != 3}
-    assert index.has([-1, 2, 3, 299, 300]).tolist() == [False, True, False, False, False]
-    assert index.remove_ids([2, 3, 299, 300]) == 1
-    index.add_with_ids(x[:2], [3, 5])
-    del known[2]
-    known |= {3: x[0], 5: x[1]}
-    assert index.ntotal == len(known)
-    np.testing.assert_array_equal(index.reconstruct(3), x[0])
-    with pytest.raises(shortlist.UnsupportedError, match="compact"):
-        index.reconstruct(4)
-    check(index.compact(), known)
 
 
 def test_every_vector_may_go(spann_copy, spann_vectors):

@@ -87,20 +87,19 @@ void bind_spann(py::module_& m) {
       .def(py::init([](std::shared_ptr<Index> centroids, std::shared_ptr<IndexIVF> codes,
                        std::shared_ptr<IndexIVF> vectors, std::vector<std::string> postings,
                        std::vector<std::string> vector_files, std::vector<slot_t> parents,
-                       size_t ntotal, id_t next_id, std::string ids, bool dense,
-                       std::vector<id_t> gone, float radius, int metric,
+                       size_t ntotal, id_t next_id, std::string ids, float radius, int metric,
                        const std::string& io_backend, const std::string& caching) {
              return std::make_shared<IndexSPANN>(
                  SpannParts{std::move(centroids), std::move(codes), std::move(vectors),
                             std::move(postings), std::move(vector_files), std::move(parents),
-                            std::move(ids), ntotal, next_id, dense, std::move(gone), radius},
+                            std::move(ids), ntotal, next_id, radius},
                  metric_of(metric), io::backend_named(io_backend), io::caching_named(caching));
            }),
            py::kw_only(), py::arg("centroids").none(false), py::arg("codes").none(false),
            py::arg("vectors").none(false), py::arg("postings"), py::arg("vector_files"),
-           py::arg("parents"), py::arg("ntotal"), py::arg("next_id"), py::arg("ids") = "",
-           py::arg("dense") = false, py::arg("gone") = std::vector<id_t>{}, py::arg("radius"),
-           py::arg("metric"), py::arg("io_backend") = "auto", py::arg("caching") = "auto")
+           py::arg("parents"), py::arg("ntotal"), py::arg("next_id"), py::arg("ids"),
+           py::arg("radius"), py::arg("metric"), py::arg("io_backend") = "auto",
+           py::arg("caching") = "auto")
       .def_property(
           "nprobe", [](const IndexSPANN& self) { return self.nprobe.load(); },
           [](IndexSPANN& self, py::ssize_t v) { self.nprobe = postings(v); }, kNprobe)

@@ -67,14 +67,12 @@ IndexSPANN::IndexSPANN(SpannParts parts, Metric metric, io::Backend backend, io:
     : Index(parts.centroids->d, metric),
       parts_(std::move(parts)),
       postings_(parts_.postings, backend, caching),
+      ids_(parts_.ids, backend, caching),
       form_(parts_.codes->ivf().form),
-      whole_(parts_.vectors->ivf().form),
-      first_new_(parts_.next_id) {
+      whole_(parts_.vectors->ivf().form) {
   if (!parts_.vector_files.empty())
     vector_files_ =
         std::make_unique<const spann::VectorFiles>(parts_.vector_files, backend, caching);
-  if (!parts_.ids.empty())
-    ids_ = std::make_unique<const spann::IdFile>(parts_.ids, backend, caching);
   const size_t prefix = reranks() ? kRowBytes : 0;
   const auto no_fit = [](const char* what) {
     return CorruptIndexError(text("the files of the index do not fit together: ", what,
@@ -89,11 +87,10 @@ IndexSPANN::IndexSPANN(SpannParts parts, Metric metric, io::Backend backend, io:
     throw no_fit("splits miss their parents");
   for (const slot_t parent : parts_.parents)
     if (parent >= postings_.postings() - parts_.parents.size()) throw no_fit("a parent is missing");
-  if (!std::is_sorted(parts_.gone.begin(), parts_.gone.end())) throw no_fit("ids are not in order");
   if (reranks() && (vector_files_->row_bytes() != whole_->code_size() ||
                     vector_files_->build() != postings_.build()))
     throw no_fit("vectors are of another build");
-  if (ids_ && (ids_->build() != postings_.build() || ids_->size() != parts_.ntotal))
+  if (ids_.build() != postings_.build() || ids_.size() != parts_.ntotal)
     throw no_fit("ids are of another build");
   added_codes_ = whole_->list();
 }
@@ -412,7 +409,7 @@ void IndexSPANN::verify() const {
   const std::shared_lock hold(lock());
   postings_.verify();
   if (vector_files_) vector_files_->verify();
-  if (ids_) ids_->verify();
+  ids_.verify();
 }
 
 std::string IndexSPANN::summary() const {
@@ -423,7 +420,7 @@ size_t IndexSPANN::memory() const {
   size_t out = parts_.centroids->memory() + postings_.memory() + added_codes_->memory() +
                added_ids_.capacity() * sizeof(id_t) +
                (added_.size() + hidden_.size()) * 4 * sizeof(id_t) + cache_.memory() +
-               (ids_ ? ids_->memory() : 0);
+               ids_.memory();
   const std::unique_lock hold(spare_lock_, std::try_to_lock);
   if (hold)
     for (const auto& scratch : spare_) out += scratch->room.memory();

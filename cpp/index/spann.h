@@ -41,13 +41,9 @@ struct SpannParts {
   std::vector<std::string> postings;  // files
   std::vector<std::string> vector_files;  // none where postings hold whole vectors
   std::vector<slot_t> parents;  // of the last postings: relative to whose centroid codes are
-  std::string ids;              // the file of them; empty in indexes of the first version
+  std::string ids;              // the file of them
   size_t ntotal = 0;            // vectors in the files
   id_t next_id = 0;
-  // Without a file of ids: whether the files hold all from 0 to next_id - 1 but these, which
-  // ascend; else it is not known which smaller ids they hold.
-  bool dense = false;
-  std::vector<id_t> gone;
   float radius = 0;  // how far vectors are from their centroid, in the mean
 };
 
@@ -133,9 +129,6 @@ class IndexSPANN : public Index {
     return (hidden_.empty() || !hidden_.contains(id)) && (!sel || sel->is_member(id));
   }
   std::unique_ptr<Scratch> scratch() const;
-  // Whether the files hold each id; where that is not known, those below first_new_ are taken to be
-  // there.
-  std::vector<bool> in_files(std::span<const id_t> ids) const;
   // What a selector chooses: of what was added, and of what the files hold and is not hidden.
   struct Members {
     std::vector<id_t> added, in_files;
@@ -152,9 +145,8 @@ class IndexSPANN : public Index {
   SpannParts parts_;
   const spann::PostingFiles postings_;
   std::unique_ptr<const spann::VectorFiles> vector_files_;
-  std::unique_ptr<const spann::IdFile> ids_;
+  const spann::IdFile ids_;
   const std::shared_ptr<lists::Form> form_, whole_;
-  const id_t first_new_;
   // Vectors since the files were made: of each id its row in the list, and the ids whose vector in
   // the files counts no more; those that were added again are in both.
   std::unique_ptr<lists::List> added_codes_;

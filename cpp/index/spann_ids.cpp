@@ -10,23 +10,12 @@ namespace shortlist {
 namespace {
 
 constexpr id_t kMostId = std::numeric_limits<id_t>::max();
-constexpr const char* kFix = "compact() it, or build it again: then it has a file of its ids";
 
 }  // namespace
 
-std::vector<bool> IndexSPANN::in_files(std::span<const id_t> ids) const {
-  if (ids_) return ids_->has(ids);
-  std::vector<bool> out(ids.size());
-  for (size_t i = 0; i < ids.size(); ++i)
-    out[i] = ids[i] >= 0 && ids[i] < first_new_ &&
-             !(parts_.dense && std::binary_search(parts_.gone.begin(), parts_.gone.end(), ids[i]));
-  return out;
-}
-
 std::vector<bool> IndexSPANN::has(std::span<const id_t> ids) const {
   const std::shared_lock hold(lock());
-  if (!ids_ && !parts_.dense) unsupported("tell which ids it has", kFix);
-  auto out = in_files(ids);
+  auto out = ids_.has(ids);
   for (size_t i = 0; i < ids.size(); ++i)
     out[i] = added_.contains(ids[i]) || (out[i] && !hidden_.contains(ids[i]));
   return out;
@@ -49,7 +38,7 @@ void IndexSPANN::do_add_with_ids(const Rows& x, const id_t* ids, const AddOption
   const float* floats = as_floats(x, scratch);
   std::vector<std::byte> codes(x.n * whole_->code_size());
   whole_->encode({floats, x.n, d}, nullptr, codes.data());
-  const auto replaced = in_files({ids, x.n});
+  const auto replaced = ids_.has({ids, x.n});
   added_codes_->append(codes.data(), x.n);
   for (size_t i = 0; i < x.n; ++i) {
     if (replaced[i]) hidden_.insert(ids[i]);
@@ -63,7 +52,7 @@ size_t IndexSPANN::do_remove(const Selector& sel) {
   Members found;
   if (const auto* some = dynamic_cast<const SelectorBatch*>(&sel)) {
     const std::vector<id_t> asked(some->ids().begin(), some->ids().end());
-    const auto there = in_files(asked);
+    const auto there = ids_.has(asked);
     for (size_t i = 0; i < asked.size(); ++i)
       if (added_.contains(asked[i]))
         found.added.push_back(asked[i]);
@@ -81,20 +70,8 @@ IndexSPANN::Members IndexSPANN::find_members(const Selector& sel) const {
   Members out;
   for (const auto& [id, row] : added_)
     if (sel.is_member(id)) out.added.push_back(id);
-  if (ids_) {
-    for (spann::IdFile::Reader reader(*ids_); reader.next();)
-      if (shown(reader.now().id, &sel)) out.in_files.push_back(reader.now().id);
-    return out;
-  }
-  std::vector<slot_t> all(postings_.postings());
-  std::iota(all.begin(), all.end(), slot_t{0});
-  spann::Room room;
-  std::unordered_set<id_t> found;
-  postings_.read(all, room, [&](const spann::PostingFiles::Posting& posting) {
-    for (size_t i = 0; i < posting.n; ++i)
-      if (shown(posting.ids[i], &sel)) found.insert(posting.ids[i]);
-  });
-  out.in_files.assign(found.begin(), found.end());
+  for (spann::IdFile::Reader reader(ids_); reader.next();)
+    if (shown(reader.now().id, &sel)) out.in_files.push_back(reader.now().id);
   return out;
 }
 
@@ -127,18 +104,17 @@ void IndexSPANN::do_reconstruct_batch(const id_t* ids, size_t n, float* out) con
     if (at != added_.end()) {
       added.push_back({at->second, ids[i], i});
     } else {
-      if (hidden_.contains(ids[i]) || ids[i] < 0 || ids[i] >= first_new_) throw absent(ids[i]);
+      if (hidden_.contains(ids[i])) throw absent(ids[i]);
       asked.push_back(ids[i]);
       wanted.push_back({0, ids[i], i});
     }
   }
-  if (!ids_ && !asked.empty()) unsupported("reconstruct what is on disk", kFix);
   if (!asked.empty()) {
-    const auto places = ids_->find(asked);
+    const auto places = ids_.find(asked);
     for (size_t i = 0; i < asked.size(); ++i) {
       if (places[i] == spann::kNoPlace) throw absent(asked[i]);
       if (places[i] >= (reranks() ? vector_files_->rows() : postings_.postings()))
-        throw CorruptIndexError(text("'", ids_->path(), "' has id ", asked[i], " at ", places[i],
+        throw CorruptIndexError(text("'", ids_.path(), "' has id ", asked[i], " at ", places[i],
                                      ", which is not there; restore it, or build it again"));
       wanted[i].place = places[i];
     }
@@ -170,7 +146,7 @@ void IndexSPANN::reconstruct_in_postings(std::span<const Wanted> wanted, float* 
       numbers.push_back(static_cast<slot_t>(one.place));
   const auto missing = [&](id_t id, slot_t posting) {
     return CorruptIndexError(text("id ", id, " is not in posting ", posting, ", where '",
-                                  ids_->path(), "' has it; restore the files, or build it again"));
+                                  ids_.path(), "' has it; restore the files, or build it again"));
   };
   spann::Room room;
   size_t found = 0;

@@ -14,7 +14,6 @@ from . import _delta
 from ._assign import Array, Assigner
 from ._files import write_arrays, write_json
 from ._manifest import MANIFEST, clear
-from ._plan import VERSION
 from ._work import grow, merge_ids, write_vectors
 
 if TYPE_CHECKING:
@@ -97,7 +96,6 @@ def compact(index: IndexSPANN) -> None:
     whole = manifest["vectors"] + fresh
     files = [graph_name, manifest["codec"], splits_name, ids_name, *postings, *whole]
     new: dict[str, Any] = manifest | {
-        "version": VERSION,
         "generation": generation,
         "folded": index.deltas,
         "files": {f: (folder / f).stat().st_size for f in files},
@@ -112,7 +110,6 @@ def compact(index: IndexSPANN) -> None:
         "entries": entries,
         "dropped": manifest["dropped"] + dropped,
     }
-    new.pop("dense", None)  # of the first version, in place of ids
     write_json(folder / MANIFEST, new)
     clear(folder, new)
 

@@ -215,8 +215,7 @@ def opened(
         vector_files=[str(folder / name) for name in manifest["vectors"]],
         ntotal=manifest["ntotal"],
         next_id=manifest["next_id"],
-        ids=str(folder / manifest["ids"]) if "ids" in manifest else "",
-        dense=manifest.get("dense", False),
+        ids=str(folder / manifest["ids"]),
         radius=manifest["radius"],
         io_backend=io_backend,
         caching=caching,
@@ -239,11 +238,11 @@ def _parts(folder: Path, manifest: dict[str, Any]) -> dict[str, Any]:
             raise _core.CorruptIndexError(
                 f"'{folder / name}' has {found} bytes, {size} were written; restore it"
             )
-    splits = read_arrays(folder / manifest["splits"], "parents", "gone")
+    splits = read_arrays(folder / manifest["splits"], "parents")
     return {
         "centroids": _core.open(folder / manifest["centroids"]),
         "codes": _core.open(folder / manifest["codec"]),
         "vectors": frame(plan, "Flat"),
-        **{name: a.tolist() for name, a in splits.items()},
+        "parents": splits["parents"].tolist(),
         "metric": plan.number,
     }

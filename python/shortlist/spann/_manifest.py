@@ -39,16 +39,15 @@ def read_manifest(folder: Path) -> dict[str, Any]:
     manifest = read_json(path)
     if manifest.get("format") != "shortlist.spann" or not isinstance(manifest.get("version"), int):
         raise _core.CorruptIndexError(f"'{path}' is not of an index on disk")
-    if manifest["version"] > VERSION:
+    if manifest["version"] != VERSION:
+        fix = "read it with a newer one" if manifest["version"] > VERSION else "build it again"
         raise _core.UnsupportedError(
-            f"'{folder}' has version {manifest['version']}, this release reads {VERSION}; "
-            "read it with a newer one"
+            f"'{folder}' has version {manifest['version']}, this release reads {VERSION}; {fix}"
         )
     try:
         Plan(**manifest["plan"])
         names = [*manifest["files"], *manifest["postings"], *manifest["vectors"]]
-        names += [manifest[name] for name in ("centroids", "codec", "splits")]
-        names += [manifest["ids"]] if manifest["version"] > 1 else []
+        names += [manifest[name] for name in ("centroids", "codec", "splits", "ids")]
         complete = all(name in manifest for name in _FIELDS)
         if not complete or any(Path(name).name != name for name in names):
             raise TypeError

@@ -14,7 +14,7 @@ from .._plans import Ivf
 from ..factory import parse
 
 VERSION = 2
-"""Of files and of what a configuration means. The first had no file of ids."""
+"""Of files and of what a configuration means. No release wrote the first, without a file of ids."""
 
 _RATIO = 0.03  # postings for each vector
 _RAW_BYTES = 200  # vectors of at most so many bytes are kept whole in postings
