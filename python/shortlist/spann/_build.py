@@ -262,15 +262,19 @@ def _merge_ids(work: Work, say: Progress) -> None:
     say("ids", plan.ntotal, plan.ntotal)
 
 
+def _add_centroids(work: Work, splits: Array, say: Progress) -> None:
+    if not work.centroids_path.exists():
+        graph = _core.open(work.graph_path)
+        _work.grow(graph, work.plan, splits, lambda done: say("graph", done, len(splits)))
+        graph.save(work.centroids_path)
+
+
 def _finish(work: Work, vectors: Vectors, ids: Array | None, queries: Any, say: Progress) -> None:
     """The graph with what was split, a table of recalls, and the manifest, which comes last."""
     plan = work.plan
     parts = [read_arrays(work.merged_path(b)) for b in range(plan.buckets)]
     splits = np.concatenate([p["centroids"] for p in parts])
-    if not work.centroids_path.exists():
-        graph = _core.open(work.graph_path)
-        _work.grow(graph, plan, splits, lambda done: say("graph", done, len(splits)))
-        graph.save(work.centroids_path)
+    _add_centroids(work, splits, say)
     splits_path = work.out / f"splits-{work.key}"
     parents = np.concatenate([p["parents"] for p in parts])
     write_arrays(splits_path, parents=parents)
@@ -301,6 +305,7 @@ def _finish(work: Work, vectors: Vectors, ids: Array | None, queries: Any, say: 
         "dropped": sum(int(p["counts"][1]) for p in parts),
         "calibration": [],
     }
+    work.unload()
     manifest["calibration"] = calibrate(work, manifest, vectors, ids, queries, say)
     write_json(work.out / MANIFEST, manifest)
     say("publish", 1, 1)

@@ -59,7 +59,6 @@ def calibrate(
         return []
     most = depths[-1]
     limits = _limits(plan, vectors, asked, own, ids, most, say)
-    _disk.release_freed()
     index = opened(work.out, manifest)
     out = []
     probes, epsilons = (_CODED_PROBES, _CODED_EPSILONS) if plan.coded else (_PROBES, _EPSILONS)

@@ -121,6 +121,12 @@ class Work:
         """An IVF index without vectors, whose lists' form postings have."""
         return _core.open(self.codec_path)
 
+    def unload(self) -> None:
+        """Give back the memory of what comes from files when it is needed."""
+        for name in ("assigner", "graph", "codec"):
+            self.__dict__.pop(name, None)
+        _disk.release_freed()
+
     def shard(self, source: Vectors, shard: int) -> tuple[int, Array]:
         """The first row of a shard, and its vectors, as they are stored."""
         first = shard * self.plan.shard_rows
