@@ -148,6 +148,7 @@ void bind_spann(py::module_& m) {
             Counts out;
             out["queries"] = s.queries.load();
             out["probes"] = s.probes.load();
+            out["probe_bytes"] = s.probe_bytes.load();
             out["cached"] = s.cached.load();
             out["reads"] = s.reads.load();
             out["bytes"] = s.bytes.load();
@@ -155,9 +156,9 @@ void bind_spann(py::module_& m) {
             out["compared"] = s.compared.load();
             return out;
           },
-          "Since the index was opened: queries, postings wanted (probes), found in memory (cached) "
-          "and "
-          "read (reads), bytes read of them, vectors scanned, and compared again.")
+          "Since the index was opened: queries, postings they wanted (probes, probe_bytes), those "
+          "found in memory (cached) and read (reads, bytes; once for queries that share them), "
+          "vectors scanned, and compared again.")
       .def_property_readonly(
           "hidden",
           [](const IndexSPANN& self) {

@@ -248,7 +248,7 @@ void IndexSPANN::scan_postings(Group& group, const Probing& how, Scratch& scratc
                                  1, d, &out);
     return outward(out);
   };
-  uint64_t bytes = 0, scanned = 0;
+  uint64_t bytes = 0, probe_bytes = 0, scanned = 0;
   const auto scan = [&](const spann::PostingFiles::Posting& posting) {
     lists::List& list = *scratch.codes;
     list.truncate(0);
@@ -278,6 +278,7 @@ void IndexSPANN::scan_postings(Group& group, const Probing& how, Scratch& scratc
         best.push({distance, id, row});
       });
       scanned += posting.n;
+      probe_bytes += postings_.bytes(posting.number);
     };
     const auto measured = [&](uint32_t query) {
       return form_->by_residual ? measure(group.queries.row(query)) : 0;
@@ -307,6 +308,7 @@ void IndexSPANN::scan_postings(Group& group, const Probing& how, Scratch& scratc
     scan(posting);
     if (cache_.capacity()) cache_.put(posting, postings_.code_size());
   });
+  stats_.probe_bytes += probe_bytes;
   stats_.reads += numbers.size();
   stats_.bytes += bytes;
   stats_.scanned += scanned;

@@ -78,19 +78,18 @@ class IndexSPANN : public Index {
 
   // Since the index was opened.
   struct Stats {
-    std::atomic<uint64_t> queries = 0, probes = 0, cached = 0, reads = 0, bytes = 0, scanned = 0,
-                          compared = 0;
+    std::atomic<uint64_t> queries = 0, probes = 0, probe_bytes = 0, cached = 0, reads = 0,
+                          bytes = 0, scanned = 0, compared = 0;
   };
   Stats& stats() const { return stats_; }
   // Reads every byte of the files. Throws CorruptIndexError.
   void verify() const;
-  // Whether each id is there. Throws UnsupportedError where that is not known.
+  // Whether each id is there.
   std::vector<bool> has(std::span<const id_t> ids) const;
-  // The ids that a selector chooses, ascending; reads the file of ids, or else every posting.
+  // The ids that a selector chooses, ascending; reads the file of ids.
   std::vector<id_t> members(const Selector& sel) const;
 
   std::string summary() const override;
-  // Without a file of ids, too few where ids that are not in the files were removed or added.
   size_t ntotal() const override {
     const size_t all = parts_.ntotal + added_.size();
     return all - std::min(all, hidden_.size());

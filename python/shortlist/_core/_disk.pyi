@@ -265,7 +265,7 @@ class IndexSPANN(shortlist._core.Index):
     @property
     def stats(self) -> dict[str, int]:
         """
-        Since the index was opened: queries, postings wanted (probes), found in memory (cached) and read (reads), bytes read of them, vectors scanned, and compared again.
+        Since the index was opened: queries, postings they wanted (probes, probe_bytes), those found in memory (cached) and read (reads, bytes; once for queries that share them), vectors scanned, and compared again.
         """
 
 def available_memory() -> int: ...

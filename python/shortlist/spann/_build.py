@@ -5,6 +5,7 @@ from __future__ import annotations
 import errno
 import hashlib
 import os
+import resource
 import shutil
 from collections.abc import Iterator
 from concurrent.futures import FIRST_COMPLETED, ThreadPoolExecutor, wait
@@ -30,6 +31,7 @@ from ._work import Progress, Work, sound
 _UNIT = ("float32", "float16")  # what holds vectors of length 1
 _STORED = (*_UNIT, "uint8", "int8")
 _CHUNK_BYTES = 1 << 20
+_FILES_OF_OTHERS = 100  # that the process may have open besides a build's
 
 
 def build(
@@ -234,7 +236,9 @@ def _is_merged(work: Work, bucket: int) -> bool:
 def _merge_all(work: Work, say: Progress) -> None:
     left = [b for b in range(work.plan.buckets) if not _is_merged(work, b)]
     done = work.plan.buckets - len(left)
-    threads = max(1, min(len(left), _core.omp_get_max_threads()))
+    # Each opens all runs.
+    files = resource.getrlimit(resource.RLIMIT_NOFILE)[0] - _FILES_OF_OTHERS
+    threads = max(1, min(len(left), _core.omp_get_max_threads(), files // work.plan.shards))
     with ThreadPoolExecutor(threads) as pool:
         waiting = {pool.submit(_work.merge, work, bucket) for bucket in left}
         while waiting:

@@ -24,6 +24,7 @@ _CODED_PROBES = (4, 8, 16, 32, 64, 128, 256, 512, 1024)
 _CODED_EPSILONS = (0.3, None)
 _FACTORS = (2.0, 5.0, 10.0, 20.0, 40.0)
 _GAIN = 0.002  # recall that a larger factor must gain for the next to be tried
+_TOGETHER = 8  # queries of a search
 _ROUNDING = 1e-5  # of distances, which two kernels may tell
 _ENOUGH = 0.998  # recall beyond which more probes are not tried
 _READ_COSTS = 10 << 10  # bytes that could be read in the time of one more request
@@ -68,6 +69,7 @@ def calibrate(
         for epsilon in epsilons if nprobe > 4 else (None,):
             before = -1.0
             for factor in _FACTORS if plan.coded else (1.0,):
+                _disk.release_freed()
                 row = _row(index, asked, own, limits, depths, nprobe, epsilon, factor)
                 out.append(row)
                 found = min(row["recall"].values())
@@ -139,7 +141,7 @@ def _row(
     for k in depths:
         if not searches or index.reranks:
             width = (k if index.reranks else depths[-1]) + (own is not None)
-            near, labels = _disk.IndexSPANN.search(index, asked, width, params=params)
+            near, labels = _ask(index, asked, width, params)
             near = _without(np.where(labels < 0, np.inf, sign * near), labels, own)
             searches += 1
         farthest = limits[:, k - 1 : k]
@@ -150,18 +152,28 @@ def _row(
     reads = (
         after["probes"] - before["probes"] + after["compared"] - before["compared"]
     ) / asked_for
-    bytes_ = (after["bytes"] - before["bytes"]) / max(after["reads"] - before["reads"], 1)
+    bytes_ = (after["probe_bytes"] - before["probe_bytes"]) / asked_for
     probes = (after["probes"] - before["probes"]) / asked_for
-    cost = probes * bytes_ + reads * _READ_COSTS
+    cost = bytes_ + reads * _READ_COSTS
     return {
         "nprobe": nprobe,
         "epsilon": epsilon,
         "k_factor": factor,
         "recall": recall,
         "probes": round(probes, 2),
-        "bytes": round(probes * bytes_),
+        "bytes": round(bytes_),
         "cost": round(cost),
     }
+
+
+def _ask(index: Any, asked: Array, k: int, params: Any) -> tuple[Array, Array]:
+    """A search of a few queries at a time: candidates of all would not fit a small memory."""
+    parts = [
+        _disk.IndexSPANN.search(index, asked[at : at + _TOGETHER], k, params=params)
+        for at in range(0, len(asked), _TOGETHER)
+    ]
+    near, labels = (np.concatenate(some) for some in zip(*parts, strict=True))
+    return near, labels
 
 
 def _frontier(rows: list[dict[str, Any]]) -> list[dict[str, Any]]:

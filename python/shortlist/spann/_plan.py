@@ -165,16 +165,20 @@ def planned(
         raise TypeError(f"unknown knobs {sorted(unknown)}; they are the fields of spann.Plan")
     row = d * _ITEM[dtype]
     codec = match[2] or ("Flat" if row <= _RAW_BYTES else "SDC1")
-    lists_of(codec)  # raises what is wrong with it
+    code = int(lists_of(codec).codec.bytes_per_vector(d, dtype)) if codec != "Flat" else 0
     centroid = 4 * d + row + 8 * M + 48  # while building: floats, and a node of the graph
     wanted = int(match[1] or 0) or knobs.get("postings") or max(1, round(ntotal * _RATIO))
     wanted = min(wanted, ntotal)
-    train_row, shard_row = row + 80 + d // 4, row + 400
+    # A shard has codes once for each posting that a vector is in.
+    train_row = row + 80 + d // 4
+    shard_row = row + 400 + (int((8 + code) * _MEAN_REPLICAS[True]) if code else 0)
+    shard_row += shard_row // 2  # with what is sorted
+    least_shard = min(max(1024, ntotal // 900), 1 << 20)  # rows; more shards are too many files
 
     def needed(postings: int) -> int:
         """Bytes of the stages that take most, with as few rows at a time as is sensible."""
         training = postings * 4 * d + min(4 * postings, ntotal) * train_row
-        return int(max(training, postings * centroid + 2048 * shard_row) / 0.9)
+        return int(max(training, postings * centroid + least_shard * shard_row) / 0.9)
 
     train_rows, shard_rows = min(ntotal, 16 * wanted), max(ntotal // 400, 65536)
     if memory is not None:
@@ -187,8 +191,8 @@ def planned(
                 f"{memory:,} were allowed: allow more, or make fewer postings"
             )
         train_rows = min(train_rows, (int(0.9 * memory) - wanted * 4 * d) // train_row)
-        shard_rows = (int(0.9 * memory) - wanted * centroid) // 2 // shard_row
-        shard_rows = min(max(shard_rows, 1024, ntotal // 400), 1 << 20)
+        shard_rows = (int(0.9 * memory) - wanted * centroid) // shard_row
+        shard_rows = min(max(shard_rows, least_shard), 1 << 20)
     candidates = knobs.get("candidates", min(64, wanted))
     soar = knobs.get("assignment") == "soar"
     replicas = knobs.get("replicas", _REPLICAS["soar" if soar else "rng"])

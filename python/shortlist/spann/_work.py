@@ -26,6 +26,7 @@ from ._plan import EF_CONSTRUCTION, M, Plan, lists_of
 Progress = Callable[[str, int, int], object]
 
 _CHUNK = 4096  # rows at a time
+_FEW = 512  # of those that are floats meanwhile
 _CODEC_ROWS = 1 << 14  # that a codec learns from
 _CLOSURE_ROWS = 2048  # of which the factor of the RNG rule is learnt
 _RUN_BYTES = 1 << 20  # of all runs that are read at a time, if that is enough for each
@@ -185,8 +186,8 @@ def train(work: Work, sample: Array, progress: Progress) -> None:
             sample, most, seed=plan.seed, progress=lambda done, n: progress("train", done, n)
         )
         total = 0.0
-        for at in range(0, len(sample), _CHUNK):
-            away = sample[at : at + _CHUNK].astype(np.float32) - centroids[labels[at : at + _CHUNK]]
+        for at in range(0, len(sample), _FEW):
+            away = sample[at : at + _FEW].astype(np.float32) - centroids[labels[at : at + _FEW]]
             total += float(np.sqrt(np.einsum("ij,ij->i", away, away)).sum(dtype=np.float64))
         radius = np.array([total / len(sample)], np.float32)
         write_arrays(work.folder / "centroids", centroids=centroids, radius=radius)
@@ -194,8 +195,14 @@ def train(work: Work, sample: Array, progress: Progress) -> None:
     if not work.codec_path.exists():
         codec = frame(plan, plan.codec)
         if plan.coded:
-            some, centroids = sample[:: -(-len(sample) // _CODEC_ROWS)], work.centroids
-            _disk.train_codes(codec, some, centroids[_core.knn(some, centroids, 1)[1][:, 0]])
+            # About 16 bytes a value while it learns: no more in all than the sample took.
+            most = min(_CODEC_ROWS, max(1024, len(sample) * plan.row_bytes // (16 * plan.d)))
+            some = sample[:: -(-len(sample) // most)].copy()
+            del sample
+            centroids = work.centroids
+            pieces = (some[at : at + _FEW] for at in range(0, len(some), _FEW))
+            lists = np.concatenate([_core.knn(piece, centroids, 1)[1][:, 0] for piece in pieces])
+            _disk.train_codes(codec, some, centroids[lists])
         codec.save(work.codec_path)
 
 
