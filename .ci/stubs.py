@@ -57,7 +57,8 @@ REPLACEMENTS = [
         "metadata: collections.abc.Mapping[str, str] | None = None",
     ),
     (r"numpy\.ndarray\b", "numpy.typing.NDArray[typing.Any]"),
-    (r"rows_ops: tuple =", "rows_ops: tuple[str, ...] ="),
+    (r"(rows_ops|kinds): tuple =", r"\1: tuple[str, ...] ="),
+    (r"(def describe\(.*\)) -> dict:", r"\1 -> dict[str, typing.Any]:"),
     (r"__all__: list\[str\] = .*\n", ""),
     (r"from shortlist import \w+Error\n", ""),
     (r"\bk: int(?! =)", "k: typing.SupportsIndex"),  # numpy integers too

@@ -18,6 +18,7 @@ import pytest
 import shortlist
 import spann_cases
 from hypothesis import settings
+from shortlist import gpu
 
 settings.register_profile("suite", deadline=None, derandomize=True, max_examples=40)
 settings.load_profile("suite")
@@ -109,6 +110,17 @@ def threads() -> Iterator[Callable[[int], None]]:
     before = shortlist.omp_get_max_threads()
     yield shortlist.omp_set_num_threads
     shortlist.omp_set_num_threads(before)
+
+
+@pytest.fixture(scope="session")
+def cuda_plugin() -> Any:
+    """The plugin, on a machine with a GPU."""
+    try:
+        plugin = gpu.plugin()
+        plugin.devices()
+    except shortlist.UnsupportedError as error:
+        pytest.skip(str(error))
+    return plugin
 
 
 @pytest.fixture

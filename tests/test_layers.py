@@ -21,6 +21,7 @@ RANKS = [
     {"ivf", "spann"},
     {"index"},
     {"faiss_format"},
+    {"gpu"},
     {"bind"},
 ]
 RANK = {folder: rank for rank, folders in enumerate(RANKS) for folder in folders}

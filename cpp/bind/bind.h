@@ -25,5 +25,6 @@ void bind_functions(pybind11::module_& m);
 void bind_disk(pybind11::module_& m);
 void bind_spann(pybind11::module_& m);
 void bind_io(pybind11::module_& m);
+void bind_gpu(pybind11::module_& m);
 
 }  // namespace shortlist

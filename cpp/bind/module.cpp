@@ -25,4 +25,5 @@ PYBIND11_MODULE(_core, m) {
   shortlist::bind_disk(m);
   shortlist::bind_spann(m);
   shortlist::bind_io(m);
+  shortlist::bind_gpu(m);
 }

@@ -45,6 +45,7 @@ from .factory import index_factory as index_factory
 if TYPE_CHECKING:
     from . import binary as binary
     from . import datasets as datasets
+    from . import gpu as gpu
     from . import kv as kv
     from . import rerank as rerank
     from . import spann as spann
@@ -69,6 +70,7 @@ if TYPE_CHECKING:
     from ._lid import lid as lid
     from ._plot import plot as plot
     from ._tune import Tuning as Tuning
+    from .gpu import get_num_gpus as get_num_gpus
     from .spann import IndexSPANN as IndexSPANN
     from .spann import build as build
 
@@ -100,6 +102,8 @@ _LAZY = {
         ),
         "_kmeans",
     ),
+    "get_num_gpus": "gpu",
+    "gpu": "gpu",
     "kv": "kv",
     "lid": "_lid",
     "plot": "_plot",

@@ -20,7 +20,7 @@ from typing import Any
 
 import numpy as np
 
-from . import _core
+from . import _core, gpu
 from ._core import _disk, _kernels
 
 __all__ = ["Package", "Report", "doctor"]
@@ -188,7 +188,7 @@ class Report:
             ("memory", f"{_gib(self.memory)}; {limit(cgroup_memory)}"),
             ("huge pages", self.huge_pages or "unknown"),
             ("index files", self.files),
-            ("GPU plugin", self.gpu or "not in this build"),
+            ("GPU", self.gpu or "unknown"),
             ("OpenMP", f"{', '.join(self.openmp) or 'not loaded'}; shortlist does not use it"),
         ]
         for i, one in enumerate(self.packages):
@@ -241,13 +241,26 @@ def _examine(root: Path, environment: Mapping[str, str]) -> Report:
         cgroup_memory=_cgroup_memory(root),
         huge_pages=huge[1] if huge else None,
         files=_files(),
-        gpu=None,
+        gpu=_gpu(),
         openmp=_openmp(maps),
         packages=tuple(
             Package(module, _version(module, distributions), extra, needed_by)
             for module, distributions, extra, needed_by in _OPTIONAL
         ),
     )
+
+
+def _gpu() -> str:
+    """The plugin with its versions, and each GPU; or why none can be used."""
+    loaded = ""
+    try:
+        plugin = gpu.plugin()
+        loaded = f"plugin {plugin.path}, ABI {_core._gpu.abi}"
+        runtime, driver = (f"{v // 1000}.{v % 1000 // 10}" for v in plugin.versions())
+        loaded += f", CUDA {runtime}, driver's CUDA {driver if driver != '0.0' else 'none'}"
+        return "; ".join([loaded, *(f"{d.name}, {_gib(d.memory)}" for d in gpu.devices())])
+    except (_core.UnsupportedError, RuntimeError) as error:
+        return "; ".join(filter(None, (loaded, str(error))))
 
 
 def _read(path: Path) -> str:

@@ -1,0 +1,1 @@
+"""Where shortlist finds its CUDA plugin. Nothing to import here: see shortlist.gpu."""

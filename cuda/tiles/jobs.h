@@ -1,0 +1,187 @@
+// What one block or warp does of a job of the plugin, on the device as on the host.
+#pragma once
+
+#include <cfloat>
+#include <type_traits>
+
+#include "bodies/bits.h"
+#include "bodies/vectors.h"
+#include "plugin.h"
+#include "tiles/rescore.h"
+#include "tiles/scan.h"
+
+namespace shortlist::cuda {
+
+template <ShortlistCudaKind kKind>
+struct BodyOf;
+template <>
+struct BodyOf<SHORTLIST_CUDA_L2_F32> : Floats<F32, Measure::l2> {};
+template <>
+struct BodyOf<SHORTLIST_CUDA_L2_F16> : Floats<F16, Measure::l2> {};
+template <>
+struct BodyOf<SHORTLIST_CUDA_L2_BF16> : Floats<BF16, Measure::l2> {};
+template <>
+struct BodyOf<SHORTLIST_CUDA_L2_U8> : Bytes<uint32_t, Measure::l2> {};
+template <>
+struct BodyOf<SHORTLIST_CUDA_L2_I8> : Bytes<int32_t, Measure::l2> {};
+template <>
+struct BodyOf<SHORTLIST_CUDA_IP_F32> : Floats<F32, Measure::ip> {};
+template <>
+struct BodyOf<SHORTLIST_CUDA_IP_F16> : Floats<F16, Measure::ip> {};
+template <>
+struct BodyOf<SHORTLIST_CUDA_IP_BF16> : Floats<BF16, Measure::ip> {};
+template <>
+struct BodyOf<SHORTLIST_CUDA_IP_U8> : Bytes<uint32_t, Measure::ip> {};
+template <>
+struct BodyOf<SHORTLIST_CUDA_IP_I8> : Bytes<int32_t, Measure::ip> {};
+template <>
+struct BodyOf<SHORTLIST_CUDA_HAMMING> : Hamming {};
+template <>
+struct BodyOf<SHORTLIST_CUDA_PLANES> : Planes {};
+
+template <ShortlistCudaKind kKind>
+using Kind = std::integral_constant<ShortlistCudaKind, kKind>;
+
+// Calls call(Kind<kind>{}) for every kind; false for what is none.
+template <class Call>
+bool for_kind(ShortlistCudaKind kind, const Call& call) {
+  switch (kind) {
+#define SL_KIND(kind)   \
+  case kind:            \
+    call(Kind<kind>{}); \
+    return true;
+    SL_KIND(SHORTLIST_CUDA_L2_F32)
+    SL_KIND(SHORTLIST_CUDA_L2_F16)
+    SL_KIND(SHORTLIST_CUDA_L2_BF16)
+    SL_KIND(SHORTLIST_CUDA_L2_U8)
+    SL_KIND(SHORTLIST_CUDA_L2_I8)
+    SL_KIND(SHORTLIST_CUDA_IP_F32)
+    SL_KIND(SHORTLIST_CUDA_IP_F16)
+    SL_KIND(SHORTLIST_CUDA_IP_BF16)
+    SL_KIND(SHORTLIST_CUDA_IP_U8)
+    SL_KIND(SHORTLIST_CUDA_IP_I8)
+    SL_KIND(SHORTLIST_CUDA_HAMMING)
+    SL_KIND(SHORTLIST_CUDA_PLANES)
+#undef SL_KIND
+  }
+  return false;
+}
+
+template <ShortlistCudaKind kKind>
+SL_HD size_t query_bytes(const ShortlistCudaScan& scan) {
+  if constexpr (kKind == SHORTLIST_CUDA_PLANES)
+    return size_t{scan.query_bits} * scan.plane * kUnitBytes;
+  else
+    return BodyOf<kKind>::query_bytes(scan.units_per_row);
+}
+
+// The body of query q, whose units are at `query`.
+template <ShortlistCudaKind kKind>
+SL_HD BodyOf<kKind> body_of(const ShortlistCudaScan& scan, size_t q, const void* query) {
+  BodyOf<kKind> body;
+  body.query = static_cast<decltype(body.query)>(query);
+  if constexpr (kKind == SHORTLIST_CUDA_PLANES) {
+    body.plane = scan.plane;
+    body.bits = scan.bits;
+    body.query_bits = scan.query_bits;
+    body.add_of = scan.add;
+    body.rescale_of = scan.rescale;
+    body.near = scan.near[q];
+    body.scale = scan.scale[q];
+    body.offset = scan.offset[q];
+    body.least = scan.least;
+  }
+  return body;
+}
+
+// Shared memory: the query, then what Nearest needs.
+template <ShortlistCudaKind kKind, class Group>
+SL_HD size_t scan_shared(const ShortlistCudaScan& scan, unsigned lanes) {
+  return query_bytes<kKind>(scan) + Nearest<Group>::bytes(static_cast<unsigned>(scan.k), lanes);
+}
+
+// Part `chunk` of `chunks` of the rows, for query q: its k nearest to scan.room.
+template <ShortlistCudaKind kKind, class Group>
+SL_TILE void scan_chunk(const Group& group, const ShortlistCudaScan& scan, size_t q, size_t chunk,
+                        size_t chunks, void* shared) {
+  const size_t bytes = query_bytes<kKind>(scan), units = bytes / kUnitBytes;
+  Unit* const query = static_cast<Unit*>(shared);
+  const Unit* const from = static_cast<const Unit*>(scan.queries) + q * units;
+  group.each([&](unsigned lane) {
+    for (size_t u = lane; u < units; u += group.lanes()) query[u] = from[u];
+  });
+  Nearest<Group> nearest(group, static_cast<unsigned>(scan.k), query + units);
+  // Chunks begin where 32 rows do.
+  const size_t blocks = (scan.n + Interleaved::kRows - 1) / Interleaved::kRows;
+  const size_t begin = blocks * chunk / chunks * Interleaved::kRows;
+  const size_t end = blocks * (chunk + 1) / chunks * Interleaved::kRows;
+  const Interleaved rows{static_cast<const Unit*>(scan.rows), scan.units_per_row};
+  cuda::scan(group, body_of<kKind>(scan, q, query), rows, begin, end < scan.n ? end : scan.n,
+             scan.allowed, nearest);
+  const Key* const best = nearest.finish();
+  Key* const out = static_cast<Key*>(scan.room) + (q * chunks + chunk) * scan.k;
+  group.each([&](unsigned lane) {
+    for (size_t i = lane; i < scan.k; i += group.lanes()) out[i] = best[i];
+  });
+}
+
+// Writes what was kept in faiss's shape.
+template <class Group>
+SL_TILE void write_nearest(const Group& group, Nearest<Group>& nearest, size_t k, float* distances,
+                           int64_t* numbers) {
+  const Key* const best = nearest.finish();
+  group.each([&](unsigned lane) {
+    for (size_t i = lane; i < k; i += group.lanes()) {
+      distances[i] = best[i] == kNone ? FLT_MAX : distance_of(best[i]);
+      numbers[i] = best[i] == kNone ? -1 : static_cast<int64_t>(number_of(best[i]));
+    }
+  });
+}
+
+// The nearest of all chunks of query q.
+template <class Group>
+SL_TILE void join_chunks(const Group& group, const ShortlistCudaScan& scan, size_t q, size_t chunks,
+                         void* shared) {
+  Nearest<Group> nearest(group, static_cast<unsigned>(scan.k), shared);
+  const size_t n = chunks * scan.k;
+  select(group, static_cast<const Key*>(scan.room) + q * n, n, nearest);
+  write_nearest(group, nearest, scan.k, scan.distances + q * scan.k, scan.numbers + q * scan.k);
+}
+
+// Which query candidate c is of: the last whose candidates begin at or before it.
+SL_HD size_t query_of(const int64_t* offsets, size_t queries, size_t c) {
+  size_t low = 0, high = queries;
+  while (high - low > 1) {
+    const size_t middle = low + (high - low) / 2;
+    (static_cast<size_t>(offsets[middle]) <= c ? low : high) = middle;
+  }
+  return low;
+}
+
+template <ShortlistCudaKind kKind, class Group>
+SL_TILE float rescore_candidate(const Group& group, const ShortlistCudaRescore& job, size_t c) {
+  const Strided rows{static_cast<const unsigned char*>(job.rows), job.stride, job.bytes};
+  const size_t q = query_of(job.offsets, job.queries_n, c);
+  const int64_t row = job.candidates[c];
+  if (row < 0 || static_cast<size_t>(row) >= job.n) return FLT_MAX;
+  BodyOf<kKind> body;
+  const size_t bytes = BodyOf<kKind>::query_bytes(rows.units());
+  body.query = reinterpret_cast<decltype(body.query)>(
+      static_cast<const unsigned char*>(job.queries) + q * bytes);
+  return rescore(group, body, rows, static_cast<size_t>(row));
+}
+
+template <class Type, class Group>
+SL_TILE float max_sim_candidate(const Group& group, const ShortlistCudaMaxSim& job, size_t c) {
+  const Strided rows{static_cast<const unsigned char*>(job.rows), job.stride, job.bytes};
+  const size_t q = query_of(job.offsets, job.queries_n, c);
+  const int64_t document = job.candidates[c];
+  if (document < 0 || static_cast<size_t>(document) >= job.documents_n) return 0;
+  const float* tokens = static_cast<const float*>(job.queries) +
+                        static_cast<size_t>(job.tokens[q]) * rows.units() * Type::kNumbers;
+  return max_sim<Type>(group, tokens, static_cast<size_t>(job.tokens[q + 1] - job.tokens[q]), rows,
+                       static_cast<size_t>(job.documents[document]),
+                       static_cast<size_t>(job.documents[document + 1]));
+}
+
+}  // namespace shortlist::cuda

@@ -1,0 +1,120 @@
+// The k nearest of what lanes offer, kept in memory that they share.
+#pragma once
+
+#include "host_device.h"
+
+namespace shortlist::cuda {
+
+// (distance, number) as one integer: nearer first, then the smaller number, so that ties do not
+// depend on which lane was first. NaN is behind everything.
+using Key = uint64_t;
+constexpr Key kNone = ~Key{0};
+
+SL_HD Key key_of(float distance, uint32_t number) {
+  const uint32_t bits = bits_as<uint32_t>(distance);
+  const uint32_t sortable =
+      bits ^ (static_cast<uint32_t>(-static_cast<int32_t>(bits >> 31)) | 0x80000000u);
+  if (distance != distance) return kNone;
+  return static_cast<Key>(sortable) << 32 | number;
+}
+SL_HD float distance_of(Key key) {
+  const uint32_t sortable = static_cast<uint32_t>(key >> 32);
+  return bits_as<float>(sortable & 0x80000000u ? sortable ^ 0x80000000u : ~sortable);
+}
+SL_HD uint32_t number_of(Key key) { return static_cast<uint32_t>(key); }
+
+SL_HD constexpr unsigned power_of_two_from(unsigned n) {
+  unsigned out = 1;
+  while (out < n) out *= 2;
+  return out;
+}
+
+// Offers wait in a buffer; a full one is sorted and merged into the nearest so far, whose last one
+// is what later offers must beat. Bitonic sorting (Batcher 1968).
+//
+// Shared memory: room(k, lanes) keys, then one counter.
+template <class Group>
+class Nearest {
+ public:
+  static constexpr unsigned kMost = 2048;  // k, at most
+
+  SL_HD static constexpr unsigned kept(unsigned k) { return power_of_two_from(k); }
+  SL_HD static constexpr unsigned waiting(unsigned k, unsigned lanes) {
+    return kept(k) > 2 * lanes ? kept(k) : 2 * lanes;
+  }
+  SL_HD static constexpr size_t bytes(unsigned k, unsigned lanes) {
+    return (kept(k) + waiting(k, lanes)) * sizeof(Key) + sizeof(Key);
+  }
+
+  // Lanes are a power of two.
+  SL_TILE Nearest(const Group& group, unsigned k, void* shared)
+      : group_(group),
+        k_(k),
+        kept_(kept(k)),
+        waiting_(waiting(k, group.lanes())),
+        best_(static_cast<Key*>(shared)),
+        buffer_(best_ + kept_),
+        count_(reinterpret_cast<unsigned*>(buffer_ + waiting_)) {
+    group.each([&](unsigned lane) {
+      for (unsigned i = lane; i < kept_; i += group_.lanes()) best_[i] = kNone;
+      if (lane == 0) *count_ = 0;
+    });
+  }
+
+  // Within a step, at most one offer of each lane between two calls of settle().
+  SL_TILE void offer(Key key) {
+    if (key < best_[k_ - 1]) buffer_[group_.add(count_, 1)] = key;
+  }
+  // Makes room for another step's offers; by all lanes.
+  SL_TILE void settle() {
+    // What is decided by must not change until all lanes have read it.
+    typename Group::template Own<unsigned> count(group_);
+    group_.each([&](unsigned lane) { count[lane] = *count_; });
+    if (count[0] + group_.lanes() > waiting_) merge();
+  }
+  // The nearest in order, kNone where there are fewer; by all lanes, after the last offer.
+  SL_TILE const Key* finish() {
+    merge();
+    return best_;
+  }
+
+ private:
+  SL_TILE void merge() {
+    group_.each([&](unsigned lane) {
+      for (unsigned i = *count_ + lane; i < waiting_; i += group_.lanes()) buffer_[i] = kNone;
+    });
+    for (unsigned run = 2; run <= waiting_; run *= 2)
+      for (unsigned apart = run / 2; apart; apart /= 2) order(buffer_, waiting_, apart, run);
+    // Of two sorted runs, one turned round, the nearer of each pair are the nearest of all.
+    group_.each([&](unsigned lane) {
+      for (unsigned i = lane; i < kept_; i += group_.lanes()) {
+        const Key other = buffer_[kept_ - 1 - i];
+        if (other < best_[i]) best_[i] = other;
+      }
+      if (lane == 0) *count_ = 0;
+    });
+    for (unsigned apart = kept_ / 2; apart; apart /= 2) order(best_, kept_, apart, 2 * kept_);
+  }
+
+  // One step of the network over n keys: pairs `apart`, ascending in even runs.
+  SL_TILE void order(Key* keys, unsigned n, unsigned apart, unsigned run) {
+    group_.each([&](unsigned lane) {
+      for (unsigned p = lane; p < n / 2; p += group_.lanes()) {
+        const unsigned low = 2 * p - (p & (apart - 1)), high = low + apart;
+        const bool ascending = (low & run) == 0;
+        const Key a = keys[low], b = keys[high];
+        if ((a > b) == ascending) {
+          keys[low] = b;
+          keys[high] = a;
+        }
+      }
+    });
+  }
+
+  const Group& group_;
+  const unsigned k_, kept_, waiting_;
+  Key *const best_, *const buffer_;
+  unsigned* const count_;
+};
+
+}  // namespace shortlist::cuda
