@@ -163,6 +163,18 @@ int run_max_sim(const ShortlistCudaMaxSim* job, char* why, size_t room) {
   return on_device(job->device, why, room, [&] { max_sim(*job); });
 }
 
+int run_assign(const ShortlistCudaAssign* job, char* why, size_t room) {
+  return on_device(job->device, why, room, [&] { assign(*job); });
+}
+
+int room_of_update(const ShortlistCudaUpdate* job, size_t* bytes, char* why, size_t room) {
+  return on_device(job->device, why, room, [&] { *bytes = update_room(*job); });
+}
+
+int run_update(const ShortlistCudaUpdate* job, char* why, size_t room) {
+  return on_device(job->device, why, room, [&] { update(*job); });
+}
+
 constexpr ShortlistCuda kTable{SHORTLIST_CUDA_ABI,
                                sizeof(ShortlistCuda),
                                count,
@@ -178,7 +190,10 @@ constexpr ShortlistCuda kTable{SHORTLIST_CUDA_ABI,
                                run_scan,
                                run_select,
                                run_rescore,
-                               run_max_sim};
+                               run_max_sim,
+                               run_assign,
+                               room_of_update,
+                               run_update};
 
 }  // namespace
 }  // namespace shortlist::cuda

@@ -101,6 +101,35 @@ typedef struct {
   float* scores; /* larger is better */
 } ShortlistCudaMaxSim;
 
+/* The nearest centroid of each row: the least bias[c] - <row, c>, of equal ones the first. With
+ * bias |c|^2 / 2 that is by L2; half of what a cluster is made dearer by may be added (balanced
+ * k-means). A row with NaN gets label 0 and a score of NaN. */
+typedef struct {
+  int device;
+  void* stream;
+  const float* rows;
+  size_t n;
+  const float* centroids;
+  size_t k, d;
+  const float* bias;
+  uint32_t* labels; /* n */
+  float* scores;    /* n */
+} ShortlistCudaAssign;
+
+/* Centroids as the means of the rows that have their labels, the same bits each time; those without
+ * rows stay. */
+typedef struct {
+  int device;
+  void* stream;
+  const float* rows;
+  size_t n; /* below 2^31 */
+  const uint32_t* labels;
+  size_t k, d;
+  void* room; /* update_room bytes */
+  float* centroids;
+  uint64_t* counts; /* k */
+} ShortlistCudaUpdate;
+
 typedef struct {
   uint32_t abi, size;                                 /* of this struct */
   int (*count)(int* devices, char* why, size_t room); /* `devices` is of the host */
@@ -124,6 +153,9 @@ typedef struct {
                 float* least, int64_t* numbers, char* why, size_t room);
   int (*rescore)(const ShortlistCudaRescore* job, char* why, size_t room);
   int (*max_sim)(const ShortlistCudaMaxSim* job, char* why, size_t room);
+  int (*assign)(const ShortlistCudaAssign* job, char* why, size_t room);
+  int (*update_room)(const ShortlistCudaUpdate* job, size_t* bytes, char* why, size_t room);
+  int (*update)(const ShortlistCudaUpdate* job, char* why, size_t room);
 } ShortlistCuda;
 
 /* The table for a version of the ABI, or null where this plugin has another. */

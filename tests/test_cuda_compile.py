@@ -48,9 +48,11 @@ def resources(source: Path) -> dict[str, dict[str, int]]:
         r"stores, (\d+) bytes spill loads\n.*Used (\d+) registers"
     )
     for name, arch, stack, stores, loads, registers in re.findall(pattern, said.stderr):
-        kernel = re.search(r"\d([a-z_]+_kernel)", name)[1]
+        kernel = re.search(r"\d([a-z_]+_kernel)", name)
+        if kernel is None:  # of a library
+            continue
         kind = re.search(r"(Kind\d+|BF16|F16|F32)E", name)
-        key = f"{source.stem}: {kernel}{f'<{kind[1]}>' if kind else ''} {arch}"
+        key = f"{source.stem}: {kernel[1]}{f'<{kind[1]}>' if kind else ''} {arch}"
         out[key] = {
             "registers": int(registers),
             "stack": int(stack),

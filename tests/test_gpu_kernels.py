@@ -266,6 +266,46 @@ def test_halves_are_widened_exactly():
         np.testing.assert_array_equal(got, want)
 
 
+@pytest.mark.parametrize(
+    ("n", "k", "d"), [(1, 1, 1), (63, 65, 15), (64, 64, 16), (200, 3, 33), (130, 150, 100)]
+)
+def test_rows_go_to_the_nearest_centroid(engine, n, k, d):
+    rng = np.random.default_rng(n)
+    rows = rng.normal(size=(n, d)).astype(np.float32)
+    centroids = rng.normal(size=(k, d)).astype(np.float32)
+    dearer = rng.random(k).astype(np.float32)
+    bias = ((centroids.astype(float) ** 2).sum(1) / 2 + dearer).astype(np.float32)
+    labels, scores = _gpu.assign(engine(seed=k), rows, centroids, bias)
+    want = bias.astype(float) - rows.astype(float) @ centroids.astype(float).T
+    np.testing.assert_allclose(scores, want.min(1), rtol=1e-4, atol=1e-4)
+    np.testing.assert_allclose(want[np.arange(n), labels], want.min(1), rtol=1e-4, atol=1e-4)
+
+
+def test_equal_centroids_and_rows_with_nan(engine):
+    rows = np.ones((70, 20), np.float32)
+    rows[3, 7] = np.nan
+    labels, scores = _gpu.assign(
+        engine(seed=3), rows, np.ones((100, 20), np.float32), np.r_[5, [1] * 99].astype(np.float32)
+    )
+    assert labels.tolist() == [1, 1, 1, 0, *[1] * 66]
+    assert np.isnan(scores[3])
+    np.testing.assert_array_equal(np.delete(scores, 3), -19)
+
+
+@pytest.mark.parametrize(("n", "k", "d"), [(0, 3, 2), (1, 1, 1), (500, 7, 33), (300, 400, 130)])
+def test_centroids_move_to_the_means(engine, n, k, d):
+    rng = np.random.default_rng(n + k)
+    rows = rng.normal(size=(n, d)).astype(np.float32)
+    labels, before = rng.integers(0, k, n).astype(np.uint32), np.full((k, d), 7, np.float32)
+    got, counts = _gpu.update(engine(seed=1, lanes=64), rows, labels, before)
+    again, _ = _gpu.update(engine(seed=2, lanes=256), rows, labels, before)
+    np.testing.assert_array_equal(got, again)
+    np.testing.assert_array_equal(counts, np.bincount(labels, minlength=k))
+    for c in range(k):
+        own = rows[labels == c].astype(float)
+        np.testing.assert_allclose(got[c], own.mean(0) if len(own) else 7, rtol=1e-6, atol=1e-6)
+
+
 def test_what_is_refused():
     rows, query = np.zeros((4, 16), np.uint8), np.zeros((1, 16), np.uint8)
     for call in (

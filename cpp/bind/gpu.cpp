@@ -219,6 +219,53 @@ py::array_t<float> max_sim(Engine& engine, const std::string& kind,
   return out;
 }
 
+std::pair<py::array_t<uint32_t>, py::array_t<float>> assign(Engine& engine,
+                                                            const Contiguous<float>& rows,
+                                                            const Contiguous<float>& centroids,
+                                                            const Contiguous<float>& bias) {
+  require(rows.ndim() == 2 && centroids.ndim() == 2 && rows.shape(1) == centroids.shape(1) &&
+              rows.shape(1) >= 1 && centroids.shape(0) >= 1 && bias.ndim() == 1 &&
+              bias.size() == centroids.shape(0),
+          "rows (n, d), centroids (k, d) and bias (k,) do not fit each other");
+  ShortlistCudaAssign job{};
+  job.n = static_cast<size_t>(rows.shape(0));
+  job.k = static_cast<size_t>(centroids.shape(0));
+  job.d = static_cast<size_t>(rows.shape(1));
+  job.rows = engine.put(rows.data(), job.n * job.d);
+  job.centroids = engine.put(centroids.data(), job.k * job.d);
+  job.bias = engine.put(bias.data(), job.k);
+  job.labels = static_cast<uint32_t*>(engine.memory(job.n * sizeof(uint32_t)));
+  job.scores = static_cast<float*>(engine.memory(job.n * sizeof(float)));
+  engine.assign(job);
+  std::pair out{py::array_t<uint32_t>(rows.shape(0)), py::array_t<float>(rows.shape(0))};
+  engine.from(out.first.mutable_data(), job.labels, job.n * sizeof(uint32_t));
+  engine.from(out.second.mutable_data(), job.scores, job.n * sizeof(float));
+  return out;
+}
+
+std::pair<py::array_t<float>, py::array_t<uint64_t>> update(Engine& engine,
+                                                            const Contiguous<float>& rows,
+                                                            const Contiguous<uint32_t>& labels,
+                                                            const Contiguous<float>& centroids) {
+  require(rows.ndim() == 2 && centroids.ndim() == 2 && rows.shape(1) == centroids.shape(1) &&
+              labels.ndim() == 1 && labels.size() == rows.shape(0),
+          "rows (n, d), labels (n,) and centroids (k, d) do not fit each other");
+  ShortlistCudaUpdate job{};
+  job.n = static_cast<size_t>(rows.shape(0));
+  job.k = static_cast<size_t>(centroids.shape(0));
+  job.d = static_cast<size_t>(rows.shape(1));
+  for (size_t i = 0; i < job.n; ++i) require(labels.data()[i] < job.k, "a label is out of range");
+  job.rows = engine.put(rows.data(), job.n * job.d);
+  job.labels = engine.put(labels.data(), job.n);
+  job.centroids = engine.put(centroids.data(), job.k * job.d);
+  job.counts = static_cast<uint64_t*>(engine.memory(job.k * sizeof(uint64_t)));
+  engine.update(job);
+  std::pair out{py::array_t<float>({job.k, job.d}), py::array_t<uint64_t>(centroids.shape(0))};
+  engine.from(out.first.mutable_data(), job.centroids, job.k * job.d * sizeof(float));
+  engine.from(out.second.mutable_data(), job.counts, job.k * sizeof(uint64_t));
+  return out;
+}
+
 }  // namespace
 
 void bind_gpu(py::module_& m) {
@@ -280,6 +327,10 @@ void bind_gpu(py::module_& m) {
   g.def("max_sim", &max_sim, py::arg("engine"), py::arg("kind"), py::arg("rows"),
         py::arg("documents"), py::arg("queries"), py::arg("tokens"), py::arg("candidates"),
         py::arg("offsets"));
+  g.def("assign", &assign, py::arg("engine"), py::arg("rows"), py::arg("centroids"),
+        py::arg("bias"));
+  g.def("update", &update, py::arg("engine"), py::arg("rows"), py::arg("labels"),
+        py::arg("centroids"));
 }
 
 }  // namespace shortlist

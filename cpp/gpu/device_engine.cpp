@@ -53,6 +53,19 @@ class DeviceEngine final : public Engine {
     plugin_.call(table().max_sim, &job);
     wait();
   }
+  void assign(ShortlistCudaAssign job) override {
+    job.device = device_;
+    plugin_.call(table().assign, &job);
+    wait();
+  }
+  void update(ShortlistCudaUpdate job) override {
+    job.device = device_;
+    size_t bytes = 0;
+    plugin_.call(table().update_room, &job, &bytes);
+    job.room = memory(bytes);
+    plugin_.call(table().update, &job);
+    wait();
+  }
 
  private:
   const ShortlistCuda& table() const { return plugin_.table(); }

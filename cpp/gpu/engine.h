@@ -35,6 +35,8 @@ class Engine {
                       int64_t* numbers) = 0;
   virtual void rescore(ShortlistCudaRescore job) = 0;
   virtual void max_sim(ShortlistCudaMaxSim job) = 0;
+  virtual void assign(ShortlistCudaAssign job) = 0;
+  virtual void update(ShortlistCudaUpdate job) = 0;  // brings `room` itself
 };
 
 // `lanes` are those of a block, a power of two; `chunks` the parts of a scan; `seed` an order in

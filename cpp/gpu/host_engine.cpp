@@ -1,8 +1,11 @@
 #include <cuda/group.h>
+#include <cuda/tiles/assign.h>
 #include <cuda/tiles/jobs.h>
 
+#include <algorithm>
 #include <cstring>
 #include <deque>
+#include <numeric>
 
 #include "gpu/engine.h"
 
@@ -74,6 +77,23 @@ class HostEngine final : public Engine {
       job.scores[c] = job.kind == SHORTLIST_CUDA_IP_F32   ? max_sim_candidate<F32>(warp(), job, c)
                       : job.kind == SHORTLIST_CUDA_IP_F16 ? max_sim_candidate<F16>(warp(), job, c)
                                                           : max_sim_candidate<BF16>(warp(), job, c);
+  }
+  void assign(ShortlistCudaAssign job) override {
+    using Tile = Assign<HostGroup>;
+    Tile::Shared shared;
+    for (size_t block = 0; block * Tile::kRows < job.n; ++block)
+      Tile::run(HostGroup(Tile::kLanes, seed_++), job, block, shared);
+  }
+  void update(ShortlistCudaUpdate job) override {
+    std::vector<uint32_t> order(job.n);
+    std::iota(order.begin(), order.end(), 0u);
+    std::stable_sort(order.begin(), order.end(),
+                     [&](uint32_t a, uint32_t b) { return job.labels[a] < job.labels[b]; });
+    std::vector<uint64_t> starts(job.k + 1);
+    for (size_t i = 0; i < job.n; ++i) ++starts[job.labels[i] + 1];
+    std::partial_sum(starts.begin(), starts.end(), starts.begin());
+    for (size_t c = 0; c < job.k; ++c)
+      update_centroid(group(), job, order.data(), starts.data(), c);
   }
 
  private:

@@ -31,5 +31,8 @@ void select(cudaStream_t stream, const float* distances, size_t rows_n, size_t n
             float* least, int64_t* numbers);
 void rescore(const ShortlistCudaRescore& job);
 void max_sim(const ShortlistCudaMaxSim& job);
+void assign(const ShortlistCudaAssign& job);
+size_t update_room(const ShortlistCudaUpdate& job);
+void update(const ShortlistCudaUpdate& job);
 
 }  // namespace shortlist::cuda

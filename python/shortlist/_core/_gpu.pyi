@@ -31,6 +31,12 @@ class Engine:
     Who does jobs, and memory where they are.
     """
 
+def assign(
+    engine: Engine,
+    rows: typing.Annotated[numpy.typing.ArrayLike, numpy.float32],
+    centroids: typing.Annotated[numpy.typing.ArrayLike, numpy.float32],
+    bias: typing.Annotated[numpy.typing.ArrayLike, numpy.float32],
+) -> tuple[numpy.typing.NDArray[numpy.uint32], numpy.typing.NDArray[numpy.float32]]: ...
 def device_engine(plugin: Plugin, device: typing.SupportsIndex = 0) -> Engine: ...
 def host_engine(
     lanes: typing.SupportsIndex = 32,
@@ -74,6 +80,12 @@ def select(
     distances: typing.Annotated[numpy.typing.ArrayLike, numpy.float32],
     k: typing.SupportsIndex,
 ) -> tuple[numpy.typing.NDArray[numpy.float32], numpy.typing.NDArray[numpy.int64]]: ...
+def update(
+    engine: Engine,
+    rows: typing.Annotated[numpy.typing.ArrayLike, numpy.float32],
+    labels: typing.Annotated[numpy.typing.ArrayLike, numpy.uint32],
+    centroids: typing.Annotated[numpy.typing.ArrayLike, numpy.float32],
+) -> tuple[numpy.typing.NDArray[numpy.float32], numpy.typing.NDArray[numpy.uint64]]: ...
 
 abi: int = 1
 kinds: tuple[str, ...] = (
