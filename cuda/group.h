@@ -2,8 +2,9 @@
 // and ends where a barrier would stand; what a lane keeps between steps is in an Own.
 //
 // On the device a lane is a thread and an Own its registers. On the host each step runs lane by
-// lane, in an order that differs from step to step: a tile that lacks a barrier, or leans on an
-// order within a step, gives other results there.
+// lane, in an order that differs from step to step: a tile that leans on an order within a step
+// gives other results there. What lanes share must be read and written within steps: the device has
+// no barrier between two of them.
 #pragma once
 
 #include <vector>

@@ -14,10 +14,28 @@ void check(cudaError_t error, const char* doing) {
   if (error == cudaSuccess) return;
   cudaGetLastError();  // the next call must not report it again
   ShortlistCudaResult result = SHORTLIST_CUDA_FAILED;
-  if (error == cudaErrorMemoryAllocation) result = SHORTLIST_CUDA_NO_MEMORY;
-  if (error == cudaErrorNoDevice || error == cudaErrorInsufficientDriver ||
-      error == cudaErrorInitializationError || error == cudaErrorInvalidDevice)
-    result = SHORTLIST_CUDA_NO_DEVICE;
+  switch (error) {
+    case cudaErrorMemoryAllocation:
+      result = SHORTLIST_CUDA_NO_MEMORY;
+      break;
+    case cudaErrorInvalidDevice:
+    case cudaErrorInvalidValue:
+      result = SHORTLIST_CUDA_BAD_ARGUMENT;
+      break;
+    case cudaErrorNoDevice:
+    case cudaErrorInsufficientDriver:
+    case cudaErrorInitializationError:
+    case cudaErrorStubLibrary:
+    case cudaErrorDevicesUnavailable:
+    case cudaErrorNoKernelImageForDevice:
+    case cudaErrorSystemNotReady:
+    case cudaErrorSystemDriverMismatch:
+    case cudaErrorCompatNotSupportedOnDevice:
+      result = SHORTLIST_CUDA_NO_DEVICE;
+      break;
+    default:
+      break;
+  }
   throw Failed{result, std::string(doing) + ": " + cudaGetErrorString(error)};
 }
 
@@ -35,8 +53,8 @@ void allow_shared(const void* kernel, size_t bytes) {
   require(bytes <= static_cast<size_t>(most),
           "k and the dimensions need " + std::to_string(bytes) + " bytes of shared memory, " +
               std::to_string(most) + " are there; ask for fewer neighbours");
-  check(cudaFuncSetAttribute(kernel, cudaFuncAttributeMaxDynamicSharedMemorySize,
-                             static_cast<int>(bytes)),
+  // The most there is: what one thread asks for must not be less than what another needs.
+  check(cudaFuncSetAttribute(kernel, cudaFuncAttributeMaxDynamicSharedMemorySize, most),
         "asking for shared memory");
 }
 
@@ -44,24 +62,23 @@ namespace {
 
 template <class Work>
 int guarded(char* why, size_t room, const Work& work) {
-  std::string told;
-  int result = SHORTLIST_CUDA_OK;
+  const auto told = [&](ShortlistCudaResult result, const char* what) {
+    if (why && room) std::snprintf(why, room, "%s", what);
+    return result;
+  };
   try {
     work();
-    return result;
+    return SHORTLIST_CUDA_OK;
   } catch (const Failed& failed) {
-    told = failed.why;
-    result = failed.result;
+    return told(failed.result, failed.why.c_str());
   } catch (const std::bad_alloc&) {
-    told = "out of memory";
-    result = SHORTLIST_CUDA_NO_MEMORY;
+    return told(SHORTLIST_CUDA_NO_MEMORY, "out of memory");
   } catch (...) {
-    told = "an unknown error";
-    result = SHORTLIST_CUDA_FAILED;
+    return told(SHORTLIST_CUDA_FAILED, "an unknown error");
   }
-  if (why && room) std::snprintf(why, room, "%s", told.c_str());
-  return result;
 }
+
+constexpr int kLeastMajor = 8;  // of the compute capability that kernels are compiled for
 
 // Calls of the runtime go to the device of the thread.
 template <class Work>
@@ -69,21 +86,31 @@ int on_device(int device, char* why, size_t room, const Work& work) {
   return guarded(why, room, [&] {
     int before = 0;
     check(cudaGetDevice(&before), "asking for the device");
+    if (before == device) return work();
     check(cudaSetDevice(device), "choosing the device");
-    try {
-      work();
-    } catch (...) {
-      cudaSetDevice(before);
-      throw;
-    }
-    check(cudaSetDevice(before), "choosing the device before");
+    const struct Back {
+      ~Back() {
+        if (cudaSetDevice(to) != cudaSuccess) cudaGetLastError();
+      }
+      int to;
+    } back{before};
+    work();
   });
 }
 
 int count(int* devices, char* why, size_t room) {
   return guarded(why, room, [&] {
     *devices = 0;
-    check(cudaGetDeviceCount(devices), "looking for a GPU");
+    int all = 0;
+    check(cudaGetDeviceCount(&all), "looking for a GPU");
+    // Numbers must not shift, so those before one that can be used count too.
+    for (int device = 0; device < all; ++device) {
+      int major = 0;
+      check(cudaDeviceGetAttribute(&major, cudaDevAttrComputeCapabilityMajor, device),
+            "asking for the compute capability");
+      if (major >= kLeastMajor) *devices = device + 1;
+    }
+    if (all && !*devices) throw Failed{SHORTLIST_CUDA_NO_DEVICE, "every GPU here is too old"};
   });
 }
 
@@ -99,7 +126,7 @@ int describe(int device, ShortlistCudaDevice* out, char* why, size_t room) {
     cudaDeviceProp found{};
     check(cudaGetDeviceProperties(&found, device), "describing the device");
     *out = {};
-    std::snprintf(out->name, sizeof out->name, "%s", found.name);
+    std::memcpy(out->name, found.name, sizeof out->name - 1);
     out->major = found.major;
     out->minor = found.minor;
     out->multiprocessors = found.multiProcessorCount;
@@ -174,6 +201,13 @@ int room_of_update(const ShortlistCudaUpdate* job, size_t* bytes, char* why, siz
 int run_update(const ShortlistCudaUpdate* job, char* why, size_t room) {
   return on_device(job->device, why, room, [&] { update(*job); });
 }
+
+// What a version of the ABI means: with another layout, SHORTLIST_CUDA_ABI must be another.
+static_assert(SHORTLIST_CUDA_ABI == 1 && SHORTLIST_CUDA_PLANES == 11);
+static_assert(sizeof(ShortlistCudaDevice) == 160 && sizeof(ShortlistCudaScan) == 168 &&
+              sizeof(ShortlistCudaRescore) == 104 && sizeof(ShortlistCudaMaxSim) == 128 &&
+              sizeof(ShortlistCudaAssign) == 80 && sizeof(ShortlistCudaUpdate) == 80 &&
+              sizeof(ShortlistCuda) == 144);
 
 constexpr ShortlistCuda kTable{SHORTLIST_CUDA_ABI,
                                sizeof(ShortlistCuda),

@@ -1,9 +1,9 @@
 /* What the CUDA plugin offers: a table of functions behind one symbol, in C, so that a plugin and a
  * shortlist that were built apart fit together or say that they do not.
  *
- * Every function returns a ShortlistCudaResult and, where that is not 0, writes why to `why`, of
- * `room` bytes. Pointers are of the device unless a comment says otherwise; work is put on `stream`
- * (a cudaStream_t) and not waited for. Nothing is allocated but by `allocate`. */
+ * Functions that take `why` return a ShortlistCudaResult and, where that is not 0, writes why to
+ * `why`, of `room` bytes. Pointers are of the device unless a comment says otherwise; work is put
+ * on `stream` (a cudaStream_t) and not waited for. Nothing is allocated but by `allocate`. */
 #ifndef SHORTLIST_CUDA_PLUGIN_H
 #define SHORTLIST_CUDA_PLUGIN_H
 
@@ -63,7 +63,8 @@ typedef struct {
    * of factors for each row, three numbers for each query. */
   uint32_t plane, bits, query_bits;
   const float *add, *rescale;
-  const float *near, *scale, *offset;
+  const float *near, *scale;
+  const int64_t* offset; /* (2^bits - 1) * the sum of the query's values */
   float least;
   void* room; /* scan_room bytes */
   float* distances;
@@ -98,7 +99,7 @@ typedef struct {
   size_t queries_n;
   const int64_t *candidates, *offsets; /* documents, as of a rescore; 0 for those not there */
   size_t candidates_n;
-  float* scores; /* larger is better */
+  float* scores; /* larger is better; products that are NaN count as -inf */
 } ShortlistCudaMaxSim;
 
 /* The nearest centroid of each row: the least bias[c] - <row, c>, of equal ones the first. With
@@ -142,6 +143,7 @@ typedef struct {
               size_t room);
   int (*synchronize)(int device, void* stream, char* why, size_t room);
 
+  /* Of all kinds but planes, whose queries take query_bits * plane units. */
   size_t (*query_bytes)(ShortlistCudaKind kind, size_t units_per_row);
   /* Writes rows first to first + n of a store, from rows as of a rescore. */
   int (*interleave)(int device, void* stream, const void* from, size_t n, size_t stride,

@@ -88,4 +88,5 @@ _gpu.Plugin({built!r})
 new = [l.split()[-1] for l in open("/proc/self/maps") if l.split()[-1] not in before]
 print(*sorted({{n.rsplit("/", 1)[1] for n in new if "/" in n}}))
 """)
+    assert "shortlist_cuda.so" in mapped.split()
     assert set(mapped.split()) <= {"shortlist_cuda.so", "librt.so.1", "libpthread.so.0"}

@@ -18,6 +18,7 @@ from gpu_cases import (
 )
 from hypothesis import given
 from hypothesis import strategies as st
+from shortlist import gpu
 from shortlist._core import _gpu
 
 KINDS = [kind for kind in _gpu.kinds if kind != "planes"]
@@ -126,6 +127,7 @@ def test_rows_may_lie_apart(engine):
     got = _gpu.scan(engine(seed=0), "hamming", rows, queries_for("hamming", rows, queries), 7)
     want = nearest(truth("hamming", rows, queries), 7)
     np.testing.assert_array_equal(got[1], want[1])
+    np.testing.assert_array_equal(got[0], want[0])
 
 
 @pytest.mark.parametrize(("bits", "query_bits"), [(1, 1), (1, 9), (2, 5), (4, 8), (8, 9)])
@@ -139,9 +141,10 @@ def test_bit_planes(engine, bits, query_bits):
     codes[0], values[0] = (1 << bits) - 1, low  # the extremes
     product = values @ codes.T
     factors = rng.normal(size=(2, n)).astype(np.float32)
-    terms = rng.normal(size=(3, 3)).astype(np.float32)
-    near, scale, offset = terms[:, :, None].astype(float)
-    distances = near + factors[0] + factors[1] * scale * (product - offset)
+    terms = rng.normal(size=(2, 3)).astype(np.float32)
+    near, scale = terms[:, :, None].astype(float)
+    offsets = ((1 << bits) - 1) * values.sum(1)
+    distances = near + factors[0] + factors[1] * scale * (product - offsets[:, None] / 2)
     told, numbers = _gpu.scan(
         engine(seed=9, lanes=64, chunks=2),
         "planes",
@@ -152,6 +155,7 @@ def test_bit_planes(engine, bits, query_bits):
         query_bits=query_bits,
         factors=factors,
         terms=terms,
+        offsets=offsets,
         least=-1e30,
     )
     size = np.abs(distances).max()
@@ -172,20 +176,37 @@ def test_bit_planes_are_not_told_below_the_least(engine):
         bits=1,
         query_bits=2,
         factors=np.full((2, 40), -1, np.float32),
-        terms=np.array([[1], [1], [0]], np.float32),
+        terms=np.ones((2, 1), np.float32),
+        offsets=np.zeros(1, np.int64),
         least=-3.5,
     )
     assert told.tolist() == [[-3.5] * 5]
 
 
+@pytest.fixture(scope="module")
+def gpu_engine():
+    """As `engine`, for tests that hypothesis calls."""
+    try:
+        plugin = gpu.plugin()
+        plugin.devices()
+    except shortlist.UnsupportedError:
+        return None
+    return lambda: _gpu.device_engine(plugin, 0)
+
+
 @given(st.data())
-def test_select(data):
+def test_select(gpu_engine, data):
     n = data.draw(st.integers(0, 400))
     k = data.draw(st.sampled_from([1, 2, 31, 32, 33, 100, 513]))
     values = st.sampled_from([0.0, -0.0, 1.0, -1.0, np.inf, -np.inf, np.nan, 1e-45, 3e38, 2.5])
     rows = np.array(data.draw(st.lists(values, min_size=2 * n, max_size=2 * n)), np.float32)
     rows = rows.reshape(2, n)
-    engine = host(data.draw(st.integers(0, 99)), data.draw(st.sampled_from([1, 32, 256])))
+    own = host(data.draw(st.integers(0, 99)), data.draw(st.sampled_from([1, 32, 256])))
+    for engine in (own, gpu_engine()) if gpu_engine else (own,):
+        _check_select(engine, rows, k)
+
+
+def _check_select(engine, rows, k):
     told, numbers = _gpu.select(engine, rows, k)
     # -0 is before 0, as for the CPU's hits
     bits = rows.view(np.int32).astype(np.int64)
@@ -197,6 +218,39 @@ def test_select(data):
         there = want[row] >= 0
         np.testing.assert_array_equal(told[row, there], rows[row, want[row, there]])
         assert np.all(told[row, ~there] == MAX)
+
+
+def test_scans_of_many_rows(engine):
+    """Of which a GPU makes several parts; and more shared memory than is there unasked."""
+    rng = np.random.default_rng(8)
+    rows, queries = rows_of(rng, "l2_u8", 20_000, 4), query_rows(rng, "l2_u8", 2, 4)
+    want = truth("l2_u8", rows, queries)
+    for k in (1, 2048):
+        got = _gpu.scan(
+            engine(seed=k, lanes=256, chunks=5),
+            "l2_u8",
+            as_bytes(rows),
+            queries_for("l2_u8", rows, queries),
+            k,
+        )
+        for told, right in zip(got, nearest(want, k), strict=True):
+            np.testing.assert_array_equal(told, right)
+    rows, queries = rows_of(rng, "ip_f32", 40, 6000), query_rows(rng, "ip_f32", 1, 6000)
+    told, numbers = _gpu.scan(
+        engine(seed=0), "ip_f32", as_bytes(rows), queries_for("ip_f32", rows, queries), 2048
+    )
+    want = truth("ip_f32", rows, queries)[0]
+    np.testing.assert_array_equal(numbers[0, :40], np.argsort(want))
+    np.testing.assert_allclose(told[0, :40], np.sort(want), rtol=1e-4, atol=1e-3)
+
+
+@pytest.mark.parametrize(("n", "queries"), [(0, 2), (5, 0), (0, 0)])
+def test_scans_of_nothing(engine, n, queries):
+    told, numbers = _gpu.scan(
+        engine(seed=0), "hamming", np.zeros((n, 16), np.uint8), np.zeros((queries, 16), np.uint8), 3
+    )
+    assert told.shape == numbers.shape == (queries, 3)
+    assert n or np.all(numbers == -1)
 
 
 def test_select_of_many(engine):
@@ -250,11 +304,11 @@ def test_max_sim(engine, kind, d):
         assert told == pytest.approx(want, rel=1e-4, abs=1e-4)
 
 
-def test_halves_are_widened_exactly():
+def test_halves_are_widened_exactly(engine):
     halves = np.arange(1 << 16, dtype=np.uint32).astype(np.uint16)
     for kind, values in (("ip_f16", halves.view(np.float16)), ("ip_bf16", halves)):
         got = _gpu.rescore(
-            host(0),
+            engine(seed=0),
             kind,
             as_bytes(values[:, None]),
             queries_for(kind, values[:1, None], np.full((1, 1), -1, np.float32)),

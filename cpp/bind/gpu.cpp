@@ -44,9 +44,9 @@ struct Rows2D {
         n(static_cast<size_t>(rows.ndim() == 2 ? rows.shape(0) : 0)),
         bytes(static_cast<size_t>(rows.ndim() == 2 ? rows.shape(1) : 0)),
         stride(static_cast<size_t>(rows.ndim() == 2 ? rows.strides(0) : 0)) {
-    require(
-        rows.ndim() == 2 && bytes >= 1 && rows.strides(1) == 1 && rows.strides(0) >= rows.shape(1),
-        "rows must be 2-D, of bytes that are together in each row");
+    require(rows.ndim() == 2 && bytes >= 1 &&
+                (n == 0 || (rows.strides(1) == 1 && rows.strides(0) >= rows.shape(1))),
+            "rows must be 2-D, of bytes that are together in each row");
     units = (bytes + 15) / 16;
   }
   size_t extent() const { return n ? (n - 1) * stride + bytes : 0; }
@@ -68,7 +68,8 @@ Found scan(Engine& engine, const std::string& kind, const py::array_t<uint8_t>& 
            const Contiguous<uint8_t>& queries, size_t k,
            const std::optional<Contiguous<bool>>& allowed, uint32_t bits, uint32_t query_bits,
            const std::optional<Contiguous<float>>& factors,
-           const std::optional<Contiguous<float>>& terms, float least) {
+           const std::optional<Contiguous<float>>& terms,
+           const std::optional<Contiguous<int64_t>>& offsets, float least) {
   const Rows2D base(kind, rows);
   ShortlistCudaScan job{};
   job.kind = base.kind;
@@ -91,13 +92,15 @@ Found scan(Engine& engine, const std::string& kind, const py::array_t<uint8_t>& 
   if (job.kind == SHORTLIST_CUDA_PLANES) {
     require(factors && factors->ndim() == 2 && factors->shape(0) == 2 &&
                 static_cast<size_t>(factors->shape(1)) == base.n && terms && terms->ndim() == 2 &&
-                terms->shape(0) == 3 && static_cast<size_t>(terms->shape(1)) == job.queries_n,
-            "planes need factors (2, n) and terms (3, queries)");
+                terms->shape(0) == 2 && static_cast<size_t>(terms->shape(1)) == job.queries_n &&
+                offsets && offsets->ndim() == 1 &&
+                static_cast<size_t>(offsets->size()) == job.queries_n,
+            "planes need factors (2, n), terms (2, queries) and offsets (queries,)");
     job.add = engine.put(factors->data(), base.n);
     job.rescale = engine.put(factors->data() + base.n, base.n);
     job.near = engine.put(terms->data(), job.queries_n);
     job.scale = engine.put(terms->data() + job.queries_n, job.queries_n);
-    job.offset = engine.put(terms->data() + 2 * job.queries_n, job.queries_n);
+    job.offset = engine.put(offsets->data(), job.queries_n);
   }
   if (allowed) {
     require(allowed->ndim() == 1 && static_cast<size_t>(allowed->size()) == base.n,
@@ -320,7 +323,7 @@ void bind_gpu(py::module_& m) {
   g.def("scan", &scan, py::arg("engine"), py::arg("kind"), py::arg("rows"), py::arg("queries"),
         py::arg("k"), py::arg("allowed") = std::nullopt, py::arg("bits") = 0,
         py::arg("query_bits") = 0, py::arg("factors") = std::nullopt,
-        py::arg("terms") = std::nullopt, py::arg("least") = 0);
+        py::arg("terms") = std::nullopt, py::arg("offsets") = std::nullopt, py::arg("least") = 0);
   g.def("select", &select, py::arg("engine"), py::arg("distances"), py::arg("k"));
   g.def("rescore", &rescore, py::arg("engine"), py::arg("kind"), py::arg("rows"),
         py::arg("queries"), py::arg("candidates"), py::arg("offsets"));

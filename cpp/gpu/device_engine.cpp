@@ -18,8 +18,8 @@ class DeviceEngine final : public Engine {
     memory_.reserve(memory_.size() + 1);
     plugin_.call(table().allocate, device_, whole, &out);
     memory_.push_back(out);
-    const std::vector<std::byte> zeros(whole);
-    to(out, zeros.data(), whole);
+    const std::vector<std::byte> filled(whole, std::byte{0xff});
+    to(out, filled.data(), whole);
     return out;
   }
   void to(void* place, const void* host, size_t bytes) override { copy(place, host, bytes); }

@@ -16,7 +16,7 @@ class Engine {
  public:
   virtual ~Engine() = default;
 
-  // Memory where jobs find it, zeros at first; freed with the engine.
+  // Memory where jobs find it, of bytes 0xff at first, which are NaN; freed with the engine.
   virtual void* memory(size_t bytes) = 0;
   virtual void to(void* place, const void* host, size_t bytes) = 0;
   virtual void from(void* host, const void* place, size_t bytes) = 0;
@@ -44,7 +44,7 @@ class Engine {
 std::unique_ptr<Engine> host_engine(unsigned lanes, size_t chunks, unsigned seed);
 std::unique_ptr<Engine> device_engine(const Plugin& plugin, int device);
 
-// The bytes of a query for rows of so many units, whoever compares it.
+// The bytes of a query for rows of so many units, of any kind but planes.
 size_t query_bytes(ShortlistCudaKind kind, size_t units_per_row);
 
 }  // namespace shortlist::gpu

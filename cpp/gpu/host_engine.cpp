@@ -20,7 +20,8 @@ class HostEngine final : public Engine {
       : lanes_(lanes), chunks_(chunks), seed_(seed) {}
 
   void* memory(size_t bytes) override {
-    memory_.emplace_back(bytes / kUnitBytes + 1);
+    constexpr uint32_t kAll = 0xffffffff;
+    memory_.emplace_back(bytes / kUnitBytes + 1, Unit{{kAll, kAll, kAll, kAll}});
     return memory_.back().data();
   }
   void to(void* place, const void* host, size_t bytes) override {

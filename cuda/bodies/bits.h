@@ -25,9 +25,11 @@ struct Planes {
   using Sum = int32_t;
   const Unit* query;
   unsigned plane, bits, query_bits;
-  // distance = near + add[row] + rescale[row] * scale * (sum - offset), and `least` at least
+  // distance = near + add[row] + rescale[row] * scale * (sum - offset / 2), `least` at least. The
+  // difference is exact in integers, as odd-integer codes are theirs less (2^bits - 1) / 2.
   const float *add_of, *rescale_of;
-  float near, scale, offset, least;
+  float near, scale, least;
+  int64_t offset;
 
   SL_HD size_t query_bytes() const { return size_t{query_bits} * plane * kUnitBytes; }
   SL_HD void add(Sum& sum, size_t u, const Unit& x) const {
@@ -44,8 +46,8 @@ struct Planes {
     sum += product * (1 << (bits - 1 - place));
   }
   SL_HD float distance(Sum sum, size_t row) const {
-    const float told =
-        multiply_add(rescale_of[row] * scale, static_cast<float>(sum) - offset, near + add_of[row]);
+    const float value = 0.5f * static_cast<float>(2 * int64_t{sum} - offset);
+    const float told = near + add_of[row] + rescale_of[row] * scale * value;
     return told < least ? least : told;
   }
 };

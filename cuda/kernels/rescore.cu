@@ -45,6 +45,8 @@ unsigned blocks_for(size_t candidates) {
 void rescore(const ShortlistCudaRescore& job) {
   if (!job.candidates_n) return;
   require(job.kind != SHORTLIST_CUDA_PLANES, "planes are not compared again");
+  require(reinterpret_cast<uintptr_t>(job.queries) % kUnitBytes == 0,
+          "queries must begin at a multiple of 16 bytes");
   const unsigned blocks = blocks_for(job.candidates_n);
   const auto stream = static_cast<cudaStream_t>(job.stream);
   const bool known = for_kind(job.kind, [&](auto k) {

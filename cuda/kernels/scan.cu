@@ -9,8 +9,8 @@ namespace shortlist::cuda {
 namespace {
 
 constexpr unsigned kLanes = 256;
-constexpr size_t kLeastRows = 8 * kLanes;  // of a part
-constexpr size_t kBlocksPerProcessor = 4;  // that are worth having under way
+constexpr size_t kLeastRows = 8 * kLanes;  // of a part, and so many times k
+constexpr size_t kBlocksPerProcessor = 8;  // that a multiprocessor has under way
 
 template <ShortlistCudaKind kKind>
 __global__ void __launch_bounds__(kLanes) scan_kernel(const ShortlistCudaScan scan) {
@@ -31,7 +31,8 @@ size_t chunks_of(const ShortlistCudaScan& scan) {
         "asking for the number of multiprocessors");
   const size_t wanted = kBlocksPerProcessor * static_cast<size_t>(processors);
   const size_t by_queries = (wanted + scan.queries_n - 1) / scan.queries_n;
-  return std::clamp<size_t>(by_queries, 1, std::max<size_t>(1, scan.n / kLeastRows));
+  return std::clamp<size_t>(by_queries, 1,
+                            std::max<size_t>(1, scan.n / std::max(kLeastRows, 8 * scan.k)));
 }
 
 void check_scan(const ShortlistCudaScan& scan) {
@@ -39,9 +40,21 @@ void check_scan(const ShortlistCudaScan& scan) {
           "k = " + std::to_string(scan.k) + "; it must be from 1 to 2048");
   require(scan.n < 0xffffffffu, "more rows than 32 bits can number; split them");
   require(scan.queries_n < 65536, "more than 65,535 queries in one call; split them");
+  const auto aligned = [](const void* p, size_t to) {
+    return reinterpret_cast<uintptr_t>(p) % to == 0;
+  };
+  require(aligned(scan.rows, kUnitBytes) && aligned(scan.queries, kUnitBytes) &&
+              aligned(scan.room, sizeof(Key)),
+          "rows and queries must begin at a multiple of 16 bytes, the room at one of 8");
+  constexpr size_t kMostByteUnits = 33024 / kUnitBytes;  // whose sums fit 32 bits
+  const bool bytes = scan.kind == SHORTLIST_CUDA_L2_U8 || scan.kind == SHORTLIST_CUDA_L2_I8 ||
+                     scan.kind == SHORTLIST_CUDA_IP_U8 || scan.kind == SHORTLIST_CUDA_IP_I8;
+  require(!bytes || scan.units_per_row <= kMostByteUnits,
+          "rows of more than 33,024 bytes; keep them as float16");
   if (scan.kind == SHORTLIST_CUDA_PLANES)
-    require(scan.plane >= 1 && scan.bits >= 1 && scan.bits <= 8 && scan.query_bits >= 1 &&
-                scan.query_bits <= 9 && scan.units_per_row == size_t{scan.plane} * scan.bits,
+    require(scan.plane >= 1 && scan.plane <= 128 && scan.bits >= 1 && scan.bits <= 8 &&
+                scan.query_bits >= 1 && scan.query_bits <= 9 &&
+                scan.units_per_row == size_t{scan.plane} * scan.bits,
             "planes do not fit the rows");
 }
 

@@ -37,7 +37,7 @@ def plugin_path() -> Path | None:
     """Where the plugin is: what SHORTLIST_CUDA names (0: nowhere), else in shortlist-cu13."""
     asked = os.environ.get("SHORTLIST_CUDA")
     if asked is not None:
-        return Path(asked) if asked not in ("", "0") else None
+        return Path(asked).absolute() if asked not in ("", "0") else None
     spec = find_spec(_PACKAGE)
     for folder in (spec and spec.submodule_search_locations) or ():
         if (path := Path(folder) / _FILE).is_file():

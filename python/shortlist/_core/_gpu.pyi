@@ -73,6 +73,7 @@ def scan(
     query_bits: typing.SupportsIndex = 0,
     factors: typing.Annotated[numpy.typing.ArrayLike, numpy.float32] | None = None,
     terms: typing.Annotated[numpy.typing.ArrayLike, numpy.float32] | None = None,
+    offsets: typing.Annotated[numpy.typing.ArrayLike, numpy.int64] | None = None,
     least: float = 0,
 ) -> tuple[numpy.typing.NDArray[numpy.float32], numpy.typing.NDArray[numpy.int64]]: ...
 def select(
