@@ -149,7 +149,9 @@ def test_plans_follow_the_memory():
     assert plan(16 << 20).postings < 30_000
     assert plan(None, d=768, dtype="float32").codec == "SDC1"
     assert plan(None).codec == "Flat"
-    assert plan(1 << 30, n=10**9).shards <= 1000
+    assert plan(4 << 30, n=10**9).shards <= 400
+    with pytest.raises(MemoryError, match="1,000,000,000 vectors"):
+        plan(1 << 30, n=10**9)
     with pytest.raises(MemoryError):
         plan(1 << 20, "SPANN100000")
     assert json.dumps(plan(None).__dict__)

@@ -420,7 +420,7 @@ void bind_disk(py::module_& m) {
           },
           py::arg("posting"))
       .def("read", &read_postings, py::arg("numbers"), "{number: (ids, codes)} of those not empty.")
-      .def("verify", &PostingFiles::verify, py::call_guard<py::gil_scoped_release>());
+      .def("verify", &PostingFiles::verify, py::call_guard<Unlocked>());
   using spann::IdFile;
   py::class_<IdFile>(d, "IdFile", "Which ids there are, and where their vectors.")
       .def(py::init([](const std::string& path) { return std::make_unique<IdFile>(path); }),
@@ -428,7 +428,7 @@ void bind_disk(py::module_& m) {
       .def("__len__", &IdFile::size)
       .def_property_readonly("build", &IdFile::build)
       .def("find", &find_ids, py::arg("ids"), "The place of each id, -1 where it is not there.")
-      .def("verify", &IdFile::verify, py::call_guard<py::gil_scoped_release>());
+      .def("verify", &IdFile::verify, py::call_guard<Unlocked>());
   using spann::RunFile;
   py::class_<RunFile>(d, "RunFile", "What a shard sends to postings.")
       .def(py::init<const std::string&>(), py::arg("path"))
@@ -442,7 +442,7 @@ void bind_disk(py::module_& m) {
             return f.entries(bucket);
           },
           py::arg("bucket"))
-      .def("verify", &RunFile::verify, py::call_guard<py::gil_scoped_release>());
+      .def("verify", &RunFile::verify, py::call_guard<Unlocked>());
   d.def("write_file", &write_file, py::arg("path"), py::arg("parts"));
   d.def("write_run", &write_run, py::arg("path"), py::arg("bounds"), py::arg("heads"),
         py::arg("codes"), py::arg("rows"), py::arg("build"));
@@ -475,7 +475,7 @@ void bind_disk(py::module_& m) {
       .def_property_readonly("block_bytes", &VectorFiles::block_bytes)
       .def_property_readonly("build", &VectorFiles::build)
       .def("read", &read_vectors, py::arg("rows"))
-      .def("verify", &VectorFiles::verify, py::call_guard<py::gil_scoped_release>());
+      .def("verify", &VectorFiles::verify, py::call_guard<Unlocked>());
   d.def("closure", &closure, py::arg("centroids"), py::arg("near"), py::arg("distances"),
         py::arg("replicas") = 8, py::arg("rng_factor") = 1, py::arg("epsilon") = 10,
         "Of each row the places of the lists it goes to among `near`, -1 behind the last.");

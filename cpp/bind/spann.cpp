@@ -162,7 +162,10 @@ void bind_spann(py::module_& m) {
       .def_property_readonly(
           "hidden",
           [](const IndexSPANN& self) {
-            const auto ids = self.hidden_ids();
+            const auto ids = [&] {
+              const Unlocked unlocked;
+              return self.hidden_ids();
+            }();
             return py::array_t<id_t>(static_cast<py::ssize_t>(ids.size()), ids.data());
           },
           "The ids of the files that count no more, ascending.")
@@ -202,9 +205,8 @@ void bind_spann(py::module_& m) {
           },
           py::arg("ids"),
           "Whether each of ids (n,) is in the index, as booleans (n,); at most one read for each "
-          "id, none where ids have no gaps.\n\nRaises UnsupportedError for an index of the first "
-          "version with ids of your own, which has no file of them: compact() it.")
-      .def("verify", &IndexSPANN::verify, py::call_guard<py::gil_scoped_release>(),
+          "id, none where ids have no gaps.")
+      .def("verify", &IndexSPANN::verify, py::call_guard<Unlocked>(),
            "Reads every byte of the files. Raises CorruptIndexError where one is not as written.");
 }
 

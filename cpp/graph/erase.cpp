@@ -23,7 +23,14 @@ void Hnsw::choose_entry() {
   entry_ = kNoSlot;
   max_level_ = -1;
   for (size_t s = 0; s < size(); ++s)
-    if (state_[s] != State::free && levels_[s] > max_level_) {
+    // What is not linked (it has NaN, say) leads nowhere, and is an entry where there is no other.
+    if (state_[s] != State::free && levels_[s] > max_level_ &&
+        !links(static_cast<slot_t>(s), 0).empty()) {
+      max_level_ = levels_[s];
+      entry_ = static_cast<slot_t>(s);
+    }
+  for (size_t s = 0; s < size() && entry_ == kNoSlot; ++s)
+    if (state_[s] != State::free) {
       max_level_ = levels_[s];
       entry_ = static_cast<slot_t>(s);
     }

@@ -19,12 +19,12 @@ namespace shortlist {
 struct Hnsw::Inserter {
   using Links = std::vector<std::vector<Neighbor>>;  // by level
 
-  Inserter(Hnsw& graph, const Vectors& base, bool shared)
+  Inserter(Hnsw& graph, const Vectors& base, size_t threads, bool shared)
       : graph(graph),
         base(base),
         shared(shared),
         ef(std::clamp<size_t>(static_cast<size_t>(graph.efConstruction.load()), 1, graph.size())),
-        workers(num_threads()) {
+        workers(threads) {
     if (shared) locks = std::make_unique<std::atomic_flag[]>(kLocks);
   }
 
@@ -259,7 +259,7 @@ void Hnsw::insert(const Vectors& base, std::span<const slot_t> slots, const Prog
 void Hnsw::insert_side_by_side(const Vectors& base, std::span<const slot_t> slots,
                                const ProgressFn* progress, size_t* completed) {
   const size_t threads = std::min(num_threads(), slots.size());
-  Inserter inserter(*this, base, threads > 1);
+  Inserter inserter(*this, base, std::max<size_t>(threads, 1), threads > 1);
   parallel_for(slots.size(), {.progress = progress, .completed = completed, .max_threads = threads},
                [&](size_t begin, size_t end, size_t worker) {
                  for (size_t i = begin; i < end; ++i)
@@ -270,7 +270,7 @@ void Hnsw::insert_side_by_side(const Vectors& base, std::span<const slot_t> slot
 void Hnsw::insert_in_batches(const Vectors& base, std::span<const slot_t> slots,
                              const ProgressFn* progress, size_t* completed) {
   constexpr size_t kShare = 8;  // of what is in the graph already
-  Inserter inserter(*this, base, false);
+  Inserter inserter(*this, base, num_threads(), false);
   const ProgressFn within = [&](size_t done, size_t) {
     if (progress && *progress) (*progress)(*completed + done, slots.size());
   };

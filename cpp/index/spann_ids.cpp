@@ -39,11 +39,14 @@ void IndexSPANN::do_add_with_ids(const Rows& x, const id_t* ids, const AddOption
   std::vector<std::byte> codes(x.n * whole_->code_size());
   whole_->encode({floats, x.n, d}, nullptr, codes.data());
   const auto replaced = ids_.has({ids, x.n});
+  // Codes and their ids stay of one length, whatever runs out of memory.
+  const size_t before = added_ids_.size();
+  added_ids_.reserve(before + x.n);
   added_codes_->append(codes.data(), x.n);
+  added_ids_.insert(added_ids_.end(), ids, ids + x.n);
   for (size_t i = 0; i < x.n; ++i) {
     if (replaced[i]) hidden_.insert(ids[i]);
-    added_[ids[i]] = added_ids_.size();
-    added_ids_.push_back(ids[i]);
+    added_[ids[i]] = before + i;
     reserve_ids(ids[i] + 1);
   }
 }

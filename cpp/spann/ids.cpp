@@ -110,6 +110,8 @@ IdFile::IdFile(const std::string& path, io::Backend backend, io::Caching caching
   read_table(*file_, 0, 1 + pages, directory_.data(), bytes);
   if (io::crc32c(0, directory_.data(), bytes) != footer.directory_crc)
     throw damaged(path, "has a damaged directory");
+  if (last_ == std::numeric_limits<id_t>::max() || (!pages && last_ != -1))
+    throw damaged(path, "has a last id that cannot be");
   directory_.resize(pages);
   id_t end = 0;  // of the ids before a page
   for (size_t p = 0; p < pages; ++p) {
@@ -118,8 +120,6 @@ IdFile::IdFile(const std::string& path, io::Backend backend, io::Caching caching
       throw damaged(path, "has a directory that is not in order");
     end = directory_[p] + n;
   }
-  if (last_ == std::numeric_limits<id_t>::max() || (!pages && last_ != -1))
-    throw damaged(path, "has a last id that cannot be");
 }
 
 size_t IdFile::count(size_t page) const {

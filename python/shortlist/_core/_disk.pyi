@@ -167,8 +167,6 @@ class IndexSPANN(shortlist._core.Index):
     def has(self, ids: numpy.typing.ArrayLike) -> numpy.typing.NDArray[numpy.bool]:
         """
         Whether each of ids (n,) is in the index, as booleans (n,); at most one read for each id, none where ids have no gaps.
-
-        Raises UnsupportedError for an index of the first version with ids of your own, which has no file of them: compact() it.
         """
     def members(self, sel: shortlist._core.IDSelector) -> numpy.typing.NDArray[numpy.int64]:
         """

@@ -5,7 +5,6 @@ from __future__ import annotations
 import errno
 import hashlib
 import os
-import resource
 import shutil
 from collections.abc import Iterator
 from concurrent.futures import FIRST_COMPLETED, ThreadPoolExecutor, wait
@@ -21,7 +20,7 @@ from ..datasets import Dataset, Vectors, load
 from . import _work
 from ._assign import Array
 from ._calibrate import calibrate
-from ._files import locked, read_arrays, read_json, write_arrays, write_json
+from ._files import allow_files, locked, read_arrays, read_json, write_arrays, write_json
 from ._index import IndexSPANN, checked_ids, opened
 from ._index import open as open_index
 from ._manifest import MANIFEST, clear, has_changes, read_manifest
@@ -31,7 +30,7 @@ from ._work import Progress, Work, sound
 _UNIT = ("float32", "float16")  # what holds vectors of length 1
 _STORED = (*_UNIT, "uint8", "int8")
 _CHUNK_BYTES = 1 << 20
-_FILES_OF_OTHERS = 100  # that the process may have open besides a build's
+_MERGE_BYTES = 8 << 20  # of a thread that merges, besides its runs
 
 
 def build(
@@ -83,13 +82,14 @@ def build(
     if dtype is not None and dtype not in kinds:
         raise ValueError(f"dtype = {dtype!r}; choose {', '.join(kinds)} for metric {metric!r}")
     kept = dtype or (str(vectors.dtype) if str(vectors.dtype) in kinds else "float32")
+    budget = None if memory is None else bytes_of(memory)
     plan = planned(
         description,
         d=vectors.dim,
         ntotal=len(vectors),
         metric=metric,
         dtype=kept,
-        memory=None if memory is None else bytes_of(memory),
+        memory=budget,
         **knobs,
     )
     if ids is not None:
@@ -111,7 +111,7 @@ def build(
         if not _is_published(folder, plan.key(fingerprint)):
             work = Work.begin(folder, plan, fingerprint)
             _check_room(folder, work)
-            _run(work, vectors, ids, asked, say)
+            _run(work, vectors, ids, asked, budget, say)
         clear(folder, read_json(folder / MANIFEST))
     return open_index(folder)
 
@@ -125,6 +125,9 @@ def _is_published(folder: Path, key: str) -> bool:
             return True
     except (FileNotFoundError, _core.CorruptIndexError):
         pass
+    except _core.UnsupportedError:  # a newer version stays, an older one is built again
+        if read_json(folder / MANIFEST)["version"] > VERSION:
+            raise
     if has_changes(folder):
         raise ValueError(
             f"'{folder}' holds vectors that were added or removed since it was built, which "
@@ -153,7 +156,7 @@ def _fingerprint(
         record = read_json(path) if sound(path, read_json) else {}
         if record.get("identity") == identity:
             return str(record["fingerprint"])
-    hashed = hashlib.blake2b(digest_size=16)
+    hashed = hashlib.blake2b(vectors.dtype.str.encode(), digest_size=16)
     for start, rows in _chunks(vectors):
         if rows.dtype.kind == "f" and not np.isfinite(rows).all():
             bad = start + int(np.flatnonzero(~np.isfinite(rows).all(1))[0])
@@ -189,7 +192,14 @@ def _check_room(folder: Path, work: Work) -> None:
         )
 
 
-def _run(work: Work, vectors: Vectors, ids: Array | None, queries: Any, say: Progress) -> None:
+def _run(
+    work: Work,
+    vectors: Vectors,
+    ids: Array | None,
+    queries: Any,
+    memory: int | None,
+    say: Progress,
+) -> None:
     plan = work.plan
     if not (work.folder / "centroids").exists() or not work.codec_path.exists():
         _work.train(work, _sample(vectors, plan), say)
@@ -202,7 +212,7 @@ def _run(work: Work, vectors: Vectors, ids: Array | None, queries: Any, say: Pro
             _work.assign(work, vectors, shard, ids)
         say("assign", shard + 1, plan.shards)
     _disk.release_freed()
-    _merge_all(work, say)
+    _merge_all(work, memory, say)
     _merge_ids(work, say)
     _disk.release_freed()
     _finish(work, vectors, ids, queries, say)
@@ -217,7 +227,7 @@ def _is_run(work: Work, shard: int) -> bool:
         if work.plan.coded:
             _disk.VectorFiles([str(work.vectors_path(shard))]).verify()
         return bool(run.build == work.build)
-    except (OSError, _core.CorruptIndexError):
+    except (OSError, _core.CorruptIndexError, _core.UnsupportedError):
         path.unlink(missing_ok=True)
         return False
 
@@ -228,25 +238,33 @@ def _is_merged(work: Work, bucket: int) -> bool:
         _disk.PostingFiles([str(work.postings_path(bucket))]).verify()
         _disk.IdFile(str(work.bucket_ids_path(bucket))).verify()
         return True
-    except (OSError, _core.CorruptIndexError):
+    except (OSError, _core.CorruptIndexError, _core.UnsupportedError):
         work.merged_path(bucket).unlink(missing_ok=True)
         return False
 
 
-def _merge_all(work: Work, say: Progress) -> None:
+def _merge_all(work: Work, memory: int | None, say: Progress) -> None:
     left = [b for b in range(work.plan.buckets) if not _is_merged(work, b)]
     done = work.plan.buckets - len(left)
-    # Each opens all runs.
-    files = resource.getrlimit(resource.RLIMIT_NOFILE)[0] - _FILES_OF_OTHERS
-    threads = max(1, min(len(left), _core.omp_get_max_threads(), files // work.plan.shards))
-    with ThreadPoolExecutor(threads) as pool:
+    shards = work.plan.shards
+    _ = work.assigner  # loaded once, not by each thread
+    # Each has all runs open, with buffers, and sorts ids.
+    threads = min(len(left), _core.omp_get_max_threads(), allow_files(64 * shards) // shards)
+    if memory is not None:
+        own = shards * _work.buffer_of(shards) + _MERGE_BYTES
+        threads = min(threads, (memory - work.plan.postings * work.plan.centroid_bytes) // own)
+    with ThreadPoolExecutor(max(1, threads)) as pool:
         waiting = {pool.submit(_work.merge, work, bucket) for bucket in left}
-        while waiting:
-            ended, waiting = wait(waiting, return_when=FIRST_COMPLETED)
-            for future in ended:
-                future.result()
-                done += 1
-                say("merge", done, work.plan.buckets)
+        try:
+            while waiting:
+                ended, waiting = wait(waiting, return_when=FIRST_COMPLETED)
+                for future in ended:
+                    future.result()
+                    done += 1
+                    say("merge", done, work.plan.buckets)
+        except BaseException:
+            pool.shutdown(wait=False, cancel_futures=True)
+            raise
 
 
 def _merge_ids(work: Work, say: Progress) -> None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import fcntl
 import json
+import resource
 import time
 import zlib
 from collections.abc import Iterator
@@ -75,6 +76,17 @@ def read_arrays(path: Path, *names: str) -> dict[str, npt.NDArray[Any]]:
     except (ValueError, TypeError):
         raise another_file(path) from None
     return out
+
+
+def allow_files(wanted: int) -> int:
+    """Raise how many files this process may have open as far as it may; how many are left to us."""
+    others = 100
+    soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+    most = wanted + others
+    if soft != resource.RLIM_INFINITY and soft < most:
+        soft = most if hard == resource.RLIM_INFINITY else min(most, hard)
+        resource.setrlimit(resource.RLIMIT_NOFILE, (soft, hard))
+    return wanted if soft == resource.RLIM_INFINITY else max(1, soft - others)
 
 
 def another_file(path: Path) -> _core.CorruptIndexError:

@@ -12,7 +12,7 @@ from .. import _core
 from .._core import _disk
 from . import _delta
 from ._compact import compact
-from ._files import read_arrays
+from ._files import allow_files, read_arrays
 from ._manifest import MANIFEST, read_manifest
 from ._plan import Plan
 from ._work import frame, stored
@@ -116,8 +116,7 @@ class IndexSPANN(_disk.IndexSPANN):
         if x.dtype.kind == "f" and not np.isfinite(x).all():
             raise _core.ArgumentError("vectors with NaN or Inf cannot be added")
         x = stored(x, self.plan)
-        if "ids" in self.manifest:
-            self.has(ids)  # raises what cannot be read before anything is written
+        self.has(ids)  # raises what cannot be read before anything is written
         with _delta.recorded(self, ids, x, np.empty(0, np.int64)):
             super().add_with_ids(x, ids)
 
@@ -125,8 +124,6 @@ class IndexSPANN(_disk.IndexSPANN):
         """Remove ids, an array or an IDSelector; how many there were.
 
         The file of ids is read: of a selector all of it, of an array a page for each id at most.
-        An index of the first version with ids of your own has no such file: ids of an array that
-        are not there are counted too if there are larger ones, and ntotal is too small by them.
         """
         with _delta.writing(self):
             if isinstance(sel, _core.IDSelector):
@@ -134,8 +131,7 @@ class IndexSPANN(_disk.IndexSPANN):
             else:
                 _core.IDSelectorBatch(sel)  # refuses what are no ids
                 ids = np.unique(np.asarray(sel, np.int64))
-                if "ids" in self.manifest:
-                    ids = ids[self.has(ids)]
+                ids = ids[self.has(ids)]
             if not len(ids):
                 return 0
             none = np.empty((0, self.d), self.plan.dtype)
@@ -209,6 +205,8 @@ def opened(
     folder: Path, manifest: dict[str, Any], io_backend: str = "auto", caching: str = "auto"
 ) -> IndexSPANN:
     """The index of a manifest, as it was built."""
+    # Twice: a former one may still be open.
+    allow_files(2 * (len(manifest["postings"]) + len(manifest["vectors"]) + 1))
     index = IndexSPANN(
         **(parts := _parts(folder, manifest)),
         postings=[str(folder / name) for name in manifest["postings"]],

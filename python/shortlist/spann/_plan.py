@@ -79,11 +79,7 @@ class Plan:
             )
 
     def record(self) -> dict[str, Any]:
-        """As files and keys have it.
-
-        A field that plans did not have at first is left out at its default: keys stay what they
-        were.
-        """
+        """As files and keys have it, without fields that have their default."""
         told = {field.name: (getattr(self, field.name), field.default) for field in fields(self)}
         return {name: value for name, (value, default) in told.items() if value != default}
 
@@ -100,6 +96,11 @@ class Plan:
     def centroid_dtype(self) -> str:
         """Of centroids in memory."""
         return "float16" if self.dtype == "float32" else self.dtype
+
+    @property
+    def centroid_bytes(self) -> int:
+        """Of a centroid in memory while others are assigned, and its links."""
+        return self.d * _ITEM[self.centroid_dtype] + 8 * M + 48
 
     @property
     def row_bytes(self) -> int:
@@ -169,11 +170,21 @@ def planned(
     centroid = 4 * d + row + 8 * M + 48  # while building: floats, and a node of the graph
     wanted = int(match[1] or 0) or knobs.get("postings") or max(1, round(ntotal * _RATIO))
     wanted = min(wanted, ntotal)
-    # A shard has codes once for each posting that a vector is in.
+
+    soar = knobs.get("assignment") == "soar"
+    replicas = knobs.get("replicas", _REPLICAS["soar" if soar else "rng"])
+    if not isinstance(replicas, int) or not 1 <= replicas <= _MOST_REPLICAS:
+        raise _core.ArgumentError(
+            f"replicas = {replicas!r}; it must be an integer from 1, the nearest posting alone, "
+            f"to {_MOST_REPLICAS}"
+        )
+    usual = replicas if soar else min(_MEAN_REPLICAS[codec != "Flat"], 0.9 * replicas)
+    mean_replicas = float(knobs.get("mean_replicas", usual))
+    # While a shard is assigned: vectors, postings, heads and, of codes, one for each posting; half
+    # of that again where it is sorted.
     train_row = row + 80 + d // 4
-    shard_row = row + 400 + (int((8 + code) * _MEAN_REPLICAS[True]) if code else 0)
-    shard_row += shard_row // 2  # with what is sorted
-    least_shard = min(max(1024, ntotal // 900), 1 << 20)  # rows; more shards are too many files
+    shard_row = int(1.5 * (row + 8 * replicas + mean_replicas * (80 + code + 8 * (code > 0))))
+    least_shard = max(1024, ntotal // 400)  # rows; more shards are too many files
 
     def needed(postings: int) -> int:
         """Bytes of the stages that take most, with as few rows at a time as is sensible."""
@@ -187,20 +198,14 @@ def planned(
                 wanted = int(wanted * 0.9)
         if needed(wanted) > memory:
             raise MemoryError(
-                f"{wanted} postings of {d} dimensions need {needed(wanted):,} bytes to be built; "
-                f"{memory:,} were allowed: allow more, or make fewer postings"
+                f"{ntotal:,} vectors of {d} dimensions in {wanted:,} postings need "
+                f"{needed(wanted):,} bytes to be built; {memory:,} were allowed: allow more, or "
+                "make fewer postings"
             )
         train_rows = min(train_rows, (int(0.9 * memory) - wanted * 4 * d) // train_row)
         shard_rows = (int(0.9 * memory) - wanted * centroid) // shard_row
-        shard_rows = min(max(shard_rows, least_shard), 1 << 20)
+        shard_rows = max(shard_rows, least_shard)
     candidates = knobs.get("candidates", min(64, wanted))
-    soar = knobs.get("assignment") == "soar"
-    replicas = knobs.get("replicas", _REPLICAS["soar" if soar else "rng"])
-    if not isinstance(replicas, int) or not 1 <= replicas <= _MOST_REPLICAS:
-        raise _core.ArgumentError(
-            f"replicas = {replicas!r}; it must be an integer from 1, the nearest posting alone, "
-            f"to {_MOST_REPLICAS}"
-        )
     if soar:
         mean_replicas = float(min(replicas, candidates))
         if knobs.get("mean_replicas", mean_replicas) != mean_replicas:
@@ -208,8 +213,6 @@ def planned(
                 f"mean_replicas = {knobs['mean_replicas']} is of assignment='rng'; by 'soar' every "
                 f"vector is in {mean_replicas:g} postings: set replicas"
             )
-    else:
-        mean_replicas = min(_MEAN_REPLICAS[codec != "Flat"], 0.9 * replicas)
     plan = Plan(
         d=d,
         ntotal=ntotal,

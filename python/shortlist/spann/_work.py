@@ -265,6 +265,11 @@ def write_vectors(path: Path, rows: Array, build: int, before: int) -> None:
     writer.finish()
 
 
+def buffer_of(runs: int) -> int:
+    """Bytes that are read at a time of each of so many runs that are merged."""
+    return max(1 << 14, _RUN_BYTES // runs)
+
+
 def merge(work: Work, bucket: int) -> None:
     """Write the postings of a bucket from the runs of all shards, its ids, and what was split."""
     plan = work.plan
@@ -277,7 +282,7 @@ def merge(work: Work, bucket: int) -> None:
         bounds[bucket],
         bounds[bucket + 1],
         plan.limit,
-        max(1 << 16, _RUN_BYTES // len(runs)),
+        buffer_of(len(runs)),
         work.codec,
         work.graph,
         work.assigner.code_size,
