@@ -7,6 +7,8 @@
 // no barrier between two of them.
 #pragma once
 
+#include <deque>
+#include <utility>
 #include <vector>
 
 #include "host_device.h"
@@ -35,8 +37,59 @@ class Block {
     step(threadIdx.x);
     __syncthreads();
   }
+  // A step without a barrier behind it.
+  template <class Step>
+  __device__ void apart(const Step& step) const {
+    step(threadIdx.x);
+  }
   // Adds to what lanes share, within a step; returns what was there.
   __device__ unsigned add(unsigned* shared, unsigned x) const { return atomicAdd(shared, x); }
+
+  // Copies into shared memory that go on meanwhile: `fetch` begins one (of zeros unless `there`),
+  // within a step; `commit` ends a batch of them; arrived<n>() waits for all of this group's
+  // batches but the last n, and makes them seen by all.
+  __device__ void fetch(Unit* shared, const Unit* from, bool there) const {
+    asm volatile("cp.async.cg.shared.global [%0], [%1], 16, %2;" ::"r"(
+                     static_cast<uint32_t>(__cvta_generic_to_shared(shared))),
+                 "l"(from), "r"(there ? kUnitBytes : 0)
+                 : "memory");
+  }
+  __device__ void commit() const { asm volatile("cp.async.commit_group;" ::: "memory"); }
+  template <unsigned kLast>
+  __device__ void arrived() const {
+    asm volatile("cp.async.wait_group %0;" ::"n"(kLast) : "memory");
+    __syncthreads();
+  }
+
+  // Matrix products of warps by tensor cores, added to Sums of [kM][kN][4]: kM times 16 rows of one
+  // side, kN times 8 of the other, two units deep. a(m, i, row) and b(n, i, row) are where the
+  // units are: of eight rows, i the half of the 16 rows plus twice the unit, or just the unit.
+  template <class Tensor, unsigned kM, unsigned kN, class Sums, class A, class B>
+  __device__ void products(Own<Sums>& sums, const A& a, const B& b) const {
+    const unsigned warp = threadIdx.x / 32, lane = threadIdx.x % 32;
+    uint32_t left[kM][4];
+    SL_UNROLL
+    for (unsigned m = 0; m < kM; ++m) matrices(left[m], a(warp, m, lane / 8, lane % 8));
+    SL_UNROLL
+    for (unsigned n = 0; n < kN; n += 2) {
+      uint32_t right[4];
+      matrices(right, b(warp, n + lane / 16, lane / 8 % 2, lane % 8));
+      SL_UNROLL
+      for (unsigned m = 0; m < kM; ++m) {
+        Tensor::multiply(sums[0].of[m][n], left[m], right);
+        Tensor::multiply(sums[0].of[m][n + 1], left[m], right + 2);
+      }
+    }
+  }
+
+ private:
+  // Four matrices of 8 rows of 16 bytes: of each, lane l gets word l % 4 of row l / 4.
+  __device__ static void matrices(uint32_t (&out)[4], const Unit* row) {
+    asm volatile("ldmatrix.sync.aligned.m8n8.x4.shared.b16 {%0, %1, %2, %3}, [%4];"
+                 : "=r"(out[0]), "=r"(out[1]), "=r"(out[2]), "=r"(out[3])
+                 : "r"(static_cast<uint32_t>(__cvta_generic_to_shared(row)))
+                 : "memory");
+  }
 };
 
 // The threads of a warp, of which a block may have several.
@@ -68,6 +121,11 @@ class Warp {
     }
     return x;
   }
+  // The larger of both, where others do so too; of what is not negative, and NaN above all.
+  __device__ void raise(float* place, float x) const {
+    atomicMax(reinterpret_cast<int*>(place),
+              __float_as_int(x != x ? __int_as_float(0x7fffffff) : x));
+  }
 };
 
 #else
@@ -93,11 +151,50 @@ class HostGroup {
     ++turn_;
     for (unsigned i = 0; i < lanes_; ++i) step((first + i * stride) % lanes_);
   }
+  template <class Step>
+  void apart(const Step& step) const {
+    each(step);
+  }
   unsigned add(unsigned* shared, unsigned x) const {
     const unsigned before = *shared;
     *shared += x;
     return before;
   }
+  void raise(float* place, float x) const {
+    if (!(x <= *place)) *place = x;
+  }
+
+  // What was fetched is not there before it has been waited for.
+  void fetch(Unit* shared, const Unit* from, bool there) const {
+    fetching_.push_back({shared, there ? from : nullptr});
+  }
+  void commit() const {
+    batches_.push_back(std::move(fetching_));
+    fetching_.clear();
+  }
+  template <unsigned kLast>
+  void arrived() const {
+    for (; batches_.size() > kLast; batches_.pop_front())
+      for (const auto& [to, from] : batches_.front()) *to = from ? *from : Unit{};
+  }
+
+  template <class Tensor, unsigned kM, unsigned kN, class Sums, class A, class B>
+  void products(Own<Sums>& sums, const A& a, const B& b) const {
+    for (unsigned warp = 0; warp < lanes_ / 32; ++warp)
+      for (unsigned m = 0; m < kM; ++m)
+        for (unsigned n = 0; n < kN; ++n)
+          for (unsigned lane = 0; lane < 32; ++lane)
+            for (unsigned c = 0; c < 4; ++c) {
+              // As the PTX manual lays out the sums of mma.m16n8.
+              const unsigned left = lane / 4 + 8 * (c / 2), right = 2 * (lane % 4) + c % 2;
+              for (unsigned unit = 0; unit < 2; ++unit)
+                for (unsigned w = 0; w < 4; ++w)
+                  sums[32 * warp + lane].of[m][n][c] +=
+                      Tensor::dot(a(warp, m, left / 8 + 2 * unit, left % 8)->word[w],
+                                  b(warp, n, unit, right)->word[w]);
+            }
+  }
+
   template <class T>
   T sum(Own<T>& own) const {
     return halved(own, [](T a, T b) { return a + b; });
@@ -119,8 +216,15 @@ class HostGroup {
     return x[0];
   }
 
+  struct Fetch {
+    Unit* to;
+    const Unit* from;
+  };
+
   const unsigned lanes_;  // a power of two
   mutable unsigned turn_;
+  mutable std::vector<Fetch> fetching_;
+  mutable std::deque<std::vector<Fetch> > batches_;
 };
 
 #endif

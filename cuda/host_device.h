@@ -73,6 +73,27 @@ SL_HD float widen_f16(uint16_t h) {
 }
 SL_HD float widen_bf16(uint16_t b) { return bits_as<float>(static_cast<uint32_t>(b) << 16); }
 
+// Rounded to nearest, ties to even as IEEE has it; those of TF32 away from zero, as cvt.rna does.
+SL_HD uint32_t narrow_bf16(float x) {
+  const uint32_t bits = bits_as<uint32_t>(x);
+  if (x != x) return bits >> 16 | 0x40u;
+  return (bits + 0x7fffu + (bits >> 16 & 1)) >> 16;
+}
+SL_HD uint32_t narrow_f16(float x) {
+  const uint32_t bits = bits_as<uint32_t>(x), sign = bits >> 16 & 0x8000u,
+                 size = bits & 0x7fffffffu;
+  if (size > 0x7f800000u) return sign | 0x7e00u;
+  if (size >= 0x477ff000u) return sign | 0x7c00u;
+  // Below 2^-14 the sum has a subnormal's units in its last place.
+  if (size < 0x38800000u)
+    return sign | (bits_as<uint32_t>(bits_as<float>(size) + 0.5f) - 0x3f000000u);
+  return sign | (((size + 0xfffu + (size >> 13 & 1)) >> 13) - (112u << 10));
+}
+SL_HD uint32_t round_to_tf32(float x) {
+  const uint32_t bits = bits_as<uint32_t>(x);
+  return (bits & 0x7f800000u) == 0x7f800000u ? bits : (bits + 0x1000u) & ~0x1fffu;
+}
+
 // 16 bytes, what a thread loads at once.
 struct alignas(16) Unit {
   uint32_t word[4];

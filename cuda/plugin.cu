@@ -2,9 +2,7 @@
 // for.
 #include "plugin.h"
 
-#include <cstdio>
 #include <cstring>
-#include <new>
 
 #include "kernels/launch.h"
 
@@ -39,10 +37,6 @@ void check(cudaError_t error, const char* doing) {
   throw Failed{result, std::string(doing) + ": " + cudaGetErrorString(error)};
 }
 
-void require(bool ok, const std::string& why) {
-  if (!ok) throw Failed{SHORTLIST_CUDA_BAD_ARGUMENT, why};
-}
-
 void allow_shared(const void* kernel, size_t bytes) {
   constexpr size_t kWithoutAsking = 48 << 10;
   if (bytes <= kWithoutAsking) return;
@@ -59,24 +53,6 @@ void allow_shared(const void* kernel, size_t bytes) {
 }
 
 namespace {
-
-template <class Work>
-int guarded(char* why, size_t room, const Work& work) {
-  const auto told = [&](ShortlistCudaResult result, const char* what) {
-    if (why && room) std::snprintf(why, room, "%s", what);
-    return result;
-  };
-  try {
-    work();
-    return SHORTLIST_CUDA_OK;
-  } catch (const Failed& failed) {
-    return told(failed.result, failed.why.c_str());
-  } catch (const std::bad_alloc&) {
-    return told(SHORTLIST_CUDA_NO_MEMORY, "out of memory");
-  } catch (...) {
-    return told(SHORTLIST_CUDA_FAILED, "an unknown error");
-  }
-}
 
 constexpr int kLeastMajor = 8;  // of the compute capability that kernels are compiled for
 
@@ -160,74 +136,47 @@ int synchronize(int device, void* stream, char* why, size_t room) {
   });
 }
 
-int put_interleaved(int device, void* stream, const void* from, size_t n, size_t stride,
-                    size_t bytes, void* rows, size_t first, char* why, size_t room) {
-  return on_device(device, why, room, [&] {
-    interleave(static_cast<cudaStream_t>(stream), from, n, stride, bytes, rows, first);
-  });
+// A function of the table from one of launch.h.
+template <class Job, void (*kRun)(const Job&)>
+int run(const Job* job, char* why, size_t room) {
+  return on_device(job->device, why, room, [&] { kRun(*job); });
 }
-
-int room_of_scan(const ShortlistCudaScan* job, size_t* bytes, char* why, size_t room) {
-  return on_device(job->device, why, room, [&] { *bytes = scan_room(*job); });
-}
-
-int run_scan(const ShortlistCudaScan* job, char* why, size_t room) {
-  return on_device(job->device, why, room, [&] { scan(*job); });
-}
-
-int run_select(int device, void* stream, const float* distances, size_t rows_n, size_t n, size_t k,
-               float* least, int64_t* numbers, char* why, size_t room) {
-  return on_device(device, why, room, [&] {
-    select(static_cast<cudaStream_t>(stream), distances, rows_n, n, k, least, numbers);
-  });
-}
-
-int run_rescore(const ShortlistCudaRescore* job, char* why, size_t room) {
-  return on_device(job->device, why, room, [&] { rescore(*job); });
-}
-
-int run_max_sim(const ShortlistCudaMaxSim* job, char* why, size_t room) {
-  return on_device(job->device, why, room, [&] { max_sim(*job); });
-}
-
-int run_assign(const ShortlistCudaAssign* job, char* why, size_t room) {
-  return on_device(job->device, why, room, [&] { assign(*job); });
-}
-
-int room_of_update(const ShortlistCudaUpdate* job, size_t* bytes, char* why, size_t room) {
-  return on_device(job->device, why, room, [&] { *bytes = update_room(*job); });
-}
-
-int run_update(const ShortlistCudaUpdate* job, char* why, size_t room) {
-  return on_device(job->device, why, room, [&] { update(*job); });
+template <class Job, size_t (*kRoom)(const Job&)>
+int room_of(const Job* job, size_t* bytes, char* why, size_t room) {
+  return on_device(job->device, why, room, [&] { *bytes = kRoom(*job); });
 }
 
 // What a version of the ABI means: with another layout, SHORTLIST_CUDA_ABI must be another.
-static_assert(SHORTLIST_CUDA_ABI == 1 && SHORTLIST_CUDA_PLANES == 11);
-static_assert(sizeof(ShortlistCudaDevice) == 160 && sizeof(ShortlistCudaScan) == 168 &&
-              sizeof(ShortlistCudaRescore) == 104 && sizeof(ShortlistCudaMaxSim) == 128 &&
-              sizeof(ShortlistCudaAssign) == 80 && sizeof(ShortlistCudaUpdate) == 80 &&
-              sizeof(ShortlistCuda) == 144);
+static_assert(SHORTLIST_CUDA_ABI == 1 && SHORTLIST_CUDA_TABLES == 12);
 
-constexpr ShortlistCuda kTable{SHORTLIST_CUDA_ABI,
-                               sizeof(ShortlistCuda),
-                               count,
-                               versions,
-                               describe,
-                               allocate,
-                               release,
-                               copy,
-                               synchronize,
-                               query_bytes,
-                               put_interleaved,
-                               room_of_scan,
-                               run_scan,
-                               run_select,
-                               run_rescore,
-                               run_max_sim,
-                               run_assign,
-                               room_of_update,
-                               run_update};
+constexpr ShortlistCuda kTable{.abi = SHORTLIST_CUDA_ABI,
+                               .size = sizeof(ShortlistCuda),
+                               .count = count,
+                               .versions = versions,
+                               .describe = describe,
+                               .allocate = allocate,
+                               .release = release,
+                               .copy = copy,
+                               .synchronize = synchronize,
+                               .query_bytes = query_bytes,
+                               .store = run<ShortlistCudaStore, store>,
+                               .scan_room = room_of<ShortlistCudaScan, scan_room>,
+                               .scan = run<ShortlistCudaScan, scan>,
+                               .scan_many_room = room_of<ShortlistCudaScan, scan_many_room>,
+                               .scan_many = run<ShortlistCudaScan, scan_many>,
+                               .scan_lists_room = absent_room<ShortlistCudaLists>,
+                               .scan_lists = absent<ShortlistCudaLists>,
+                               .tables = absent<ShortlistCudaTables>,
+                               .graph_room = absent_room<ShortlistCudaGraph>,
+                               .graph = absent<ShortlistCudaGraph>,
+                               .prune = absent<ShortlistCudaPrune>,
+                               .certify = run<ShortlistCudaCertify, certify>,
+                               .select = run<ShortlistCudaSelect, select>,
+                               .rescore = run<ShortlistCudaRescore, rescore>,
+                               .max_sim = run<ShortlistCudaMaxSim, max_sim>,
+                               .assign = run<ShortlistCudaAssign, assign>,
+                               .update_room = room_of<ShortlistCudaUpdate, update_room>,
+                               .update = run<ShortlistCudaUpdate, update>};
 
 }  // namespace
 }  // namespace shortlist::cuda

@@ -44,21 +44,49 @@ typedef enum {
   SHORTLIST_CUDA_IP_U8,
   SHORTLIST_CUDA_IP_I8,
   SHORTLIST_CUDA_HAMMING,
-  SHORTLIST_CUDA_PLANES /* odd-integer codes; bodies/bits.h has the formula */
+  SHORTLIST_CUDA_PLANES, /* odd-integer codes; bodies/bits.h has the formula */
+  SHORTLIST_CUDA_TABLES  /* a byte for each part; queries are the 256 distances of each part */
 } ShortlistCudaKind;
+
+/* What becomes of numbers that are copied. TF32 is float32 rounded to 10 bits of mantissa. */
+typedef enum {
+  SHORTLIST_CUDA_AS_THEY_ARE,
+  SHORTLIST_CUDA_F32_TO_TF32,
+  SHORTLIST_CUDA_F32_TO_F16,
+  SHORTLIST_CUDA_F32_TO_BF16
+} ShortlistCudaConversion;
+
+/* Rows first to first + n of a store, from rows that lie `stride` bytes apart, `bytes` bytes each.
+ * A store has rows in units of 16 bytes, the same unit of 32 rows side by side, zeros at a row's
+ * end; what is behind its last row may be anything. */
+typedef struct {
+  int device;
+  void* stream;
+  ShortlistCudaConversion conversion;
+  const void* from;
+  size_t n, stride, bytes;
+  void* rows;
+  size_t first;
+  /* Of each row, where not null and rows are of float32: |x|^2, and |x - what is stored|^2, at
+   * `first` and on; and the largest of each is raised to what is met. */
+  float *squares, *errors, *most_square, *most_error;
+} ShortlistCudaStore;
 
 typedef struct {
   int device;
   void* stream;
   ShortlistCudaKind kind;
-  /* Rows in units of 16 bytes, the same unit of 32 rows side by side (`interleave` makes them). */
-  const void* rows;
+  const void* rows;        /* a store */
   size_t n, units_per_row; /* n below 2^32 - 1 */
-  /* Each query takes query_bytes(kind, units_per_row), 16-byte aligned, zeros at its end. */
+  /* Of `scan`: each query takes query_bytes(kind, units_per_row), 16-byte aligned, zeros at its
+   * end. Of `scan_many`: a store, of the rows' type; see there. */
   const void* queries;
   size_t queries_n;
+  /* Where not null: the *chosen_n queries, by number, that are done; results of others stay. */
+  const uint32_t *chosen, *chosen_n;
   const uint32_t* allowed; /* a bit for each row that may be found, or null */
   size_t k;                /* 1 to 2048 */
+  const float* bias;       /* of scan_many: of each row, or null for zeros */
   /* Of SHORTLIST_CUDA_PLANES: units of a plane, planes of rows and of queries (at most 9), a pair
    * of factors for each row, three numbers for each query. */
   uint32_t plane, bits, query_bits;
@@ -66,21 +94,119 @@ typedef struct {
   const float *near, *scale;
   const int64_t* offset; /* (2^bits - 1) * the sum of the query's values */
   float least;
-  void* room; /* scan_room bytes */
+  void* room; /* scan_room or scan_many_room bytes */
   float* distances;
   int64_t* numbers; /* queries_n * k, -1 and +FLT_MAX behind the last */
 } ShortlistCudaScan;
+
+/* Inverted lists: of each query the lists it names. */
+typedef struct {
+  int device;
+  void* stream;
+  ShortlistCudaKind kind; /* not of planes */
+  const void* rows;       /* a store; lists begin at multiples of 32 rows */
+  size_t n, units_per_row;
+  const uint64_t* starts; /* of each list, its first row */
+  const uint32_t* sizes;
+  size_t lists_n;
+  const int64_t* ids;  /* of rows */
+  const void* queries; /* as of scan; of SHORTLIST_CUDA_TABLES d numbers each */
+  size_t queries_n;
+  const int64_t* probes; /* queries_n * nprobe lists; numbers that are no list are left out */
+  size_t nprobe;
+  const uint32_t* allowed;
+  size_t k;
+  /* Of SHORTLIST_CUDA_TABLES: rows are m bytes, each the number of one of 256 codewords of d / m
+   * numbers; `codewords` is m * 256 * d / m of them. Codes of what is left of a row without its
+   * list's centroid, unless `centroids` (lists_n * d) is null. */
+  int inner_product;
+  size_t d, m;
+  const float *codewords, *centroids;
+  void* room; /* scan_lists_room bytes */
+  float* distances;
+  int64_t* numbers; /* queries_n * k ids, -1 and +FLT_MAX behind the last */
+} ShortlistCudaLists;
+
+/* Distances to all codewords of each part, as queries of SHORTLIST_CUDA_TABLES: parts up to a
+ * multiple of 16, 256 floats each, zeros behind the m-th. */
+typedef struct {
+  int device;
+  void* stream;
+  const float* queries;
+  size_t queries_n, d, m;
+  const float* codewords; /* m * 256 * d / m */
+  int inner_product;
+  float* tables;
+} ShortlistCudaTables;
+
+/* Best-first search of a graph of fixed degree. */
+typedef struct {
+  int device;
+  void* stream;
+  ShortlistCudaKind kind; /* not of planes or tables */
+  const void* rows;       /* one after the other, as of a rescore */
+  size_t n, stride, bytes;
+  const uint32_t* links; /* n * degree; numbers that are no row end a row's */
+  size_t degree;         /* 1 to 128 */
+  const void* queries;   /* as of a scan */
+  size_t queries_n;
+  const uint32_t* entries; /* queries_n * entries_n rows to begin at */
+  size_t entries_n;
+  const uint32_t* allowed; /* what may be found; others are walked through */
+  size_t ef, k;            /* k <= ef <= 1024 */
+  size_t steps;            /* rows whose links are followed, at most */
+  void* room;              /* graph_room bytes */
+  float* distances;
+  int64_t* numbers; /* queries_n * k */
+} ShortlistCudaGraph;
+
+/* Links of rows first to first + n of a graph, chosen among near ones: each is taken unless it is
+ * nearer to one taken before than to the row itself (HNSW's heuristic; Malkov and Yashunin 2016,
+ * algorithm 4). What is left free is filled with the nearest that were not taken. */
+typedef struct {
+  int device;
+  void* stream;
+  ShortlistCudaKind kind;
+  const void* rows;
+  size_t rows_n, stride, bytes;
+  size_t first, n;
+  const int64_t*
+      candidates; /* n * candidates_n, nearest first; -1 for none, a row itself is left out */
+  const float* distances; /* of them, in the kind's sign */
+  size_t candidates_n;    /* at most 256 */
+  size_t degree;
+  uint32_t* links; /* of all rows: rows_n * degree, 0xffffffff where there are fewer */
+} ShortlistCudaPrune;
+
+/* Queries whose k nearest of `kept` coarse ones may not be the k nearest of all: those for which
+ * the k-th distance is above the last coarse one less twice what a product may be wrong by,
+ *   |q - q'| max|x| + |q'| max|x - x'| + slack |q'| max|x|.
+ * Their numbers, ascending or not, go to `chosen`. */
+typedef struct {
+  int device;
+  void* stream;
+  const float* coarse; /* queries_n * kept, ascending, +FLT_MAX behind the last */
+  const float* exact;  /* queries_n * k */
+  size_t queries_n, kept, k;
+  int inner_product;
+  const float *squares, *errors;         /* of the queries, as of a store */
+  const float *most_square, *most_error; /* of the rows */
+  float slack;                           /* of adding up: about d * 2^-24 */
+  uint32_t *chosen, *chosen_n;           /* queries_n numbers, and how many */
+} ShortlistCudaCertify;
 
 typedef struct {
   int device;
   void* stream;
   ShortlistCudaKind kind; /* not of planes */
-  const void* rows;       /* one after the other, `stride` bytes apart, `bytes` bytes each */
+  /* One after the other, `stride` bytes apart, `bytes` bytes each; of stride 0, a store. */
+  const void* rows;
   size_t n, stride, bytes;
   const void* queries; /* as of a scan */
   size_t queries_n;
   /* Candidates of all queries one after the other: those of query q are offsets[q] to
-   * offsets[q + 1]. Numbers outside of the rows get +FLT_MAX. */
+   * offsets[q + 1], or without offsets the same number of each. Numbers outside of the rows get
+   * +FLT_MAX. */
   const int64_t *candidates, *offsets;
   size_t candidates_n;
   float* distances; /* candidates_n */
@@ -131,6 +257,19 @@ typedef struct {
   uint64_t* counts; /* k */
 } ShortlistCudaUpdate;
 
+/* The k least of each of `rows_n` rows of n distances; NaN is none of them. */
+typedef struct {
+  int device;
+  void* stream;
+  const float* distances;
+  size_t rows_n, n;
+  const int64_t* names; /* of all distances, below 2^32 - 1, negative for none; null: 0 to n - 1 */
+  size_t k;
+  const uint32_t *chosen, *chosen_n; /* rows, as of a scan */
+  float* least;
+  int64_t* numbers; /* names of the least, of equal ones the smaller first */
+} ShortlistCudaSelect;
+
 typedef struct {
   uint32_t abi, size;                                 /* of this struct */
   int (*count)(int* devices, char* why, size_t room); /* `devices` is of the host */
@@ -145,14 +284,24 @@ typedef struct {
 
   /* Of all kinds but planes, whose queries take query_bits * plane units. */
   size_t (*query_bytes)(ShortlistCudaKind kind, size_t units_per_row);
-  /* Writes rows first to first + n of a store, from rows as of a rescore. */
-  int (*interleave)(int device, void* stream, const void* from, size_t n, size_t stride,
-                    size_t bytes, void* rows, size_t first, char* why, size_t room);
-  int (*scan_room)(const ShortlistCudaScan* scan, size_t* bytes, char* why, size_t room);
-  int (*scan)(const ShortlistCudaScan* scan, char* why, size_t room);
-  /* The k least of each of `rows_n` rows of n distances; NaN is none of them. */
-  int (*select)(int device, void* stream, const float* distances, size_t rows_n, size_t n, size_t k,
-                float* least, int64_t* numbers, char* why, size_t room);
+  int (*store)(const ShortlistCudaStore* job, char* why, size_t room);
+  int (*scan_room)(const ShortlistCudaScan* job, size_t* bytes, char* why, size_t room);
+  int (*scan)(const ShortlistCudaScan* job, char* why, size_t room);
+  /* Many queries by tensor cores: products of float16 and bfloat16 as they are, of float32 as TF32,
+   * of bytes exact. A distance is `bias` of the row, less the product (IP) or twice it (L2): with
+   * |x|^2 for bias it is the squared distance less |q|^2. Rows of bits (of 16 bytes at a time) are
+   * for queries of signed bytes, of which byte 4 (8 w + j) + i goes with bit 32 w + j + 8 i: of
+   * planes their values, of Hamming 1 - 2 bits, and `near` their number of ones. */
+  int (*scan_many_room)(const ShortlistCudaScan* job, size_t* bytes, char* why, size_t room);
+  int (*scan_many)(const ShortlistCudaScan* job, char* why, size_t room);
+  int (*scan_lists_room)(const ShortlistCudaLists* job, size_t* bytes, char* why, size_t room);
+  int (*scan_lists)(const ShortlistCudaLists* job, char* why, size_t room);
+  int (*tables)(const ShortlistCudaTables* job, char* why, size_t room);
+  int (*graph_room)(const ShortlistCudaGraph* job, size_t* bytes, char* why, size_t room);
+  int (*graph)(const ShortlistCudaGraph* job, char* why, size_t room);
+  int (*prune)(const ShortlistCudaPrune* job, char* why, size_t room);
+  int (*certify)(const ShortlistCudaCertify* job, char* why, size_t room);
+  int (*select)(const ShortlistCudaSelect* job, char* why, size_t room);
   int (*rescore)(const ShortlistCudaRescore* job, char* why, size_t room);
   int (*max_sim)(const ShortlistCudaMaxSim* job, char* why, size_t room);
   int (*assign)(const ShortlistCudaAssign* job, char* why, size_t room);

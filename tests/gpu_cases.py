@@ -98,4 +98,226 @@ def planes_of(values: np.ndarray, bits: int) -> np.ndarray:
 
 
 def host(seed: int, lanes: int = 32, chunks: int = 1) -> Any:
-    return _gpu.host_engine(lanes, chunks, seed)
+    return _gpu.Engine(lanes, chunks, seed)
+
+
+class Job:
+    """Arrays where an engine finds them, for as long as a job takes."""
+
+    def __init__(self, engine: Any) -> None:
+        self.engine = engine
+        self.held: list[Any] = []
+
+    def memory(self, bytes: int) -> Any:
+        """Memory of bytes 0xff, which are NaN."""
+        out = _gpu.Memory(self.engine, bytes)
+        filled = np.full(bytes, 0xFF, np.uint8)
+        self.engine.copy(out.place, filled.ctypes.data, bytes)
+        self.engine.synchronize()
+        self.held.append(out)
+        return out
+
+    def put(self, x: np.ndarray, dtype: Any = None) -> Any:
+        """A copy of an array; with bytes behind the last that nobody may take for zeros."""
+        x = np.ascontiguousarray(x, dtype)
+        out = self.memory(x.nbytes)
+        self.engine.copy(out.place, x.ctypes.data, x.nbytes)
+        self.engine.synchronize()
+        return out
+
+    def get(self, place: Any, shape: tuple[int, ...], dtype: Any) -> np.ndarray:
+        out = np.empty(shape, dtype)
+        self.engine.synchronize()
+        self.engine.copy(out.ctypes.data, place.place, out.nbytes)
+        self.engine.synchronize()
+        return out
+
+    def run(self, name: str, **job: Any) -> None:
+        """Brings the room that a job asks for."""
+        call = getattr(self.engine, name)
+        if name.startswith("scan") or name in ("update", "graph"):
+            job["room"] = self.memory(call(**job))
+        call(**job)
+
+    def store(self, rows: np.ndarray, conversion: str = "as_they_are", **measures: Any) -> Any:
+        """Rows, of bytes or as they are converted, as scans take them."""
+        (n, d), stride = rows.shape, rows.strides[0]
+        bytes = rows.itemsize * d
+        whole = (max(n - 1, 0) * stride + bytes if n else 0,)
+        from_ = self.put(np.lib.stride_tricks.as_strided(rows.view(np.uint8), whole, (1,)))
+        width = bytes // 2 if conversion.endswith("16") else bytes
+        out = self.memory(-(-n // 32) * 32 * -(-width // 16) * 16)
+        self.engine.store(
+            **{"from": from_},
+            conversion=conversion,
+            n=n,
+            stride=max(stride, bytes),
+            bytes=bytes,
+            rows=out,
+            first=0,
+            **measures,
+        )
+        return out
+
+    def found(
+        self, name: str, queries_n: int, k: int, /, **job: Any
+    ) -> tuple[np.ndarray, np.ndarray]:
+        """What a search finds."""
+        shape = (queries_n, k)
+        distances, numbers = self.memory(queries_n * k * 4), self.memory(queries_n * k * 8)
+        self.run(name, **job, queries_n=queries_n, k=k, distances=distances, numbers=numbers)
+        return self.get(distances, shape, np.float32), self.get(numbers, shape, np.int64)
+
+
+def words_of(allowed: np.ndarray) -> np.ndarray:
+    """A bit for each row."""
+    bits = np.zeros((len(allowed) // 32 + 1) * 32, bool)
+    bits[: len(allowed)] = allowed
+    return np.packbits(bits, bitorder="little").view(np.uint32)
+
+
+def scan(
+    engine: Any,
+    kind: str,
+    rows: np.ndarray,
+    queries: np.ndarray,
+    k: int,
+    allowed: np.ndarray | None = None,
+    factors: np.ndarray | None = None,
+    terms: np.ndarray | None = None,
+    offsets: np.ndarray | None = None,
+    **planes: Any,
+) -> tuple[np.ndarray, np.ndarray]:
+    """Rows and queries are bytes, as `as_bytes` and `queries_for` make them."""
+    job = Job(engine)
+    if factors is not None:
+        planes["add"], planes["rescale"] = (job.put(x, np.float32) for x in factors)
+        planes["near"], planes["scale"] = (job.put(x, np.float32) for x in terms)
+        planes["offset"] = job.put(offsets, np.int64)
+        units = rows.shape[1] // 16
+        planes["plane"] = units // planes["bits"]
+    return job.found(
+        "scan",
+        len(queries),
+        k,
+        kind=kind,
+        rows=job.store(rows),
+        n=len(rows),
+        units_per_row=-(-rows.shape[1] // 16),
+        queries=job.put(queries),
+        allowed=None if allowed is None else job.put(words_of(allowed)),
+        **planes,
+    )
+
+
+def select(engine: Any, distances: np.ndarray, k: int) -> tuple[np.ndarray, np.ndarray]:
+    job, (rows, n) = Job(engine), distances.shape
+    least, numbers = job.memory(rows * k * 4), job.memory(rows * k * 8)
+    job.run(
+        "select",
+        distances=job.put(distances),
+        rows_n=rows,
+        n=n,
+        k=k,
+        least=least,
+        numbers=numbers,
+    )
+    return job.get(least, (rows, k), np.float32), job.get(numbers, (rows, k), np.int64)
+
+
+def rescore(
+    engine: Any,
+    kind: str,
+    rows: np.ndarray,
+    queries: np.ndarray,
+    candidates: np.ndarray,
+    offsets: np.ndarray | None,
+    stored: bool = False,
+) -> np.ndarray:
+    job, n = Job(engine), len(candidates)
+    out = job.memory(n * 4)
+    rows = np.ascontiguousarray(rows)
+    job.run(
+        "rescore",
+        kind=kind,
+        rows=job.store(rows) if stored else job.put(rows),
+        n=len(rows),
+        stride=0 if stored else rows.shape[1],
+        bytes=rows.shape[1],
+        queries=job.put(queries),
+        queries_n=len(queries),
+        candidates=job.put(candidates, np.int64),
+        offsets=None if offsets is None else job.put(offsets, np.int64),
+        candidates_n=n,
+        distances=out,
+    )
+    return job.get(out, (n,), np.float32)
+
+
+def max_sim(
+    engine: Any,
+    kind: str,
+    rows: np.ndarray,
+    documents: np.ndarray,
+    queries: np.ndarray,
+    tokens: np.ndarray,
+    candidates: np.ndarray,
+    offsets: np.ndarray,
+) -> np.ndarray:
+    job, n = Job(engine), len(candidates)
+    out = job.memory(n * 4)
+    job.run(
+        "max_sim",
+        kind=kind,
+        rows=job.put(rows),
+        n=len(rows),
+        stride=rows.shape[1],
+        bytes=rows.shape[1],
+        documents=job.put(documents, np.int64),
+        documents_n=len(documents) - 1,
+        queries=job.put(queries),
+        tokens=job.put(tokens, np.int64),
+        queries_n=len(tokens) - 1,
+        candidates=job.put(candidates, np.int64),
+        offsets=job.put(offsets, np.int64),
+        candidates_n=n,
+        scores=out,
+    )
+    return job.get(out, (n,), np.float32)
+
+
+def assign(
+    engine: Any, rows: np.ndarray, centroids: np.ndarray, bias: np.ndarray
+) -> tuple[np.ndarray, np.ndarray]:
+    job, (n, d) = Job(engine), rows.shape
+    labels, scores = job.memory(n * 4), job.memory(n * 4)
+    job.run(
+        "assign",
+        rows=job.put(rows),
+        n=n,
+        centroids=job.put(centroids),
+        k=len(centroids),
+        d=d,
+        bias=job.put(bias),
+        labels=labels,
+        scores=scores,
+    )
+    return job.get(labels, (n,), np.uint32), job.get(scores, (n,), np.float32)
+
+
+def update(
+    engine: Any, rows: np.ndarray, labels: np.ndarray, centroids: np.ndarray
+) -> tuple[np.ndarray, np.ndarray]:
+    job, (k, d) = Job(engine), centroids.shape
+    moved, counts = job.put(centroids), job.memory(k * 8)
+    job.run(
+        "update",
+        rows=job.put(rows),
+        n=len(rows),
+        labels=job.put(labels, np.uint32),
+        k=k,
+        d=d,
+        centroids=moved,
+        counts=counts,
+    )
+    return job.get(moved, (k, d), np.float32), job.get(counts, (k,), np.uint64)

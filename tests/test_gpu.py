@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import sys
 
-import numpy as np
 import pytest
 import shortlist
 from shortlist import _core, gpu
@@ -71,7 +70,7 @@ def test_a_plugin_is_loaded_and_tells_what_is_missing(built):
             gpu.devices()
         for call in (
             lambda: plugin.describe(0),
-            lambda: _gpu.select(_gpu.device_engine(plugin), np.ones((1, 1), np.float32), 1),
+            lambda: _gpu.Memory(_gpu.Engine(plugin, 0), 1),
         ):
             with pytest.raises(shortlist.UnsupportedError, match="no GPU can be used"):
                 call()

@@ -7,13 +7,19 @@ import pytest
 import shortlist
 from gpu_cases import (
     as_bytes,
+    assign,
     host,
+    max_sim,
     nearest,
     planes_of,
     queries_for,
     query_rows,
+    rescore,
     rows_of,
+    scan,
+    select,
     truth,
+    update,
     wide,
 )
 from hypothesis import given
@@ -21,7 +27,7 @@ from hypothesis import strategies as st
 from shortlist import gpu
 from shortlist._core import _gpu
 
-KINDS = [kind for kind in _gpu.kinds if kind != "planes"]
+KINDS = [kind for kind in _gpu.kinds if kind not in ("planes", "tables")]
 MAX = np.finfo(np.float32).max
 
 
@@ -31,7 +37,7 @@ def engine(request):
     if request.param == "cuda-host":
         return host
     plugin = request.getfixturevalue("cuda_plugin")
-    return lambda seed=0, lanes=0, chunks=0: _gpu.device_engine(plugin, 0)
+    return lambda seed=0, lanes=0, chunks=0: _gpu.Engine(plugin, 0)
 
 
 @pytest.mark.parametrize("kind", KINDS)
@@ -41,7 +47,7 @@ def test_a_scan_finds_the_nearest(engine, kind, n, d):
     rows, queries = rows_of(rng, kind, n, d), query_rows(rng, kind, 3, d)
     want = truth(kind, rows, queries)
     for k, lanes, chunks in ((1, 32, 1), (10, 64, 3), (300, 256, 2)):
-        told, numbers = _gpu.scan(
+        told, numbers = scan(
             engine(seed=k, lanes=lanes, chunks=chunks),
             kind,
             as_bytes(rows),
@@ -64,7 +70,7 @@ def test_integers_are_exact_and_ties_go_by_number(engine, kind):
     rows, queries = rows_of(rng, kind, 500, 5) & 3, query_rows(rng, kind, 4, 5) & 3
     want = nearest(truth(kind, rows, queries), 60)
     for lanes, chunks in ((32, 1), (32, 7), (128, 2), (256, 4)):
-        got = _gpu.scan(
+        got = scan(
             engine(seed=lanes, lanes=lanes, chunks=chunks),
             kind,
             as_bytes(rows),
@@ -79,9 +85,7 @@ def test_integers_are_exact_and_ties_go_by_number(engine, kind):
 def test_the_largest_bytes(engine, kind):
     low, high = (0, 255) if kind.endswith("u8") else (-128, 127)
     rows = np.array([[low] * 4000, [high] * 4000]).astype("u1" if low == 0 else "i1")
-    told, numbers = _gpu.scan(
-        engine(seed=0), kind, as_bytes(rows), queries_for(kind, rows, rows), 2
-    )
+    told, numbers = scan(engine(seed=0), kind, as_bytes(rows), queries_for(kind, rows, rows), 2)
     want = nearest(truth(kind, rows, rows), 2)
     np.testing.assert_array_equal(numbers, want[1])
     np.testing.assert_array_equal(told, want[0])
@@ -92,7 +96,7 @@ def test_nan_is_never_found(engine):
     rows[::2, 1] = np.nan
     rows[1] = np.inf
     queries = np.array([[1, 1, 1, 1], [np.nan, 0, 0, 0]], np.float32)
-    told, numbers = _gpu.scan(
+    told, numbers = scan(
         engine(seed=0), "l2_f32", as_bytes(rows), queries_for("l2_f32", rows, queries), 30
     )
     assert numbers[0].tolist() == [*range(3, 40, 2), 1, *[-1] * 10]
@@ -107,7 +111,7 @@ def test_filtered_scans(engine, share):
     allowed = rng.random(300) < share
     distances = truth("l2_u8", rows, queries)
     distances[:, ~allowed] = np.nan
-    got = _gpu.scan(
+    got = scan(
         engine(seed=1, lanes=64, chunks=3),
         "l2_u8",
         as_bytes(rows),
@@ -124,7 +128,7 @@ def test_rows_may_lie_apart(engine):
     rng = np.random.default_rng(4)
     whole = rng.integers(0, 256, (50, 40)).astype(np.uint8)
     rows, queries = whole[:, 3:24], query_rows(rng, "hamming", 2, 21)
-    got = _gpu.scan(engine(seed=0), "hamming", rows, queries_for("hamming", rows, queries), 7)
+    got = scan(engine(seed=0), "hamming", rows, queries_for("hamming", rows, queries), 7)
     want = nearest(truth("hamming", rows, queries), 7)
     np.testing.assert_array_equal(got[1], want[1])
     np.testing.assert_array_equal(got[0], want[0])
@@ -145,7 +149,7 @@ def test_bit_planes(engine, bits, query_bits):
     near, scale = terms[:, :, None].astype(float)
     offsets = ((1 << bits) - 1) * values.sum(1)
     distances = near + factors[0] + factors[1] * scale * (product - offsets[:, None] / 2)
-    told, numbers = _gpu.scan(
+    told, numbers = scan(
         engine(seed=9, lanes=64, chunks=2),
         "planes",
         planes_of(codes, bits),
@@ -167,7 +171,7 @@ def test_bit_planes(engine, bits, query_bits):
 
 def test_bit_planes_are_not_told_below_the_least(engine):
     codes = np.arange(128)[None] % 2 * np.ones((40, 1), int)
-    told, _ = _gpu.scan(
+    told, _ = scan(
         engine(seed=0),
         "planes",
         planes_of(codes, 1),
@@ -191,7 +195,7 @@ def gpu_engine():
         plugin.devices()
     except shortlist.UnsupportedError:
         return None
-    return lambda: _gpu.device_engine(plugin, 0)
+    return lambda: _gpu.Engine(plugin, 0)
 
 
 @given(st.data())
@@ -207,7 +211,7 @@ def test_select(gpu_engine, data):
 
 
 def _check_select(engine, rows, k):
-    told, numbers = _gpu.select(engine, rows, k)
+    told, numbers = select(engine, rows, k)
     # -0 is before 0, as for the CPU's hits
     bits = rows.view(np.int32).astype(np.int64)
     order = np.where(bits < 0, -(bits & 0x7FFFFFFF) - 1, bits).astype(float)
@@ -226,7 +230,7 @@ def test_scans_of_many_rows(engine):
     rows, queries = rows_of(rng, "l2_u8", 20_000, 4), query_rows(rng, "l2_u8", 2, 4)
     want = truth("l2_u8", rows, queries)
     for k in (1, 2048):
-        got = _gpu.scan(
+        got = scan(
             engine(seed=k, lanes=256, chunks=5),
             "l2_u8",
             as_bytes(rows),
@@ -236,7 +240,7 @@ def test_scans_of_many_rows(engine):
         for told, right in zip(got, nearest(want, k), strict=True):
             np.testing.assert_array_equal(told, right)
     rows, queries = rows_of(rng, "ip_f32", 40, 6000), query_rows(rng, "ip_f32", 1, 6000)
-    told, numbers = _gpu.scan(
+    told, numbers = scan(
         engine(seed=0), "ip_f32", as_bytes(rows), queries_for("ip_f32", rows, queries), 2048
     )
     want = truth("ip_f32", rows, queries)[0]
@@ -246,7 +250,7 @@ def test_scans_of_many_rows(engine):
 
 @pytest.mark.parametrize(("n", "queries"), [(0, 2), (5, 0), (0, 0)])
 def test_scans_of_nothing(engine, n, queries):
-    told, numbers = _gpu.scan(
+    told, numbers = scan(
         engine(seed=0), "hamming", np.zeros((n, 16), np.uint8), np.zeros((queries, 16), np.uint8), 3
     )
     assert told.shape == numbers.shape == (queries, 3)
@@ -257,24 +261,27 @@ def test_select_of_many(engine):
     rng = np.random.default_rng(5)
     rows = rng.integers(0, 5000, (3, 20_000)).astype(np.float32)
     for k in (1, 100, 2048):
-        got, want = _gpu.select(engine(seed=k, lanes=256), rows, k), nearest(rows, k)
+        got, want = select(engine(seed=k, lanes=256), rows, k), nearest(rows, k)
         np.testing.assert_array_equal(got[1], want[1])
         np.testing.assert_array_equal(got[0], want[0])
 
 
+@pytest.mark.parametrize("stored", [False, True])
 @pytest.mark.parametrize("kind", KINDS)
 @pytest.mark.parametrize("d", [1, 16, 33, 384])
-def test_candidates_are_compared_again(engine, kind, d):
+def test_candidates_are_compared_again(engine, kind, d, stored):
     rng = np.random.default_rng(d)
     rows, queries = rows_of(rng, kind, 60, d), query_rows(rng, kind, 4, d)
     candidates = rng.integers(-2, 62, 50)
     offsets = np.array([0, 20, 20, 21, 50])  # one query has none
-    got = _gpu.rescore(
-        engine(seed=0), kind, as_bytes(rows), queries_for(kind, rows, queries), candidates, offsets
-    )
+    asked = engine(seed=0), kind, as_bytes(rows), queries_for(kind, rows, queries)
+    got = rescore(*asked, candidates, offsets, stored)
     want = truth(kind, rows, queries)[np.repeat(np.arange(4), np.diff(offsets)), candidates % 60]
     absent = (candidates < 0) | (candidates >= 60)
     np.testing.assert_allclose(got, np.where(absent, MAX, want), rtol=1e-4, atol=1e-4)
+    again = rescore(*asked, candidates[:48], None, stored)  # 12 of each
+    want = truth(kind, rows, queries)[np.repeat(np.arange(4), 12), candidates[:48] % 60]
+    np.testing.assert_allclose(again, np.where(absent[:48], MAX, want), rtol=1e-4, atol=1e-4)
 
 
 @pytest.mark.parametrize("kind", ["ip_f32", "ip_f16", "ip_bf16"])
@@ -285,7 +292,7 @@ def test_max_sim(engine, kind, d):
     documents = np.array([0, 1, 1, 70, 200])  # one is empty
     spans = np.array([0, 1, 9, 24])
     candidates, offsets = np.array([0, 1, 2, 3, 3, 2, -1, 4]), np.array([0, 4, 5, 8])
-    got = _gpu.max_sim(
+    got = max_sim(
         engine(seed=2),
         kind,
         as_bytes(tokens),
@@ -307,7 +314,7 @@ def test_max_sim(engine, kind, d):
 def test_halves_are_widened_exactly(engine):
     halves = np.arange(1 << 16, dtype=np.uint32).astype(np.uint16)
     for kind, values in (("ip_f16", halves.view(np.float16)), ("ip_bf16", halves)):
-        got = _gpu.rescore(
+        got = rescore(
             engine(seed=0),
             kind,
             as_bytes(values[:, None]),
@@ -329,7 +336,7 @@ def test_rows_go_to_the_nearest_centroid(engine, n, k, d):
     centroids = rng.normal(size=(k, d)).astype(np.float32)
     dearer = rng.random(k).astype(np.float32)
     bias = ((centroids.astype(float) ** 2).sum(1) / 2 + dearer).astype(np.float32)
-    labels, scores = _gpu.assign(engine(seed=k), rows, centroids, bias)
+    labels, scores = assign(engine(seed=k), rows, centroids, bias)
     want = bias.astype(float) - rows.astype(float) @ centroids.astype(float).T
     np.testing.assert_allclose(scores, want.min(1), rtol=1e-4, atol=1e-4)
     np.testing.assert_allclose(want[np.arange(n), labels], want.min(1), rtol=1e-4, atol=1e-4)
@@ -338,7 +345,7 @@ def test_rows_go_to_the_nearest_centroid(engine, n, k, d):
 def test_equal_centroids_and_rows_with_nan(engine):
     rows = np.ones((70, 20), np.float32)
     rows[3, 7] = np.nan
-    labels, scores = _gpu.assign(
+    labels, scores = assign(
         engine(seed=3), rows, np.ones((100, 20), np.float32), np.r_[5, [1] * 99].astype(np.float32)
     )
     assert labels.tolist() == [1, 1, 1, 0, *[1] * 66]
@@ -351,8 +358,8 @@ def test_centroids_move_to_the_means(engine, n, k, d):
     rng = np.random.default_rng(n + k)
     rows = rng.normal(size=(n, d)).astype(np.float32)
     labels, before = rng.integers(0, k, n).astype(np.uint32), np.full((k, d), 7, np.float32)
-    got, counts = _gpu.update(engine(seed=1, lanes=64), rows, labels, before)
-    again, _ = _gpu.update(engine(seed=2, lanes=256), rows, labels, before)
+    got, counts = update(engine(seed=1, lanes=64), rows, labels, before)
+    again, _ = update(engine(seed=2, lanes=256), rows, labels, before)
     np.testing.assert_array_equal(got, again)
     np.testing.assert_array_equal(counts, np.bincount(labels, minlength=k))
     for c in range(k):
@@ -360,17 +367,16 @@ def test_centroids_move_to_the_means(engine, n, k, d):
         np.testing.assert_allclose(got[c], own.mean(0) if len(own) else 7, rtol=1e-6, atol=1e-6)
 
 
-def test_what_is_refused():
+def test_what_is_refused(engine):
     rows, query = np.zeros((4, 16), np.uint8), np.zeros((1, 16), np.uint8)
-    for call in (
-        lambda: _gpu.scan(host(0), "l3", rows, query, 1),
-        lambda: _gpu.scan(host(0), "hamming", rows, query, 0),
-        lambda: _gpu.scan(host(0), "hamming", rows, query, 2049),
-        lambda: _gpu.scan(host(0), "hamming", rows, query[:, :8].copy(), 1),
-        lambda: _gpu.scan(host(0), "hamming", rows, query, 1, np.ones(3, bool)),
-        lambda: _gpu.scan(host(0), "planes", rows, query, 1, bits=3, query_bits=1),
-        lambda: _gpu.rescore(host(0), "hamming", rows, query, np.array([1]), np.array([0, 2])),
-        lambda: _gpu.host_engine(lanes=48),
+    for call, said in (
+        (lambda: scan(engine(0), "l3", rows, query, 1), "'l3'"),
+        (lambda: scan(engine(0), "hamming", rows, query, 0), "from 1 to 2048"),
+        (lambda: scan(engine(0), "hamming", rows, query, 2049), "from 1 to 2048"),
+        (lambda: scan(engine(0), "planes", rows, query, 1, bits=3, query_bits=1), "planes"),
+        (lambda: scan(engine(0), "hamming", rows, query, 1, depth=3), "no 'depth'"),
+        (lambda: rescore(engine(0), "planes", rows, query, np.array([1]), None), "codes"),
+        (lambda: _gpu.Engine(lanes=48), "power of two"),
     ):
-        with pytest.raises(shortlist.ArgumentError):
+        with pytest.raises(shortlist.ArgumentError, match=said):
             call()

@@ -6,45 +6,69 @@
 
 #include <cstddef>
 #include <memory>
-#include <vector>
 
 #include "gpu/plugin.h"
 
 namespace shortlist::gpu {
 
-class Engine {
- public:
-  virtual ~Engine() = default;
-
-  // Memory where jobs find it, of bytes 0xff at first, which are NaN; freed with the engine.
-  virtual void* memory(size_t bytes) = 0;
-  virtual void to(void* place, const void* host, size_t bytes) = 0;
-  virtual void from(void* host, const void* place, size_t bytes) = 0;
-  template <class T>
-  T* put(const T* host, size_t n) {
-    void* const place = memory(n * sizeof(T));
-    to(place, host, n * sizeof(T));
-    return static_cast<T*>(place);
-  }
-
-  // Jobs whose pointers came from memory(); done when they return.
-  virtual void interleave(const void* rows, size_t n, size_t stride, size_t bytes, void* out,
-                          size_t first) = 0;
-  virtual void scan(ShortlistCudaScan job) = 0;  // brings `room` and the device itself
-  virtual void select(const float* distances, size_t rows, size_t n, size_t k, float* least,
-                      int64_t* numbers) = 0;
-  virtual void rescore(ShortlistCudaRescore job) = 0;
-  virtual void max_sim(ShortlistCudaMaxSim job) = 0;
-  virtual void assign(ShortlistCudaAssign job) = 0;
-  virtual void update(ShortlistCudaUpdate job) = 0;  // brings `room` itself
+// How the host runs what a GPU would: `lanes` are those of a block, a power of two; `chunks` the
+// parts of a scan; `seed` an order in which lanes take their steps.
+struct HostRun {
+  unsigned lanes = 32;
+  size_t chunks = 1;
+  unsigned seed = 0;
 };
 
-// `lanes` are those of a block, a power of two; `chunks` the parts of a scan; `seed` an order in
-// which lanes take their steps.
-std::unique_ptr<Engine> host_engine(unsigned lanes, size_t chunks, unsigned seed);
-std::unique_ptr<Engine> device_engine(const Plugin& plugin, int device);
+// The table of the host, whose memory is this process's and whose streams are none. Its functions
+// run as the calling thread's HostRun says.
+const ShortlistCuda& host_table();
+HostRun& host_run();
 
-// The bytes of a query for rows of so many units, of any kind but planes.
-size_t query_bytes(ShortlistCudaKind kind, size_t units_per_row);
+class Engine {
+ public:
+  explicit Engine(HostRun run) : table_(host_table()), run_(run), host_(true) {}
+  Engine(std::shared_ptr<const Plugin> plugin, int device)
+      : plugin_(std::move(plugin)), table_(plugin_->table()), device_(device) {}
+
+  const ShortlistCuda& table() const { return table_; }
+  int device() const { return device_; }
+  bool host() const { return host_; }
+  // Throws as Plugin::call.
+  template <class F, class... Args>
+  void call(F function, Args... args) const {
+    if (host_) host_run() = {run_.lanes, run_.chunks, run_.seed++};
+    call_table(function, args...);
+  }
+
+ private:
+  const std::shared_ptr<const Plugin> plugin_;
+  const ShortlistCuda& table_;
+  const int device_ = 0;
+  mutable HostRun run_;
+  const bool host_ = false;
+};
+
+// Bytes that jobs of an engine can use, freed with it.
+class Memory {
+ public:
+  Memory(std::shared_ptr<const Engine> engine, size_t bytes)
+      : engine_(std::move(engine)), bytes_(bytes) {
+    engine_->call(engine_->table().allocate, engine_->device(), bytes ? bytes : 1, &place_);
+  }
+  ~Memory() {
+    char why[1];
+    (void)engine_->table().release(engine_->device(), place_, why, sizeof why);
+  }
+  Memory(const Memory&) = delete;
+  Memory& operator=(const Memory&) = delete;
+
+  void* place() const { return place_; }
+  size_t bytes() const { return bytes_; }
+
+ private:
+  const std::shared_ptr<const Engine> engine_;
+  const size_t bytes_;
+  void* place_ = nullptr;
+};
 
 }  // namespace shortlist::gpu

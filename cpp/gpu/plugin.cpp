@@ -21,12 +21,12 @@ Plugin::Plugin(std::string path) : path_(std::move(path)) {
 
 int Plugin::devices() const {
   int out = 0;
-  call(table_->count, &out);
+  call_table(table_->count, &out);
   if (out < 1) throw UnsupportedError("there is no GPU that this process may use");
   return out;
 }
 
-void Plugin::check(int result, const char* why) const {
+void check(int result, const char* why) {
   switch (result) {
     case SHORTLIST_CUDA_OK:
       return;

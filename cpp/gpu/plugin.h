@@ -7,6 +7,15 @@
 
 namespace shortlist::gpu {
 
+// Calls a function of a table. Throws UnsupportedError without a GPU, ArgumentError for what is
+// refused, Error for what fails.
+void check(int result, const char* why);
+template <class F, class... Args>
+void call_table(F function, Args... args) {
+  char why[512] = "";
+  check(function(args..., why, sizeof why), why);
+}
+
 class Plugin {
  public:
   // Loads the file, which stays loaded. Throws UnsupportedError where it is no plugin of this ABI.
@@ -14,18 +23,9 @@ class Plugin {
 
   const ShortlistCuda& table() const { return *table_; }
   const std::string& path() const { return path_; }
-  // Calls a function of the table. Throws UnsupportedError without a GPU, ArgumentError for what
-  // the plugin refuses, Error for what fails.
-  template <class F, class... Args>
-  void call(F function, Args... args) const {
-    char why[512] = "";
-    check(function(args..., why, sizeof why), why);
-  }
-  int devices() const;  // at least one; throws as call
+  int devices() const;  // at least one; throws as call_table
 
  private:
-  void check(int result, const char* why) const;
-
   std::string path_;
   const ShortlistCuda* table_ = nullptr;
 };

@@ -53,8 +53,7 @@ unsigned blocks_for(size_t n, size_t each) {
 // How an update divides its room: bytes from its beginning, where the starts are.
 struct Room {
   explicit Room(const ShortlistCudaUpdate& job) {
-    require(job.n < size_t{1} << 31 && job.k < size_t{1} << 31,
-            "more rows or centroids than 31 bits can number; split them");
+    cuda::check(job);
     check(cub::DeviceRadixSort::SortPairs(nullptr, sorting, static_cast<const uint32_t*>(nullptr),
                                           static_cast<uint32_t*>(nullptr),
                                           static_cast<const uint32_t*>(nullptr),
@@ -74,8 +73,8 @@ struct Room {
 }  // namespace
 
 void assign(const ShortlistCudaAssign& job) {
+  check(job);
   if (!job.n) return;
-  require(job.k >= 1 && job.k < 0xffffffffu && job.d >= 1, "there must be a centroid");
   using Tile = Assign<Block>;
   assign_kernel<<<blocks_for(job.n, Tile::kRows), Tile::kLanes, 0,
                   static_cast<cudaStream_t>(job.stream)>>>(job);

@@ -43,22 +43,20 @@ unsigned blocks_for(size_t candidates) {
 }  // namespace
 
 void rescore(const ShortlistCudaRescore& job) {
+  check(job);
   if (!job.candidates_n) return;
-  require(job.kind != SHORTLIST_CUDA_PLANES, "planes are not compared again");
-  require(reinterpret_cast<uintptr_t>(job.queries) % kUnitBytes == 0,
-          "queries must begin at a multiple of 16 bytes");
   const unsigned blocks = blocks_for(job.candidates_n);
-  const auto stream = static_cast<cudaStream_t>(job.stream);
-  const bool known = for_kind(job.kind, [&](auto k) {
+  for_kind(job.kind, [&](auto k) {
     constexpr ShortlistCudaKind kKind = decltype(k)::value;
-    if constexpr (kKind != SHORTLIST_CUDA_PLANES)
-      rescore_kernel<kKind><<<blocks, kWarps * Warp::kLanes, 0, stream>>>(job);
+    if constexpr (kOfVectors<kKind>)
+      rescore_kernel<kKind>
+          <<<blocks, kWarps * Warp::kLanes, 0, static_cast<cudaStream_t>(job.stream)>>>(job);
   });
-  require(known, "kind " + std::to_string(job.kind) + " is none");
   check(cudaGetLastError(), "comparing candidates again");
 }
 
 void max_sim(const ShortlistCudaMaxSim& job) {
+  check(job);
   if (!job.candidates_n) return;
   const unsigned blocks = blocks_for(job.candidates_n), threads = kWarps * Warp::kLanes;
   const auto stream = static_cast<cudaStream_t>(job.stream);
@@ -66,10 +64,8 @@ void max_sim(const ShortlistCudaMaxSim& job) {
     max_sim_kernel<F32><<<blocks, threads, 0, stream>>>(job);
   else if (job.kind == SHORTLIST_CUDA_IP_F16)
     max_sim_kernel<F16><<<blocks, threads, 0, stream>>>(job);
-  else if (job.kind == SHORTLIST_CUDA_IP_BF16)
-    max_sim_kernel<BF16><<<blocks, threads, 0, stream>>>(job);
   else
-    require(false, "MaxSim takes rows of float32, float16 or bfloat16");
+    max_sim_kernel<BF16><<<blocks, threads, 0, stream>>>(job);
   check(cudaGetLastError(), "scoring documents");
 }
 

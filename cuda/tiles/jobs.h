@@ -5,6 +5,7 @@
 #include <type_traits>
 
 #include "bodies/bits.h"
+#include "bodies/tables.h"
 #include "bodies/vectors.h"
 #include "plugin.h"
 #include "tiles/rescore.h"
@@ -38,6 +39,12 @@ template <>
 struct BodyOf<SHORTLIST_CUDA_HAMMING> : Hamming {};
 template <>
 struct BodyOf<SHORTLIST_CUDA_PLANES> : Planes {};
+template <>
+struct BodyOf<SHORTLIST_CUDA_TABLES> : Tables {};
+
+// Kinds whose rows can be compared by themselves: not codes.
+template <ShortlistCudaKind kKind>
+constexpr bool kOfVectors = kKind != SHORTLIST_CUDA_PLANES && kKind != SHORTLIST_CUDA_TABLES;
 
 template <ShortlistCudaKind kKind>
 using Kind = std::integral_constant<ShortlistCudaKind, kKind>;
@@ -62,6 +69,7 @@ bool for_kind(ShortlistCudaKind kind, const Call& call) {
     SL_KIND(SHORTLIST_CUDA_IP_I8)
     SL_KIND(SHORTLIST_CUDA_HAMMING)
     SL_KIND(SHORTLIST_CUDA_PLANES)
+    SL_KIND(SHORTLIST_CUDA_TABLES)
 #undef SL_KIND
   }
   return false;
@@ -101,6 +109,23 @@ SL_HD size_t scan_shared(const ShortlistCudaScan& scan, unsigned lanes) {
 }
 
 // Part `chunk` of `chunks` of the rows, for query q: its k nearest to scan.room.
+template <class Group, class Body>
+SL_TILE void scan_part(const Group& group, const ShortlistCudaScan& scan, const Body& body,
+                       size_t q, size_t chunk, size_t chunks, void* shared) {
+  Nearest<Group> nearest(group, static_cast<unsigned>(scan.k), shared);
+  // Parts begin where 32 rows do.
+  const size_t blocks = (scan.n + Interleaved::kRows - 1) / Interleaved::kRows;
+  const size_t begin = blocks * chunk / chunks * Interleaved::kRows;
+  const size_t end = blocks * (chunk + 1) / chunks * Interleaved::kRows;
+  const Interleaved rows{static_cast<const Unit*>(scan.rows), scan.units_per_row};
+  cuda::scan(group, body, rows, begin, end < scan.n ? end : scan.n, scan.allowed, nearest);
+  const Key* const best = nearest.finish();
+  Key* const out = static_cast<Key*>(scan.room) + (q * chunks + chunk) * scan.k;
+  group.each([&](unsigned lane) {
+    for (size_t i = lane; i < scan.k; i += group.lanes()) out[i] = best[i];
+  });
+}
+
 template <ShortlistCudaKind kKind, class Group>
 SL_TILE void scan_chunk(const Group& group, const ShortlistCudaScan& scan, size_t q, size_t chunk,
                         size_t chunks, void* shared) {
@@ -110,19 +135,7 @@ SL_TILE void scan_chunk(const Group& group, const ShortlistCudaScan& scan, size_
   group.each([&](unsigned lane) {
     for (size_t u = lane; u < units; u += group.lanes()) query[u] = from[u];
   });
-  Nearest<Group> nearest(group, static_cast<unsigned>(scan.k), query + units);
-  // Chunks begin where 32 rows do.
-  const size_t blocks = (scan.n + Interleaved::kRows - 1) / Interleaved::kRows;
-  const size_t begin = blocks * chunk / chunks * Interleaved::kRows;
-  const size_t end = blocks * (chunk + 1) / chunks * Interleaved::kRows;
-  const Interleaved rows{static_cast<const Unit*>(scan.rows), scan.units_per_row};
-  cuda::scan(group, body_of<kKind>(scan, q, query), rows, begin, end < scan.n ? end : scan.n,
-             scan.allowed, nearest);
-  const Key* const best = nearest.finish();
-  Key* const out = static_cast<Key*>(scan.room) + (q * chunks + chunk) * scan.k;
-  group.each([&](unsigned lane) {
-    for (size_t i = lane; i < scan.k; i += group.lanes()) out[i] = best[i];
-  });
+  scan_part(group, scan, body_of<kKind>(scan, q, query), q, chunk, chunks, query + units);
 }
 
 // Writes what was kept in faiss's shape.
@@ -148,6 +161,22 @@ SL_TILE void join_chunks(const Group& group, const ShortlistCudaScan& scan, size
   write_nearest(group, nearest, scan.k, scan.distances + q * scan.k, scan.numbers + q * scan.k);
 }
 
+template <class Group>
+SL_TILE void select_row(const Group& group, const ShortlistCudaSelect& job, size_t row,
+                        void* shared) {
+  Nearest<Group> nearest(group, static_cast<unsigned>(job.k), shared);
+  const size_t first = row * job.n;
+  select(group, job.distances + first, job.names ? job.names + first : nullptr, job.n, nearest);
+  write_nearest(group, nearest, job.k, job.least + row * job.k, job.numbers + row * job.k);
+}
+
+// The i-th query of a job that is done, or queries_n behind the last.
+SL_HD size_t chosen_query(const uint32_t* chosen, const uint32_t* chosen_n, size_t queries_n,
+                          size_t i) {
+  if (!chosen) return i < queries_n ? i : queries_n;
+  return i < *chosen_n ? chosen[i] : queries_n;
+}
+
 // Which query candidate c is of: the last whose candidates begin at or before it.
 SL_HD size_t query_of(const int64_t* offsets, size_t queries, size_t c) {
   size_t low = 0, high = queries;
@@ -160,15 +189,19 @@ SL_HD size_t query_of(const int64_t* offsets, size_t queries, size_t c) {
 
 template <ShortlistCudaKind kKind, class Group>
 SL_TILE float rescore_candidate(const Group& group, const ShortlistCudaRescore& job, size_t c) {
-  const Strided rows{static_cast<const unsigned char*>(job.rows), job.stride, job.bytes};
-  const size_t q = query_of(job.offsets, job.queries_n, c);
+  const size_t units = (job.bytes + kUnitBytes - 1) / kUnitBytes;
+  const size_t q = job.offsets ? query_of(job.offsets, job.queries_n, c)
+                               : c / (job.candidates_n / job.queries_n);
   const int64_t row = job.candidates[c];
   if (row < 0 || static_cast<size_t>(row) >= job.n) return FLT_MAX;
   BodyOf<kKind> body;
-  const size_t bytes = BodyOf<kKind>::query_bytes(rows.units());
   body.query = reinterpret_cast<decltype(body.query)>(
-      static_cast<const unsigned char*>(job.queries) + q * bytes);
-  return rescore(group, body, rows, static_cast<size_t>(row));
+      static_cast<const unsigned char*>(job.queries) + q * BodyOf<kKind>::query_bytes(units));
+  if (!job.stride)
+    return rescore(group, body, Interleaved{static_cast<const Unit*>(job.rows), units},
+                   static_cast<size_t>(row), units);
+  const Strided rows{static_cast<const unsigned char*>(job.rows), job.stride, job.bytes};
+  return rescore(group, body, rows, static_cast<size_t>(row), units);
 }
 
 template <class Type, class Group>

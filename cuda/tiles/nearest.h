@@ -9,6 +9,7 @@ namespace shortlist::cuda {
 // depend on which lane was first. NaN is behind everything.
 using Key = uint64_t;
 constexpr Key kNone = ~Key{0};
+constexpr unsigned kMostNearest = 2048;  // k, at most
 
 SL_HD Key key_of(float distance, uint32_t number) {
   const uint32_t bits = bits_as<uint32_t>(distance);
@@ -36,8 +37,6 @@ SL_HD constexpr unsigned power_of_two_from(unsigned n) {
 template <class Group>
 class Nearest {
  public:
-  static constexpr unsigned kMost = 2048;  // k, at most
-
   SL_HD static constexpr unsigned kept(unsigned k) { return power_of_two_from(k); }
   SL_HD static constexpr unsigned waiting(unsigned k, unsigned lanes) {
     return kept(k) > 2 * lanes ? kept(k) : 2 * lanes;

@@ -26,12 +26,12 @@ struct Strided {
 };
 
 // The distance to one row: lane l takes units l, l + 32, ..., whose sums are added by halves.
-template <class Group, class Body>
-SL_TILE float rescore(const Group& group, const Body& body, const Strided& rows, size_t row) {
+template <class Group, class Body, class Rows>
+SL_TILE float rescore(const Group& group, const Body& body, const Rows& rows, size_t row,
+                      size_t units) {
   typename Group::template Own<typename Body::Sum> sum(group);
   group.each([&](unsigned lane) {
-    for (size_t u = lane; u < rows.units(); u += group.lanes())
-      body.add(sum[lane], u, rows.at(row, u));
+    for (size_t u = lane; u < units; u += group.lanes()) body.add(sum[lane], u, rows.at(row, u));
   });
   return body.distance(group.sum(sum), row);
 }

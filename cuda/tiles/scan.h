@@ -34,13 +34,15 @@ SL_TILE void scan(const Group& group, const Body& body, const Interleaved& rows,
   }
 }
 
-// Offers n distances, numbered from 0, or n keys.
+// Offers n distances by their names (null: from 0), or n keys.
 template <class Group>
-SL_TILE void select(const Group& group, const float* distances, size_t n, Nearest<Group>& nearest) {
+SL_TILE void select(const Group& group, const float* distances, const int64_t* names, size_t n,
+                    Nearest<Group>& nearest) {
   for (size_t first = 0; first < n; first += group.lanes()) {
     group.each([&](unsigned lane) {
       const size_t i = first + lane;
-      if (i < n) nearest.offer(key_of(distances[i], static_cast<uint32_t>(i)));
+      const int64_t name = i < n && names ? names[i] : static_cast<int64_t>(i);
+      if (i < n && name >= 0) nearest.offer(key_of(distances[i], static_cast<uint32_t>(name)));
     });
     nearest.settle();
   }
