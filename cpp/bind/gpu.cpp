@@ -127,8 +127,8 @@ const Setters<ShortlistCudaGraph>& setters() {
       SL_MEMBER(stream),  SL_MEMBER(kind),      SL_MEMBER(rows),    SL_MEMBER(n),
       SL_MEMBER(stride),  SL_MEMBER(bytes),     SL_MEMBER(links),   SL_MEMBER(degree),
       SL_MEMBER(queries), SL_MEMBER(queries_n), SL_MEMBER(entries), SL_MEMBER(entries_n),
-      SL_MEMBER(allowed), SL_MEMBER(ef),        SL_MEMBER(k),       SL_MEMBER(steps),
-      SL_MEMBER(room),    SL_MEMBER(distances), SL_MEMBER(numbers)};
+      SL_MEMBER(allowed), SL_MEMBER(ef),        SL_MEMBER(k),       SL_MEMBER(width),
+      SL_MEMBER(steps),   SL_MEMBER(distances), SL_MEMBER(numbers)};
   return all;
 }
 template <>
@@ -324,7 +324,7 @@ void bind_gpu(py::module_& m) {
   def(engine, "scan_many", &T::scan_many, &T::scan_many_room);
   def(engine, "scan_lists", &T::scan_lists, &T::scan_lists_room);
   def(engine, "tables", &T::tables);
-  def(engine, "graph", &T::graph, &T::graph_room);
+  def(engine, "graph", &T::graph);
   def(engine, "prune", &T::prune);
   def(engine, "certify", &T::certify);
   def(engine, "select", &T::select);

@@ -2,6 +2,7 @@
 #include <cuda/group.h>
 #include <cuda/tiles/assign.h>
 #include <cuda/tiles/certify.h>
+#include <cuda/tiles/graph.h>
 #include <cuda/tiles/jobs.h>
 #include <cuda/tiles/many.h>
 #include <cuda/tiles/store.h>
@@ -120,6 +121,33 @@ void scan_many(const ShortlistCudaScan& job) {
       scan_many_of<kKind>(job);
     else
       require(false, "tables are looked up by scan");
+  });
+}
+
+// Of tiles that compare rows by teams.
+unsigned lanes_in_teams() { return std::max(host_run().lanes, kTeam); }
+
+void graph(const ShortlistCudaGraph& job) {
+  for_kind(job.kind, [&](auto kind) {
+    constexpr ShortlistCudaKind kKind = decltype(kind)::value;
+    if constexpr (kOfVectors<kKind>) {
+      using Walk = GraphWalk<kKind, HostGroup>;
+      std::vector<Unit> shared = shared_of(Walk::shared_bytes(job));
+      for (size_t q = 0; q < job.queries_n; ++q) {
+        const HostGroup lanes = group_of(lanes_in_teams());
+        Walk(lanes, job, q, shared.data()).run();
+      }
+    }
+  });
+}
+void prune(const ShortlistCudaPrune& job) {
+  for_kind(job.kind, [&](auto kind) {
+    constexpr ShortlistCudaKind kKind = decltype(kind)::value;
+    if constexpr (kOfVectors<kKind>) {
+      std::vector<Unit> shared = shared_of(prune_shared<kKind>(job));
+      for (size_t i = 0; i < job.n; ++i)
+        prune_row<kKind>(group_of(lanes_in_teams()), job, i, shared.data());
+    }
   });
 }
 
@@ -252,9 +280,8 @@ const ShortlistCuda& host_table() {
       .scan_lists_room = absent_room<ShortlistCudaLists>,
       .scan_lists = absent<ShortlistCudaLists>,
       .tables = absent<ShortlistCudaTables>,
-      .graph_room = absent_room<ShortlistCudaGraph>,
-      .graph = absent<ShortlistCudaGraph>,
-      .prune = absent<ShortlistCudaPrune>,
+      .graph = run<ShortlistCudaGraph, graph>,
+      .prune = run<ShortlistCudaPrune, prune>,
       .certify = run<ShortlistCudaCertify, certify>,
       .select = run<ShortlistCudaSelect, select>,
       .rescore = run<ShortlistCudaRescore, rescore>,

@@ -22,6 +22,8 @@ void scan(const ShortlistCudaScan& job);
 void join(const ShortlistCudaScan& job, size_t parts);
 size_t scan_many_room(const ShortlistCudaScan& job);
 void scan_many(const ShortlistCudaScan& job);
+void graph(const ShortlistCudaGraph& job);
+void prune(const ShortlistCudaPrune& job);
 void certify(const ShortlistCudaCertify& job);
 void select(const ShortlistCudaSelect& job);
 void rescore(const ShortlistCudaRescore& job);

@@ -138,17 +138,21 @@ SL_TILE void scan_chunk(const Group& group, const ShortlistCudaScan& scan, size_
   scan_part(group, scan, body_of<kKind>(scan, q, query), q, chunk, chunks, query + units);
 }
 
-// Writes what was kept in faiss's shape.
+// Writes keys in faiss's shape; the last `marks` bits of their numbers are none of these.
 template <class Group>
-SL_TILE void write_nearest(const Group& group, Nearest<Group>& nearest, size_t k, float* distances,
-                           int64_t* numbers) {
-  const Key* const best = nearest.finish();
+SL_TILE void write_keys(const Group& group, const Key* best, unsigned marks, size_t k,
+                        float* distances, int64_t* numbers) {
   group.each([&](unsigned lane) {
     for (size_t i = lane; i < k; i += group.lanes()) {
       distances[i] = best[i] == kNone ? FLT_MAX : distance_of(best[i]);
-      numbers[i] = best[i] == kNone ? -1 : static_cast<int64_t>(number_of(best[i]));
+      numbers[i] = best[i] == kNone ? -1 : static_cast<int64_t>(number_of(best[i]) >> marks);
     }
   });
+}
+template <class Group>
+SL_TILE void write_nearest(const Group& group, Nearest<Group>& nearest, size_t k, float* distances,
+                           int64_t* numbers) {
+  write_keys(group, nearest.finish(), 0, k, distances, numbers);
 }
 
 // The nearest of all chunks of query q.
