@@ -182,9 +182,9 @@ typedef struct {
 } ShortlistCudaPrune;
 
 /* Queries whose k nearest of `kept` coarse ones may not be the k nearest of all: those for which
- * the k-th distance is above the last coarse one less twice what a product may be wrong by,
- *   |q - q'| max|x| + |q'| max|x - x'| + slack |q'| max|x|.
- * Their numbers, ascending or not, go to `chosen`. */
+ * the k-th distance is not below the last coarse one less what products may be wrong by,
+ *   |q - q'| max|x| + |q'| max|x - x'|,
+ * twice that of L2, and what adding up may. Their numbers go to `chosen`. */
 typedef struct {
   int device;
   void* stream;

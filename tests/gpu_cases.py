@@ -210,6 +210,48 @@ def scan(
     )
 
 
+def scan_many(
+    engine: Any,
+    kind: str,
+    rows: np.ndarray,
+    queries: np.ndarray,
+    k: int,
+    allowed: np.ndarray | None = None,
+    **more: Any,
+) -> tuple[np.ndarray, np.ndarray]:
+    """Rows and queries of numbers (of float kinds float32, which are rounded); squared distances
+    less the query's square."""
+    job, number = Job(engine), kind.split("_")[-1]
+    conversion = {"f32": "f32_to_tf32", "f16": "f32_to_f16", "bf16": "f32_to_bf16"}.get(
+        number, "as_they_are"
+    )
+    bias = (rows.astype(float) ** 2).sum(1) if kind.startswith("l2") else None
+    stored = rows.shape[1] * {"f32": 4, "f16": 2, "bf16": 2}.get(number, 1)
+    return job.found(
+        "scan_many",
+        len(queries),
+        k,
+        kind=kind,
+        rows=job.store(rows, conversion),
+        n=len(rows),
+        units_per_row=-(-stored // 16),
+        queries=job.store(queries, conversion),
+        bias=None if bias is None else job.put(bias, np.float32),
+        allowed=None if allowed is None else job.put(words_of(allowed)),
+        **{name: job.put(x) if isinstance(x, np.ndarray) else x for name, x in more.items()},
+    )
+
+
+def rounded(kind: str, x: np.ndarray) -> np.ndarray:
+    """What tensor cores see of float32 numbers."""
+    bits = np.ascontiguousarray(x, np.float32).view(np.uint32)
+    if kind.endswith("bf16"):
+        return from_bf16(to_bf16(x))
+    if kind.endswith("f16"):
+        return x.astype(np.float16).astype(np.float32)
+    return ((bits + 0x1000) & 0xFFFFE000).view(np.float32) if kind.endswith("f32") else x
+
+
 def select(engine: Any, distances: np.ndarray, k: int) -> tuple[np.ndarray, np.ndarray]:
     job, (rows, n) = Job(engine), distances.shape
     least, numbers = job.memory(rows * k * 4), job.memory(rows * k * 8)

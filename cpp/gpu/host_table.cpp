@@ -80,12 +80,13 @@ void scan_many_of(const ShortlistCudaScan& job) {
         const HostGroup lanes = group_of(Tile::kLanes);
         std::vector<Unit> shared = shared_of(Tile::shared_units(job) * kUnitBytes);
         Tile tile(lanes, job, q, shared.data());
-        call(tile, tiles * c / chunks, tiles * (c + 1) / chunks, c);
+        call(tile, static_cast<unsigned>(tiles * c / chunks),
+             static_cast<unsigned>(tiles * (c + 1) / chunks), c);
       }
   };
   if (job.k == 1) {
     parts_of((job.n + Tile::kRows - 1) / Tile::kRows,
-             [&](Tile& tile, size_t begin, size_t end, size_t c) {
+             [&](Tile& tile, unsigned begin, unsigned end, size_t c) {
                tile.keep_nearest(begin, end, c, chunks);
              });
     return join(job, chunks);
@@ -95,12 +96,12 @@ void scan_many_of(const ShortlistCudaScan& job) {
   std::fill_n(waiting.counts, job.queries_n, 0u);
   std::fill_n(waiting.bounds, job.queries_n, std::numeric_limits<float>::infinity());
   const size_t groups = (job.n + Interleaved::kRows - 1) / Interleaved::kRows;
-  size_t before = 0;
   std::vector<Unit> shared = shared_for(job.k);
-  for (size_t step = waiting.first_step(groups); step; before = step, step /= kLevelFactor) {
-    const Level level{step, before};
-    parts_of((level.size(groups) + Tile::kGroups - 1) / Tile::kGroups,
-             [&](Tile& tile, size_t begin, size_t end, size_t) {
+  const size_t first = waiting.first_step(groups);
+  for (size_t step = first; step; step /= kLevelFactor) {
+    const Level level(groups, step, step == first);
+    parts_of((level.size + Tile::kGroups - 1) / Tile::kGroups,
+             [&](Tile& tile, unsigned begin, unsigned end, size_t) {
                tile.keep_near(level, begin, end, waiting);
              });
     for_chosen(job.chosen, job.chosen_n, job.queries_n,
