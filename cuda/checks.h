@@ -131,6 +131,11 @@ inline void check(const ShortlistCudaPrune& job) {
               std::to_string(kMostCandidates) + " are compared");
 }
 
+inline void check(const ShortlistCudaReverse& job) {
+  require_degree(job.degree);
+  require(job.n <= 0xffffffffu / job.degree, "more links than 32 bits can number; split them");
+}
+
 inline void check(const ShortlistCudaCertify& job) {
   require(job.k >= 1 && job.kept >= job.k, "fewer are kept than asked for");
 }

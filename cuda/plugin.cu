@@ -52,6 +52,12 @@ void allow_shared(const void* kernel, size_t bytes) {
         "asking for shared memory");
 }
 
+unsigned blocks_for(size_t n, size_t each) {
+  const size_t blocks = (n + each - 1) / each;
+  require(blocks < 0x7fffffff, "too much for one call; split it");
+  return static_cast<unsigned>(blocks);
+}
+
 namespace {
 
 constexpr int kLeastMajor = 8;  // of the compute capability that kernels are compiled for
@@ -169,6 +175,8 @@ constexpr ShortlistCuda kTable{.abi = SHORTLIST_CUDA_ABI,
                                .tables = absent<ShortlistCudaTables>,
                                .graph = run<ShortlistCudaGraph, graph>,
                                .prune = run<ShortlistCudaPrune, prune>,
+                               .reverse_room = room_of<ShortlistCudaReverse, reverse_room>,
+                               .reverse = run<ShortlistCudaReverse, reverse>,
                                .certify = run<ShortlistCudaCertify, certify>,
                                .select = run<ShortlistCudaSelect, select>,
                                .rescore = run<ShortlistCudaRescore, rescore>,

@@ -181,6 +181,18 @@ typedef struct {
   uint32_t* links;        /* of all rows: rows_n * degree, 0xffffffff where there are fewer */
 } ShortlistCudaPrune;
 
+/* Candidates for links both ways: of each row those it links to, then up to `most` rows that link
+ * to it: those first that have it first among their links, and of equal ones the smaller number. */
+typedef struct {
+  int device;
+  void* stream;
+  const uint32_t* links; /* n * degree; numbers that are no row are left out */
+  size_t n, degree;      /* n * degree below 2^32 */
+  size_t most;
+  void* room;          /* reverse_room bytes */
+  int64_t* candidates; /* n * (degree + most), -1 for none */
+} ShortlistCudaReverse;
+
 /* Queries whose k nearest of `kept` coarse ones may not be the k nearest of all: those for which
  * the k-th distance is not below the last coarse one less what products may be wrong by,
  *   |q - q'| max|x| + |q'| max|x - x'|,
@@ -302,6 +314,8 @@ typedef struct {
   int (*tables)(const ShortlistCudaTables* job, char* why, size_t room);
   int (*graph)(const ShortlistCudaGraph* job, char* why, size_t room);
   int (*prune)(const ShortlistCudaPrune* job, char* why, size_t room);
+  int (*reverse_room)(const ShortlistCudaReverse* job, size_t* bytes, char* why, size_t room);
+  int (*reverse)(const ShortlistCudaReverse* job, char* why, size_t room);
   int (*certify)(const ShortlistCudaCertify* job, char* why, size_t room);
   int (*select)(const ShortlistCudaSelect* job, char* why, size_t room);
   int (*rescore)(const ShortlistCudaRescore* job, char* why, size_t room);

@@ -135,7 +135,7 @@ class Job:
     def run(self, name: str, **job: Any) -> None:
         """Brings the room that a job asks for."""
         call = getattr(self.engine, name)
-        if name.startswith("scan") or name == "update":
+        if name.startswith("scan") or name in ("update", "reverse"):
             job["room"] = self.memory(call(**job))
         call(**job)
 

@@ -262,6 +262,22 @@ def test_links_are_those_of_the_heuristic(engine, kind, n, d, m, degree):
         np.testing.assert_array_equal(links[first + i], want)
 
 
+@pytest.mark.parametrize(("n", "degree", "most"), [(1, 1, 1), (50, 3, 4), (33, 20, 100), (20, 2, 0)])
+def test_candidates_of_links_both_ways(engine, n, degree, most):
+    rng = np.random.default_rng(n)
+    links = random_links(rng, n, degree)
+    job = Job(engine(seed=1))
+    out = job.memory(n * (degree + most) * 8)
+    job.run("reverse", links=job.put(links), n=n, degree=degree, most=most, candidates=out)
+    got = job.get(out, (n, degree + most), np.int64)
+    np.testing.assert_array_equal(got[:, :degree], np.where(links < n, links.astype(int), -1))
+    for row in range(n):
+        # by rank among the links of the other, then by its number
+        want = [int(i) for rank in range(degree) for i in np.flatnonzero(links[:, rank] == row)]
+        want = want[:most] + [-1] * (most - len(want))
+        assert got[row, degree:].tolist() == want
+
+
 def test_what_is_refused(engine):
     rows, links = np.zeros((4, 16), np.uint8), np.zeros((4, 2), np.uint32)
     asked = rows, links, rows[:1], [0]

@@ -145,6 +145,14 @@ const Setters<ShortlistCudaPrune>& setters() {
   return all;
 }
 template <>
+const Setters<ShortlistCudaReverse>& setters() {
+  using Job = ShortlistCudaReverse;
+  static const Setters<Job> all{SL_MEMBER(stream),    SL_MEMBER(links), SL_MEMBER(n),
+                                SL_MEMBER(degree),    SL_MEMBER(most),  SL_MEMBER(room),
+                                SL_MEMBER(candidates)};
+  return all;
+}
+template <>
 const Setters<ShortlistCudaCertify>& setters() {
   using Job = ShortlistCudaCertify;
   static const Setters<Job> all{SL_MEMBER(stream),        SL_MEMBER(coarse),     SL_MEMBER(exact),
@@ -375,6 +383,7 @@ void bind_gpu(py::module_& m) {
   def(engine, "tables", &T::tables);
   def(engine, "graph", &T::graph);
   def(engine, "prune", &T::prune);
+  def(engine, "reverse", &T::reverse, &T::reverse_room);
   def(engine, "certify", &T::certify);
   def(engine, "select", &T::select);
   def(engine, "rescore", &T::rescore);

@@ -187,16 +187,36 @@ void assign(const ShortlistCudaAssign& job) {
     Tile::run(group_of(Tile::kLanes), job, block, shared);
 }
 
+// Numbers 0 to n - 1 in the order of their labels below k, others left out; and where each label's
+// begin.
+struct ByLabel {
+  template <class Label>
+  ByLabel(size_t n, size_t k, const Label& label) : starts(k + 1) {
+    for (size_t i = 0; i < n; ++i)
+      if (label(i) < k) ++starts[label(i) + 1];
+    std::partial_sum(starts.begin(), starts.end(), starts.begin());
+    order.resize(starts[k]);
+    std::vector<uint64_t> next(starts);
+    for (size_t i = 0; i < n; ++i)
+      if (label(i) < k) order[next[label(i)]++] = static_cast<uint32_t>(i);
+  }
+  std::vector<uint32_t> order;
+  std::vector<uint64_t> starts;
+};
+
+size_t reverse_room(const ShortlistCudaReverse&) { return 0; }
+void reverse(const ShortlistCudaReverse& job) {
+  ByLabel by(job.n * job.degree, job.n, [&](size_t i) { return Link(job, i).to; });
+  for (uint32_t& link : by.order) link = Link(job, link).from;
+  for (size_t i = 0; i < job.n * (job.degree + job.most); ++i)
+    job.candidates[i] = both_ways(job, by.starts.data(), by.order.data(), i);
+}
+
 size_t update_room(const ShortlistCudaUpdate&) { return 0; }
 void update(const ShortlistCudaUpdate& job) {
-  std::vector<uint32_t> order(job.n);
-  std::iota(order.begin(), order.end(), 0u);
-  std::stable_sort(order.begin(), order.end(),
-                   [&](uint32_t a, uint32_t b) { return job.labels[a] < job.labels[b]; });
-  std::vector<uint64_t> starts(job.k + 1);
-  for (size_t i = 0; i < job.n; ++i) ++starts[job.labels[i] + 1];
-  std::partial_sum(starts.begin(), starts.end(), starts.begin());
-  for (size_t c = 0; c < job.k; ++c) update_centroid(group(), job, order.data(), starts.data(), c);
+  const ByLabel by(job.n, job.k, [&](size_t i) { return job.labels[i]; });
+  for (size_t c = 0; c < job.k; ++c)
+    update_centroid(group(), job, by.order.data(), by.starts.data(), c);
 }
 
 // Functions of the table from those above.
@@ -283,6 +303,8 @@ const ShortlistCuda& host_table() {
       .tables = absent<ShortlistCudaTables>,
       .graph = run<ShortlistCudaGraph, graph>,
       .prune = run<ShortlistCudaPrune, prune>,
+      .reverse_room = room_of<ShortlistCudaReverse, reverse_room>,
+      .reverse = run<ShortlistCudaReverse, reverse>,
       .certify = run<ShortlistCudaCertify, certify>,
       .select = run<ShortlistCudaSelect, select>,
       .rescore = run<ShortlistCudaRescore, rescore>,

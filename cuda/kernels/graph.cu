@@ -1,6 +1,6 @@
 // Graphs: a query, or a row whose links are chosen, by each block.
 #include "group.h"
-#include "kernels/launch.h"
+#include "kernels/labels.h"
 #include "tiles/graph.h"
 
 namespace shortlist::cuda {
@@ -20,6 +20,22 @@ __global__ void __launch_bounds__(kLanes) prune_kernel(const ShortlistCudaPrune 
   extern __shared__ Unit shared[];
   const Block group;
   prune_row<kKind>(group, job, blockIdx.x, shared);
+}
+
+__global__ void __launch_bounds__(kLanes)
+    links_kernel(const ShortlistCudaReverse job, uint32_t* from, uint32_t* to) {
+  const size_t i = size_t{blockIdx.x} * kLanes + threadIdx.x;
+  if (i >= job.n * job.degree) return;
+  const Link link(job, i);
+  from[i] = link.from;
+  to[i] = link.to;
+}
+
+__global__ void __launch_bounds__(kLanes)
+    both_ways_kernel(const ShortlistCudaReverse job, const uint64_t* starts,
+                     const uint32_t* sources) {
+  const size_t i = size_t{blockIdx.x} * kLanes + threadIdx.x;
+  if (i < job.n * (job.degree + job.most)) job.candidates[i] = both_ways(job, starts, sources, i);
 }
 
 }  // namespace
@@ -53,6 +69,30 @@ void prune(const ShortlistCudaPrune& job) {
     }
   });
   check(cudaGetLastError(), "choosing links");
+}
+
+// Behind what sorting takes, where links lead.
+size_t reverse_room(const ShortlistCudaReverse& job) {
+  check(job);
+  const size_t links = job.n * job.degree;
+  return ByLabel(links, job.n).bytes() + links * sizeof(uint32_t);
+}
+
+void reverse(const ShortlistCudaReverse& job) {
+  check(job);
+  if (!job.n) return;
+  const size_t links = job.n * job.degree;
+  const ByLabel by_label(links, job.n);
+  const auto stream = static_cast<cudaStream_t>(job.stream);
+  auto* const to =
+      reinterpret_cast<uint32_t*>(static_cast<unsigned char*>(job.room) + by_label.bytes());
+  links_kernel<<<blocks_for(links, kLanes), kLanes, 0, stream>>>(job, by_label.numbers(job.room),
+                                                                 to);
+  check(cudaGetLastError(), "listing links");
+  by_label.sort(to, job.room, stream);
+  both_ways_kernel<<<blocks_for(job.n * (job.degree + job.most), kLanes), kLanes, 0, stream>>>(
+      job, by_label.starts(job.room), by_label.order(job.room));
+  check(cudaGetLastError(), "turning links round");
 }
 
 }  // namespace shortlist::cuda

@@ -234,6 +234,27 @@ class GraphWalk {
                                                                                  *const cursor_;
 };
 
+// The i-th of all links, those that are first among their row's before those that are second: a
+// number that is no row, or the row it leads to; and the row it comes from.
+struct Link {
+  SL_HD Link(const ShortlistCudaReverse& job, size_t i)
+      : from(static_cast<uint32_t>(i % job.n)),
+        to(job.links[size_t{from} * job.degree + i / job.n]) {}
+  uint32_t from, to;
+};
+
+// Candidate i of all, where the rows that link to row r are sources[starts[r]] and on.
+SL_HD int64_t both_ways(const ShortlistCudaReverse& job, const uint64_t* starts,
+                        const uint32_t* sources, size_t i) {
+  const size_t width = job.degree + job.most, row = i / width, at = i % width;
+  if (at < job.degree) {
+    const uint32_t to = job.links[row * job.degree + at];
+    return to < job.n ? static_cast<int64_t>(to) : -1;
+  }
+  const uint64_t place = starts[row] + (at - job.degree);
+  return place < starts[row + 1] ? static_cast<int64_t>(sources[place]) : -1;
+}
+
 // Of candidates for links.
 enum class Choice : unsigned char {
   open,
