@@ -181,9 +181,10 @@ const Setters<ShortlistCudaAssign>& setters() {
 template <>
 const Setters<ShortlistCudaUpdate>& setters() {
   using Job = ShortlistCudaUpdate;
-  static const Setters<Job> all{SL_MEMBER(stream), SL_MEMBER(rows),      SL_MEMBER(n),
-                                SL_MEMBER(labels), SL_MEMBER(k),         SL_MEMBER(d),
-                                SL_MEMBER(room),   SL_MEMBER(centroids), SL_MEMBER(counts)};
+  static const Setters<Job> all{SL_MEMBER(stream), SL_MEMBER(rows),    SL_MEMBER(n),
+                                SL_MEMBER(labels), SL_MEMBER(weights), SL_MEMBER(k),
+                                SL_MEMBER(d),      SL_MEMBER(room),    SL_MEMBER(centroids),
+                                SL_MEMBER(counts), SL_MEMBER(totals)};
   return all;
 }
 template <>
