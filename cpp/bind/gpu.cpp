@@ -302,6 +302,14 @@ void bind_gpu(py::module_& m) {
            py::arg("plugin"), py::arg("device"))
       .def_property_readonly("host", &Engine::host, "Whether memory is this process's.")
       .def_property_readonly("device", &Engine::device)
+      .def_property_readonly(
+          "free",
+          [](const Engine& self) {
+            ShortlistCudaDevice found{};
+            self.call(self.table().describe, self.device(), &found);
+            return found.free;
+          },
+          "Bytes that could be allocated; 0 of the host.")
       .def(
           "copy",
           [](const Engine& self, uintptr_t to, uintptr_t from, size_t bytes, uintptr_t stream) {
