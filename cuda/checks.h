@@ -71,12 +71,14 @@ inline void require_rows(ShortlistCudaKind kind, size_t n, size_t units_per_row)
 }
 
 inline void check(const ShortlistCudaStore& job) {
-  require(job.bytes >= 1 && (job.stride >= job.bytes || job.n <= 1), "rows lie over each other");
+  require(job.bytes >= 1 && (!job.stride || job.stride >= job.bytes || job.n <= 1),
+          "rows lie over each other");
   const bool floats = job.conversion != SHORTLIST_CUDA_AS_THEY_ARE || job.squares || job.errors ||
                       job.most_square || job.most_error;
   require(!floats || (job.bytes % sizeof(float) == 0 && job.stride % sizeof(float) == 0),
           "what is converted or measured must be of float32");
   require_aligned({job.rows});
+  if (!job.stride) require_aligned({job.from});
 }
 
 inline void check(const ShortlistCudaScan& job) {
@@ -136,6 +138,31 @@ inline void check(const ShortlistCudaReverse& job) {
   require(job.n <= 0xffffffffu / job.degree, "more links than 32 bits can number; split them");
 }
 
+inline void require_parts(size_t d, size_t m, const float* codewords) {
+  require(m >= 1 && d >= 1 && d % m == 0, "codes of " + std::to_string(m) + " parts for " +
+                                              std::to_string(d) +
+                                              " dimensions, which must be a multiple of them");
+  require_aligned({codewords});
+}
+
+inline void check(const ShortlistCudaLists& job) {
+  require_kind(job.kind);
+  require_k(job.k);
+  require_rows(job.kind, job.n, job.units_per_row);
+  require(job.kind != SHORTLIST_CUDA_PLANES, "planes are not kept in lists");
+  require(job.queries_n <= kMostQueries, "more than 65,535 queries in one call; split them");
+  require(job.nprobe >= 1, "nprobe must be 1 or more");
+  require_aligned({job.rows, job.queries, job.room});
+  if (job.kind != SHORTLIST_CUDA_TABLES) return;
+  require_parts(job.d, job.m, job.codewords);
+  require(job.units_per_row == (job.m + kUnitBytes - 1) / kUnitBytes, "codes do not fit the rows");
+}
+
+inline void check(const ShortlistCudaTables& job) {
+  require_parts(job.d, job.m, job.codewords);
+  require(job.queries_n <= kMostQueries, "more than 65,535 queries in one call; split them");
+}
+
 inline void check(const ShortlistCudaCertify& job) {
   require(job.k >= 1 && job.kept >= job.k, "fewer are kept than asked for");
 }
@@ -166,15 +193,6 @@ inline void check(const ShortlistCudaAssign& job) {
 inline void check(const ShortlistCudaUpdate& job) {
   require(job.n < size_t{1} << 31 && job.k < size_t{1} << 31,
           "more rows or centroids than 31 bits can number; split them");
-}
-
-template <class Job>
-int absent(const Job*, char* why, size_t room) {
-  return guarded(why, room, [] { require(false, "not there yet"); });
-}
-template <class Job>
-int absent_room(const Job*, size_t*, char* why, size_t room) {
-  return guarded(why, room, [] { require(false, "not there yet"); });
 }
 
 }  // namespace shortlist::cuda

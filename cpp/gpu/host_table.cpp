@@ -4,6 +4,7 @@
 #include <cuda/tiles/certify.h>
 #include <cuda/tiles/graph.h>
 #include <cuda/tiles/jobs.h>
+#include <cuda/tiles/lists.h>
 #include <cuda/tiles/many.h>
 #include <cuda/tiles/store.h>
 
@@ -152,6 +153,30 @@ void prune(const ShortlistCudaPrune& job) {
   });
 }
 
+size_t scan_lists_room(const ShortlistCudaLists& job) {
+  return job.queries_n * host_run().chunks * job.k * sizeof(Key);
+}
+void scan_lists(const ShortlistCudaLists& job) {
+  const size_t blocks = host_run().chunks;
+  for_kind(job.kind, [&](auto kind) {
+    constexpr ShortlistCudaKind kKind = decltype(kind)::value;
+    if constexpr (kKind != SHORTLIST_CUDA_PLANES) {
+      std::vector<Unit> shared = shared_of(lists_shared<kKind, HostGroup>(job, host_run().lanes));
+      for (size_t q = 0; q < job.queries_n; ++q)
+        for (size_t block = 0; block < blocks; ++block)
+          scan_lists_block<kKind>(group(), job, q, block, blocks, shared.data());
+    }
+  });
+  std::vector<Unit> shared = shared_for(job.k);
+  for (size_t q = 0; q < job.queries_n; ++q) join_lists(group(), job, q, blocks, shared.data());
+}
+
+void tables(const ShortlistCudaTables& job) {
+  for (size_t q = 0; q < job.queries_n; ++q)
+    for (size_t unit = 0; unit < units_of_codes(job.m); ++unit)
+      make_tables_of(group(), job, q, unit);
+}
+
 void certify(const ShortlistCudaCertify& job) {
   *job.chosen_n = 0;
   for (size_t q = 0; q < job.queries_n; ++q)
@@ -214,7 +239,7 @@ void reverse(const ShortlistCudaReverse& job) {
 
 size_t update_room(const ShortlistCudaUpdate&) { return 0; }
 void update(const ShortlistCudaUpdate& job) {
-  const ByLabel by(job.n, job.k, [&](size_t i) { return job.labels[i]; });
+  const ByLabel by(job.n, job.k, [&](size_t i) { return sorted_label(job, i); });
   for (size_t c = 0; c < job.k; ++c)
     update_centroid(group(), job, by.order.data(), by.starts.data(), c);
 }
@@ -298,9 +323,9 @@ const ShortlistCuda& host_table() {
       .scan = run<ShortlistCudaScan, scan>,
       .scan_many_room = room_of<ShortlistCudaScan, scan_many_room>,
       .scan_many = run<ShortlistCudaScan, scan_many>,
-      .scan_lists_room = absent_room<ShortlistCudaLists>,
-      .scan_lists = absent<ShortlistCudaLists>,
-      .tables = absent<ShortlistCudaTables>,
+      .scan_lists_room = room_of<ShortlistCudaLists, scan_lists_room>,
+      .scan_lists = run<ShortlistCudaLists, scan_lists>,
+      .tables = run<ShortlistCudaTables, tables>,
       .graph = run<ShortlistCudaGraph, graph>,
       .prune = run<ShortlistCudaPrune, prune>,
       .reverse_room = room_of<ShortlistCudaReverse, reverse_room>,

@@ -23,7 +23,7 @@ __global__ void __launch_bounds__(kLanes) prune_kernel(const ShortlistCudaPrune 
 }
 
 __global__ void __launch_bounds__(kLanes)
-    links_kernel(const ShortlistCudaReverse job, uint32_t* from, uint32_t* to) {
+    links_kernel(const ShortlistCudaReverse job, uint32_t* to, uint32_t* from) {
   const size_t i = size_t{blockIdx.x} * kLanes + threadIdx.x;
   if (i >= job.n * job.degree) return;
   const Link link(job, i);
@@ -71,11 +71,9 @@ void prune(const ShortlistCudaPrune& job) {
   check(cudaGetLastError(), "choosing links");
 }
 
-// Behind what sorting takes, where links lead.
 size_t reverse_room(const ShortlistCudaReverse& job) {
   check(job);
-  const size_t links = job.n * job.degree;
-  return ByLabel(links, job.n).bytes() + links * sizeof(uint32_t);
+  return ByLabel(job.n * job.degree, job.n).bytes();
 }
 
 void reverse(const ShortlistCudaReverse& job) {
@@ -84,12 +82,10 @@ void reverse(const ShortlistCudaReverse& job) {
   const size_t links = job.n * job.degree;
   const ByLabel by_label(links, job.n);
   const auto stream = static_cast<cudaStream_t>(job.stream);
-  auto* const to =
-      reinterpret_cast<uint32_t*>(static_cast<unsigned char*>(job.room) + by_label.bytes());
-  links_kernel<<<blocks_for(links, kLanes), kLanes, 0, stream>>>(job, by_label.numbers(job.room),
-                                                                 to);
+  links_kernel<<<blocks_for(links, kLanes), kLanes, 0, stream>>>(job, by_label.labels(job.room),
+                                                                 by_label.numbers(job.room));
   check(cudaGetLastError(), "listing links");
-  by_label.sort(to, job.room, stream);
+  by_label.sort(job.room, stream);
   both_ways_kernel<<<blocks_for(job.n * (job.degree + job.most), kLanes), kLanes, 0, stream>>>(
       job, by_label.starts(job.room), by_label.order(job.room));
   check(cudaGetLastError(), "turning links round");

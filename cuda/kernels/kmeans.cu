@@ -15,9 +15,12 @@ __global__ void __launch_bounds__(Assign<Block>::kLanes)
   Assign<Block>::run(group, job, blockIdx.x, shared);
 }
 
-__global__ void __launch_bounds__(kLanes) number_kernel(uint32_t* numbers, size_t n) {
+__global__ void __launch_bounds__(kLanes)
+    number_kernel(const ShortlistCudaUpdate job, uint32_t* labels, uint32_t* numbers) {
   const size_t i = size_t{blockIdx.x} * kLanes + threadIdx.x;
-  if (i < n) numbers[i] = static_cast<uint32_t>(i);
+  if (i >= job.n) return;
+  labels[i] = sorted_label(job, i);
+  numbers[i] = static_cast<uint32_t>(i);
 }
 
 __global__ void __launch_bounds__(kLanes)
@@ -48,11 +51,11 @@ void update(const ShortlistCudaUpdate& job) {
   const ByLabel by_label(job.n, job.k);
   const auto stream = static_cast<cudaStream_t>(job.stream);
   if (job.n) {
-    number_kernel<<<blocks_for(job.n, kLanes), kLanes, 0, stream>>>(by_label.numbers(job.room),
-                                                                    job.n);
+    number_kernel<<<blocks_for(job.n, kLanes), kLanes, 0, stream>>>(job, by_label.labels(job.room),
+                                                                    by_label.numbers(job.room));
     check(cudaGetLastError(), "numbering rows");
   }
-  by_label.sort(job.labels, job.room, stream);
+  by_label.sort(job.room, stream);
   update_kernel<<<blocks_for(job.k, 1), kLanes, 0, stream>>>(job, by_label.order(job.room),
                                                              by_label.starts(job.room));
   check(cudaGetLastError(), "moving centroids");

@@ -1,6 +1,7 @@
 // Numbers sorted by their labels.
 #include "kernels/labels.h"
 
+#include <bit>
 #include <cub/device/device_radix_sort.cuh>
 
 namespace shortlist::cuda {
@@ -33,21 +34,24 @@ ByLabel::ByLabel(size_t n, size_t k) : n_(n), k_(k) {
   uint32_t* const to = nullptr;
   check(cub::DeviceRadixSort::SortPairs(nullptr, sorting_, from, to, from, to, n_),
         "asking for room to sort");
-  numbers_ = padded((k_ + 1) * sizeof(uint64_t));
-  labels_ = numbers_ + padded(n_ * sizeof(uint32_t));
-  order_ = labels_ + padded(n_ * sizeof(uint32_t));
+  labels_ = padded((k_ + 1) * sizeof(uint64_t));
+  numbers_ = labels_ + padded(n_ * sizeof(uint32_t));
+  sorted_ = numbers_ + padded(n_ * sizeof(uint32_t));
+  order_ = sorted_ + padded(n_ * sizeof(uint32_t));
   temporary_ = order_ + padded(n_ * sizeof(uint32_t));
   bytes_ = temporary_ + padded(sorting_);
 }
 
-void ByLabel::sort(const uint32_t* labels, void* room, cudaStream_t stream) const {
-  uint32_t* const sorted = at<uint32_t>(room, labels_);
+void ByLabel::sort(void* room, cudaStream_t stream) const {
+  uint32_t* const sorted = at<uint32_t>(room, sorted_);
   size_t sorting = sorting_;
-  if (n_)
-    check(cub::DeviceRadixSort::SortPairs(at<unsigned char>(room, temporary_), sorting, labels,
-                                          sorted, static_cast<const uint32_t*>(numbers(room)),
-                                          order(room), n_, 0, 32, stream),
-          "sorting numbers by their labels");
+  if (n_) {
+    const uint32_t *const given = labels(room), *const named = numbers(room);
+    check(
+        cub::DeviceRadixSort::SortPairs(at<unsigned char>(room, temporary_), sorting, given, sorted,
+                                        named, order(room), n_, 0, std::bit_width(k_), stream),
+        "sorting numbers by their labels");
+  }
   starts_kernel<<<blocks_for(k_ + 1, kLanes), kLanes, 0, stream>>>(sorted, n_, k_, starts(room));
   check(cudaGetLastError(), "finding where labels begin");
 }

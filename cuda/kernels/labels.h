@@ -5,18 +5,19 @@
 
 namespace shortlist::cuda {
 
-// How a room is divided for n numbers with labels, of which those below k count.
+// How a room is divided for n numbers with labels up to k, of which those below k count.
 class ByLabel {
  public:
   ByLabel(size_t n, size_t k);
   size_t bytes() const { return bytes_; }
 
-  // Places in the room: numbers are brought; order and starts, k + 1 of them, come of sort.
+  // Places in the room: labels and numbers are brought; order and starts, k + 1, come of sort.
+  uint32_t* labels(void* room) const { return at<uint32_t>(room, labels_); }
   uint32_t* numbers(void* room) const { return at<uint32_t>(room, numbers_); }
   uint32_t* order(void* room) const { return at<uint32_t>(room, order_); }
   uint64_t* starts(void* room) const { return at<uint64_t>(room, 0); }
   // Stable: numbers of a label stay in their order.
-  void sort(const uint32_t* labels, void* room, cudaStream_t stream) const;
+  void sort(void* room, cudaStream_t stream) const;
 
  private:
   template <class T>
@@ -25,7 +26,7 @@ class ByLabel {
   }
 
   const size_t n_, k_;
-  size_t sorting_ = 0, numbers_, labels_, order_, temporary_, bytes_;
+  size_t sorting_ = 0, labels_, numbers_, sorted_, order_, temporary_, bytes_;
 };
 
 }  // namespace shortlist::cuda

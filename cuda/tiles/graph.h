@@ -113,8 +113,9 @@ class GraphWalk {
       meet(n * degree,
            [&](unsigned i) { return job_.links[parents_[i / degree] * job_.degree + i % degree]; });
     }
-    write_keys(group_, room_.found ? found_ : near_, 1, job_.k, job_.distances + q_ * job_.k,
-               job_.numbers + q_ * job_.k);
+    write_keys(group_, room_.found ? found_ : near_, job_.k, job_.distances + q_ * job_.k,
+               job_.numbers + q_ * job_.k,
+               [](uint32_t number) { return static_cast<int64_t>(number >> 1); });
   }
 
  private:
@@ -234,12 +235,13 @@ class GraphWalk {
                                                                                  *const cursor_;
 };
 
-// The i-th of all links, those that are first among their row's before those that are second: a
-// number that is no row, or the row it leads to; and the row it comes from.
+// The i-th of all links, those that are first among their row's before those that are second: the
+// row it comes from, and where it leads to, or n.
 struct Link {
-  SL_HD Link(const ShortlistCudaReverse& job, size_t i)
-      : from(static_cast<uint32_t>(i % job.n)),
-        to(job.links[size_t{from} * job.degree + i / job.n]) {}
+  SL_HD Link(const ShortlistCudaReverse& job, size_t i) : from(static_cast<uint32_t>(i % job.n)) {
+    const uint32_t number = job.links[size_t{from} * job.degree + i / job.n];
+    to = number < job.n ? number : static_cast<uint32_t>(job.n);
+  }
   uint32_t from, to;
 };
 

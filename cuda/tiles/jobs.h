@@ -108,6 +108,15 @@ SL_HD size_t scan_shared(const ShortlistCudaScan& scan, unsigned lanes) {
   return query_bytes<kKind>(scan) + Nearest<Group>::bytes(static_cast<unsigned>(scan.k), lanes);
 }
 
+// Keeps what was found for the one who joins it.
+template <class Group>
+SL_TILE void keep_nearest(const Group& group, Nearest<Group>& nearest, size_t k, Key* out) {
+  const Key* const best = nearest.finish();
+  group.each([&](unsigned lane) {
+    for (size_t i = lane; i < k; i += group.lanes()) out[i] = best[i];
+  });
+}
+
 // Part `chunk` of `chunks` of the rows, for query q: its k nearest to scan.room.
 template <class Group, class Body>
 SL_TILE void scan_part(const Group& group, const ShortlistCudaScan& scan, const Body& body,
@@ -119,11 +128,8 @@ SL_TILE void scan_part(const Group& group, const ShortlistCudaScan& scan, const 
   const size_t end = blocks * (chunk + 1) / chunks * Interleaved::kRows;
   const Interleaved rows{static_cast<const Unit*>(scan.rows), scan.units_per_row};
   cuda::scan(group, body, rows, begin, end < scan.n ? end : scan.n, scan.allowed, nearest);
-  const Key* const best = nearest.finish();
-  Key* const out = static_cast<Key*>(scan.room) + (q * chunks + chunk) * scan.k;
-  group.each([&](unsigned lane) {
-    for (size_t i = lane; i < scan.k; i += group.lanes()) out[i] = best[i];
-  });
+  keep_nearest(group, nearest, scan.k,
+               static_cast<Key*>(scan.room) + (q * chunks + chunk) * scan.k);
 }
 
 template <ShortlistCudaKind kKind, class Group>
@@ -138,21 +144,22 @@ SL_TILE void scan_chunk(const Group& group, const ShortlistCudaScan& scan, size_
   scan_part(group, scan, body_of<kKind>(scan, q, query), q, chunk, chunks, query + units);
 }
 
-// Writes keys in faiss's shape; the last `marks` bits of their numbers are none of these.
-template <class Group>
-SL_TILE void write_keys(const Group& group, const Key* best, unsigned marks, size_t k,
-                        float* distances, int64_t* numbers) {
+// Writes keys in faiss's shape, by what name(number) makes of their numbers.
+template <class Group, class Name>
+SL_TILE void write_keys(const Group& group, const Key* best, size_t k, float* distances,
+                        int64_t* numbers, const Name& name) {
   group.each([&](unsigned lane) {
     for (size_t i = lane; i < k; i += group.lanes()) {
       distances[i] = best[i] == kNone ? FLT_MAX : distance_of(best[i]);
-      numbers[i] = best[i] == kNone ? -1 : static_cast<int64_t>(number_of(best[i]) >> marks);
+      numbers[i] = best[i] == kNone ? -1 : name(number_of(best[i]));
     }
   });
 }
 template <class Group>
 SL_TILE void write_nearest(const Group& group, Nearest<Group>& nearest, size_t k, float* distances,
-                           int64_t* numbers) {
-  write_keys(group, nearest.finish(), 0, k, distances, numbers);
+                           int64_t* numbers, const int64_t* names = nullptr) {
+  write_keys(group, nearest.finish(), k, distances, numbers,
+             [&](uint32_t number) { return names ? names[number] : static_cast<int64_t>(number); });
 }
 
 // The nearest of all chunks of query q.
