@@ -215,6 +215,11 @@ class Centroids:
     def l2(self) -> bool:
         return self.metric == _core.METRIC_L2
 
+    @property
+    def rows(self) -> Part:
+        """The centroids as rows, whose nearest centroids may be asked for."""
+        return Part(0, self.k, self.raw, self._stored)
+
     def set(self, centroids: Floats) -> None:
         """centroids: (k, d), less what rows are less."""
         rows = self.form.padded(centroids)
@@ -253,7 +258,13 @@ class Centroids:
         return told
 
     def near(self, part: Part, begin: int, end: int, n: int) -> tuple[Floats, Array]:
-        """Of the part's rows [begin, end) the n nearest, and their distances, smaller is nearer.
+        """Of the part's rows [begin, end) the n nearest, and their distances, smaller is nearer."""
+        least, best = self.near_there(part, begin, end, n)
+        shape = end - begin, n
+        return self.jobs.get(least, shape, np.float32), self.jobs.get(best, shape, np.int64)
+
+    def near_there(self, part: Part, begin: int, end: int, n: int) -> tuple[Any, Any]:
+        """As near, in memory of the device.
 
         They are compared again by the rows themselves, unless there is nothing to be gained.
         """
@@ -286,8 +297,7 @@ class Centroids:
             least=least,
             numbers=best,
         )
-        shape = rows, n
-        return self.jobs.get(least, shape, np.float32), self.jobs.get(best, shape, np.int64)
+        return least, best
 
     def _memory(self, *bytes: int) -> tuple[Any, ...]:
         """For what one call hands to the next, as large as any needed."""
