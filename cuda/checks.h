@@ -125,6 +125,7 @@ inline void check(const ShortlistCudaPrune& job) {
   require_vectors(job.kind);
   require_rows(job.kind, job.rows_n, (job.bytes + kUnitBytes - 1) / kUnitBytes);
   require_degree(job.degree);
+  require(job.apart >= job.degree, "links lie over each other");
   require(job.first <= job.rows_n && job.n <= job.rows_n - job.first,
           "rows whose links are asked for are not there");
   require(job.n < 0x7fffffff, "too many rows in one call; split them");

@@ -182,7 +182,8 @@ typedef struct {
   const float* distances; /* of them, in the kind's sign */
   size_t candidates_n;    /* at most 256 */
   size_t degree;          /* 1 to 128 */
-  uint32_t* links;        /* of all rows: rows_n * degree, 0xffffffff where there are fewer */
+  size_t apart;           /* where a row's links begin behind those of the row before */
+  uint32_t* links;        /* of all rows, `degree` each, 0xffffffff where there are fewer */
 } ShortlistCudaPrune;
 
 /* Candidates for links both ways: of each row those it links to, then up to `most` rows that link

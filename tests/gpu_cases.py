@@ -432,3 +432,14 @@ def update(
         job.get(counts, (k,), np.uint64),
         job.get(totals, (k,), np.float64),
     )
+
+
+def reached(links: np.ndarray, entry: int) -> np.ndarray:
+    """Whether links lead to each row from the entry."""
+    seen, todo = np.zeros(len(links), bool), np.array([entry])
+    while len(todo):
+        seen[todo] = True
+        to = np.unique(links[todo].astype(np.int64))
+        to = to[(to >= 0) & (to < len(links))]
+        todo = to[~seen[to]]
+    return seen

@@ -196,9 +196,9 @@ def test_nan_is_never_found(engine):
     assert np.all(numbers[1] == -1)
 
 
-def prune(engine, kind, rows, candidates, distances, degree, first=0):
-    job, n = Job(engine), len(rows)
-    out = job.put(np.full((n, degree), 12345), np.uint32)
+def prune(engine, kind, rows, candidates, distances, degree, first=0, apart=None):
+    job, n, apart = Job(engine), len(rows), apart or degree
+    out = job.put(np.full((n, apart), 12345), np.uint32)
     job.run(
         "prune",
         kind=kind,
@@ -212,9 +212,10 @@ def prune(engine, kind, rows, candidates, distances, degree, first=0):
         distances=job.put(distances, np.float32),
         candidates_n=candidates.shape[1],
         degree=degree,
+        apart=apart,
         links=out,
     )
-    return job.get(out, (n, degree), np.uint32)
+    return job.get(out, (n, apart), np.uint32)
 
 
 def pruned(row, candidates, to_row, between, degree):
@@ -254,7 +255,11 @@ def test_links_are_those_of_the_heuristic(engine, kind, n, d, m, degree):
     distances, candidates = nearest(between[first : n - 2], m)
     candidates[0, 1] = candidates[0, 0]  # stands twice
     distances[0, 1] = distances[0, 0]
-    links = prune(engine(seed=m, lanes=64), kind, as_bytes(rows), candidates, distances, degree, 3)
+    links = prune(
+        engine(seed=m, lanes=64), kind, as_bytes(rows), candidates, distances, degree, 3, degree + 2
+    )
+    assert np.all(links[:, degree:] == 12345)
+    links = links[:, :degree]
     assert np.all(links[:first] == 12345)
     assert np.all(links[n - 2 :] == 12345)
     for i, (own, to_row) in enumerate(zip(candidates, distances, strict=True)):
@@ -262,7 +267,9 @@ def test_links_are_those_of_the_heuristic(engine, kind, n, d, m, degree):
         np.testing.assert_array_equal(links[first + i], want)
 
 
-@pytest.mark.parametrize(("n", "degree", "most"), [(1, 1, 1), (50, 3, 4), (33, 20, 100), (20, 2, 0)])
+@pytest.mark.parametrize(
+    ("n", "degree", "most"), [(1, 1, 1), (50, 3, 4), (33, 20, 100), (20, 2, 0)]
+)
 def test_candidates_of_links_both_ways(engine, n, degree, most):
     rng = np.random.default_rng(n)
     links = random_links(rng, n, degree)
@@ -293,6 +300,7 @@ def test_what_is_refused(engine):
         (lambda: prune(engine(0), "tables", rows, *near, 2), "codes"),
         (lambda: prune(engine(0), "hamming", rows, *near, 0), "degree = 0"),
         (lambda: prune(engine(0), "hamming", rows, *near, 2, first=1), "not there"),
+        (lambda: prune(engine(0), "hamming", rows, *near, 2, apart=1), "over each other"),
         (
             lambda: prune(
                 engine(0), "hamming", rows, *(np.zeros((4, 257), t) for t in ("i8", "f4")), 2

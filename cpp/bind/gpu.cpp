@@ -10,10 +10,11 @@
 #include <variant>
 
 #include "base/error.h"
+#include "base/selector.h"
 #include "bind/arrays.h"
-#include "bind/bind.h"
 #include "gpu/engine.h"
 #include "gpu/sdc.h"
+#include "graph/connect.h"
 #include "index/sdc.h"
 
 namespace py = pybind11;
@@ -142,7 +143,7 @@ const Setters<ShortlistCudaPrune>& setters() {
       SL_MEMBER(stream),     SL_MEMBER(kind),      SL_MEMBER(rows),         SL_MEMBER(rows_n),
       SL_MEMBER(stride),     SL_MEMBER(bytes),     SL_MEMBER(first),        SL_MEMBER(n),
       SL_MEMBER(candidates), SL_MEMBER(distances), SL_MEMBER(candidates_n), SL_MEMBER(degree),
-      SL_MEMBER(links)};
+      SL_MEMBER(apart),      SL_MEMBER(links)};
   return all;
 }
 template <>
@@ -299,6 +300,25 @@ py::tuple sdc_queries(const IndexSDC& index, const ArrayLike& x, bool many) {
                         owning<int64_t>(std::move(queries.offset), {n}));
 }
 
+py::array_t<uint32_t> selected(const Selector& selector, const py::object& ids, size_t n) {
+  std::vector<id_t> names;
+  IdMap map;
+  map.slots = n;
+  if (!ids.is_none()) {
+    names = shortlist::ids(py::reinterpret_borrow<ArrayLike>(ids), -1);
+    map.slots = names.size();
+    map.ids = names.data();
+  }
+  std::vector<uint32_t> words((map.slots + 31) / 32);
+  {
+    py::gil_scoped_release unlocked;
+    const Bitmap bits = selector.slots(map);
+    for (size_t i = 0; i < words.size(); ++i) words[i] = bits.half_word(i);
+  }
+  const auto size = static_cast<py::ssize_t>(words.size());
+  return owning<uint32_t>(std::move(words), {size});
+}
+
 }  // namespace
 
 void bind_gpu(py::module_& m) {
@@ -406,6 +426,27 @@ void bind_gpu(py::module_& m) {
   g.def("sdc_queries", &sdc_queries, py::arg("index"), py::arg("x"), py::arg("many"),
         "Queries of an IndexSDC: bytes of each as `scan` or `scan_many` takes them, bits of their "
         "values, terms (2, n) near and scale, and offsets (n,).");
+  g.def("selected", &selected, py::arg("selector"), py::arg("ids") = py::none(), py::arg("n") = 0,
+        "A bit for each of n rows, or of those with these ids, as jobs take `allowed`.");
+  g.def(
+      "connect",
+      [](py::array_t<uint32_t, py::array::c_style> links, slot_t entry) {
+        const size_t n = static_cast<size_t>(links.shape(0)),
+                     degree = static_cast<size_t>(links.shape(1));
+        const std::span<slot_t> rows(links.mutable_data(), n * degree);
+        const Unlocked unlocked;
+        connect(
+            rows, degree, entry, {},
+            [&](slot_t s, std::vector<slot_t>& out) {
+              for (const slot_t to : rows.subspan(s * degree, degree))
+                if (to != kNoSlot) out.push_back(to);
+            },
+            [](slot_t) {});
+      },
+      py::arg("links").noconvert(), py::arg("entry"),
+      "Links (n, degree) of rows, 2^32 - 1 at a row's end, are changed so that they lead "
+      "everywhere "
+      "from the entry.");
   g.def(
       "query_bytes",
       [](const std::string& kind, size_t units) {

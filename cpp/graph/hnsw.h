@@ -119,7 +119,6 @@ class Hnsw {
                            const ProgressFn* progress, size_t* completed);
   void insert_in_batches(const Vectors& base, std::span<const slot_t> slots, int lowest,
                          const ProgressFn* progress, size_t* completed);
-  void connect(const Vectors& base, std::span<const uint8_t> wanted);
 
   slot_t* row(slot_t s, int level);
   const slot_t* row(slot_t s, int level) const;

@@ -6,6 +6,7 @@
 #include <mutex>
 #include <thread>
 
+#include "graph/connect.h"
 #include "graph/hnsw.h"
 #include "graph/select.h"
 #include "graph/walk.h"
@@ -285,7 +286,16 @@ void Hnsw::insert_linked(const Vectors& base, std::span<const slot_t> links,
   else
     insert_side_by_side(base, upper, 1, progress, &completed);
   if (entry_ == kNoSlot) choose_entry();
-  connect(base, compared);
+  const auto computer = base.computer();
+  std::vector<Neighbor> candidates;
+  connect(
+      base_, most, entry_, compared,
+      [&](slot_t s, std::vector<slot_t>& out) {
+        computer->set_query(s);
+        near(*computer, static_cast<size_t>(efConstruction.load()), candidates);
+        for (const Neighbor& n : candidates) out.push_back(n.slot);
+      },
+      [&](slot_t s) { changed(s); });
 }
 
 void Hnsw::insert_side_by_side(const Vectors& base, std::span<const slot_t> slots, int lowest,

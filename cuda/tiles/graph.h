@@ -281,7 +281,7 @@ SL_TILE void prune_row(const Group& group, const ShortlistCudaPrune& job, size_t
                  most = static_cast<unsigned>(job.degree);
   const int64_t* const numbers = job.candidates + i * n;
   const float* const distances = job.distances + i * n;
-  uint32_t* const links = job.links + row * most;
+  uint32_t* const links = job.links + row * job.apart;
   using Query = std::remove_const_t<std::remove_pointer_t<decltype(BodyOf<kKind>::query)>>;
   BodyOf<kKind> body;
   auto* const query = static_cast<Query*>(shared);

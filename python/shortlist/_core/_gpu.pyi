@@ -6,6 +6,11 @@ from __future__ import annotations
 
 import typing
 
+import numpy
+import numpy.typing
+import shortlist
+import shortlist._core
+
 class Plugin:
     """
     A plugin that is loaded, and stays so.
@@ -45,10 +50,11 @@ class Engine:
         bytes: typing.SupportsIndex,
         stream: typing.SupportsIndex = 0,
     ) -> None: ...
-    def graph(self, **kwargs: typing.Any) -> int: ...
+    def graph(self, **kwargs: typing.Any) -> None: ...
     def max_sim(self, **kwargs: typing.Any) -> None: ...
     def prune(self, **kwargs: typing.Any) -> None: ...
     def rescore(self, **kwargs: typing.Any) -> None: ...
+    def reverse(self, **kwargs: typing.Any) -> int: ...
     def scan(self, **kwargs: typing.Any) -> int: ...
     def scan_lists(self, **kwargs: typing.Any) -> int: ...
     def scan_many(self, **kwargs: typing.Any) -> int: ...
@@ -80,7 +86,30 @@ class Memory:
     @property
     def place(self) -> int: ...
 
+def connect(links: numpy.typing.NDArray[numpy.uint32], entry: typing.SupportsIndex) -> None:
+    """
+    Links (n, degree) of rows, 2^32 - 1 at a row's end, are changed so that they lead everywhere from the entry.
+    """
+
 def query_bytes(kind: str, units: typing.SupportsIndex) -> int: ...
+def sdc_codes(
+    index: shortlist._core.IndexSDC, begin: typing.SupportsIndex, end: typing.SupportsIndex
+) -> tuple[numpy.typing.NDArray[numpy.uint8], numpy.typing.NDArray[numpy.float32]]:
+    """
+    Codes [begin, end) of an IndexSDC: planes (n, bits * plane) bytes and factors (2, n).
+    """
+
+def sdc_queries(index: shortlist._core.IndexSDC, x: numpy.typing.ArrayLike, many: bool) -> tuple:
+    """
+    Queries of an IndexSDC: bytes of each as `scan` or `scan_many` takes them, bits of their values, terms (2, n) near and scale, and offsets (n,).
+    """
+
+def selected(
+    selector: shortlist._core.IDSelector, ids: typing.Any = None, n: typing.SupportsIndex = 0
+) -> numpy.typing.NDArray[numpy.uint32]:
+    """
+    A bit for each of n rows, or of those with these ids, as jobs take `allowed`.
+    """
 
 abi: int = 1
 conversions: tuple[str, ...] = ("as_they_are", "f32_to_tf32", "f32_to_f16", "f32_to_bf16")

@@ -7,6 +7,7 @@ rounded; where more than the nearest is asked for, what they find is compared ag
 from __future__ import annotations
 
 from collections.abc import Iterator
+from copy import copy
 from dataclasses import dataclass
 from typing import Any
 
@@ -219,6 +220,12 @@ class Centroids:
     def rows(self) -> Part:
         """The centroids as rows, whose nearest centroids may be asked for."""
         return Part(0, self.k, self.raw, self._stored)
+
+    def first(self, k: int) -> Centroids:
+        """The first k of them, where these are."""
+        out = copy(self)
+        out.k, out._calls = k, {}
+        return out
 
     def set(self, centroids: Floats) -> None:
         """centroids: (k, d), less what rows are less."""
