@@ -135,7 +135,7 @@ inline void check(const ShortlistCudaPrune& job) {
 }
 
 inline void check(const ShortlistCudaReverse& job) {
-  require_degree(job.degree);
+  require(job.degree >= 1, "there must be links");
   require(job.n <= 0xffffffffu / job.degree, "more links than 32 bits can number; split them");
 }
 

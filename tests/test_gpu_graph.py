@@ -12,11 +12,14 @@ from gpu_cases import (
     nearest,
     queries_for,
     query_rows,
+    reached,
     rows_of,
     truth,
     words_of,
 )
+from shortlist import datasets
 from shortlist._core import _gpu
+from shortlist.gpu.graph import GpuIndexHNSWFlat
 
 KINDS = [kind for kind in _gpu.kinds if kind not in ("planes", "tables")]
 MAX = np.finfo(np.float32).max
@@ -310,3 +313,175 @@ def test_what_is_refused(engine):
     ):
         with pytest.raises(shortlist.ArgumentError, match=said):
             call()
+
+
+def blobs(rng, n: int, d: int = 19, centres: int = 12) -> np.ndarray:
+    x = 2 * rng.normal(size=(centres, d))[rng.integers(centres, size=n)] + rng.normal(size=(n, d))
+    return x.astype(np.float32)
+
+
+def recall(found: np.ndarray, truth: np.ndarray) -> float:
+    return float(np.mean([len({*a} & {*b}) / len(b) for a, b in zip(found, truth, strict=True)]))
+
+
+def test_a_graph_made_in_bulk_serves_on_the_cpu(engine, tmp_path):
+    """As well as one that the CPU has made by itself."""
+    sample = datasets.sample("sift")
+    x = np.asarray(sample.base, np.float32)[:4000]
+    q = np.asarray(sample.queries, np.float32)[:200]
+    made = GpuIndexHNSWFlat(engine(seed=1), 128, 16)
+    made.add(x)
+    index, added = shortlist.IndexHNSWFlat(128, 16), shortlist.IndexHNSWFlat(128, 16)
+    made.copyTo(index)
+    added.add(x)
+    np.testing.assert_array_equal(index.reconstruct_n(), x)
+    assert reached(index.links(), index.hnsw.entry_point).all()
+    true = index.search_exact(q, 10)[1]
+    for ef in (10, 40, 100):
+        index.hnsw.efSearch = added.hnsw.efSearch = made.efSearch = ef
+        least = recall(added.search(q, 10)[1], true) - 0.01
+        assert recall(index.search(q, 10)[1], true) >= least
+        assert recall(made.search(q, 10)[1], true) >= least
+    index.save(tmp_path / "index")
+    again = shortlist.open(tmp_path / "index")
+    np.testing.assert_array_equal(again.search(q, 10)[1], index.search(q, 10)[1])
+    assert index.remove_ids(np.arange(1000)) == 1000
+    index.add(x[:1000])
+    found = index.search(x[:100], 1)[1][:, 0]
+    assert (found == np.arange(4000, 4100)).mean() > 0.95
+
+
+def test_clusters_that_are_far_apart_are_linked(engine, oracle):
+    """What a query between clusters finds."""
+    rng = np.random.default_rng(5)
+    x, q = blobs(rng, 2000, centres=20), blobs(rng, 60, centres=60)
+    made, added = (
+        GpuIndexHNSWFlat(engine(seed=2), 19, 8, oracle.metric),
+        shortlist.IndexHNSWFlat(19, 8, oracle.metric),
+    )
+    made.add(x)
+    added.add(x)
+    index = shortlist.IndexHNSWFlat(19, 8, oracle.metric)
+    made.copyTo(index)
+    made.efSearch = added.hnsw.efSearch = index.hnsw.efSearch = 64
+    least = oracle.recall(added.search(q, 10)[1], q, x) - 0.05
+    assert oracle.recall(made.search(q, 10)[1], q, x) >= least
+    assert oracle.recall(index.search(q, 10)[1], q, x) >= least
+
+
+@pytest.mark.parametrize("lanes", [32, 128])
+def test_the_same_vectors_make_the_same_graph(engine, lanes):
+    x = blobs(np.random.default_rng(6), 700)
+    first = shortlist.IndexHNSWFlat(19, 4)
+    for seed in (1, 2):
+        made = GpuIndexHNSWFlat(engine(seed=seed, lanes=lanes * seed), 19, 4)
+        made.add(x[:300])
+        made.add(x[300:])  # as if at once
+        index = shortlist.IndexHNSWFlat(19, 4)
+        made.copyTo(index)
+        if seed == 1:
+            first = index
+    np.testing.assert_array_equal(first.links(), index.links())
+
+
+def test_what_a_search_tells(engine, oracle):
+    rng = np.random.default_rng(7)
+    x, q = blobs(rng, 600), blobs(rng, 9)
+    index = GpuIndexHNSWFlat(engine(seed=3), 19, 8, oracle.metric)
+    index.add(x)
+    assert (index.ntotal, len(index), index.d, index.metric_type) == (600, 600, 19, oracle.metric)
+    np.testing.assert_array_equal(index.reconstruct_n(), x)
+    np.testing.assert_array_equal(index.reconstruct_n(5, 10), x[5:15])
+    index.efSearch = 200
+    q[4, 2], q[5, 0] = np.nan, np.inf
+    D, I = index.search(q, 30)
+    assert (I[4:6] == -1).all()
+    assert (D[4:6] == oracle.missing).all()
+    there = [0, 1, 2, 3, 6, 7, 8]
+    want = oracle.search(q[there], x, 30)
+    assert recall(I[there], want[1]) > 0.97
+    exact = np.take_along_axis(oracle.distances(q[there], x), I[there], 1)
+    np.testing.assert_allclose(D[there], exact, rtol=1e-4, atol=1e-4)
+    even = shortlist.SearchParametersHNSW(
+        efSearch=300, sel=shortlist.IDSelectorBatch(np.arange(0, 600, 2))
+    )
+    found = index.search(q[there], 5, params=even)[1]
+    assert (found % 2 == 0).all()
+    assert recall(found, 2 * oracle.search(q[there], x[::2], 5)[1]) > 0.9
+    D, I = index.search(q[:2], 700)
+    assert (np.sort(I[:, :600]) == np.arange(600)).all()  # all can be reached
+    assert (I[:, 600:] == -1).all()
+    assert (D[:, 600:] == oracle.missing).all()
+    index.reset()
+    assert index.ntotal == 0
+    assert (index.search(q, 3)[1] == -1).all()
+
+
+@pytest.mark.parametrize("n", [0, 1, 2, 33])
+def test_few_vectors(engine, n):
+    x = blobs(np.random.default_rng(8), 40)
+    index, copy = GpuIndexHNSWFlat(engine(0), 19, 16), shortlist.IndexHNSWFlat(19, 16)
+    index.add(x[:n])
+    want = [*np.argsort(((x[:n] - x[39]) ** 2).sum(1)), *[-1] * 40][:40]
+    assert index.search(x[39:], 40)[1][0].tolist() == want
+    index.copyTo(copy)
+    assert copy.ntotal == n
+    copy.hnsw.efSearch = 40
+    assert copy.search(x[39:], 40)[1][0].tolist() == want
+
+
+def test_equal_vectors_are_all_found(engine):
+    index = GpuIndexHNSWFlat(engine(0), 19, 4)
+    index.add(np.ones((300, 19)))
+    assert sorted(index.search(np.ones((1, 19)), 300)[1][0]) == list(range(300))
+
+
+def test_a_graph_of_the_cpu_is_walked_there(engine, oracle):
+    rng = np.random.default_rng(9)
+    x, q = blobs(rng, 800), blobs(rng, 20)
+    index = shortlist.IndexHNSWFlat(19, 16, oracle.metric)
+    index.add(x)
+    index.hnsw.efSearch = 90
+    there = GpuIndexHNSWFlat(engine(0), 19, 16, oracle.metric)
+    there.add(x[:50])
+    there.copyFrom(index)
+    assert (there.ntotal, there.efSearch) == (800, 90)
+    D, I = there.search(q, 10)
+    assert oracle.recall(I, q, x) > 0.98
+    exact = np.take_along_axis(oracle.distances(q, x), I, 1)
+    np.testing.assert_allclose(D, exact, rtol=1e-4, atol=1e-4)
+    back = shortlist.IndexHNSWFlat(19, 16, oracle.metric)
+    there.copyTo(back)
+    assert reached(back.links(), back.hnsw.entry_point).all()
+    there.copyFrom(shortlist.IndexHNSWFlat(19, 16, oracle.metric))
+    assert there.ntotal == 0
+
+
+def test_what_an_index_refuses(engine):
+    x = blobs(np.random.default_rng(10), 20)
+    index = GpuIndexHNSWFlat(engine(0), 19, 8)
+    index.add(x)
+    removed = shortlist.IndexHNSWFlat(19, 8)
+    removed.add(x)
+    removed.remove_ids(np.arange(3))
+    bad = x.copy()
+    bad[3, 4] = np.nan
+    for call, error, said in (
+        (lambda: GpuIndexHNSWFlat(engine(0), 19, 65), shortlist.ArgumentError, "M = 65"),
+        (lambda: GpuIndexHNSWFlat(engine(0), 0, 8), shortlist.DimensionError, "d = 0|at least 1"),
+        (lambda: GpuIndexHNSWFlat(engine(0), 19, 8, 3), shortlist.UnsupportedError, ""),
+        (lambda: index.add(x[:, 1:]), shortlist.DimensionError, "18"),
+        (lambda: index.add(bad), shortlist.ArgumentError, "row 3"),
+        (lambda: index.search(x[0], 3), shortlist.DimensionError, "19"),
+        (lambda: index.search(x, 0), shortlist.ArgumentError, "k = 0"),
+        (lambda: index.search(x, 1025), shortlist.ArgumentError, "k = 1025"),
+        (lambda: setattr(index, "efSearch", 0), shortlist.ArgumentError, "efSearch = 0"),
+        (lambda: index.reconstruct_n(15, 6), shortlist.IdError, "ntotal is 20"),
+        (lambda: index.copyTo(removed), shortlist.ArgumentError, "holds 17"),
+        (lambda: index.copyFrom(removed), shortlist.UnsupportedError, "removed"),
+        (lambda: index.copyTo(shortlist.IndexHNSWFlat(19, 9)), shortlist.ArgumentError, "9"),
+        (lambda: index.copyTo(shortlist.IndexFlatL2(19)), shortlist.UnsupportedError, "IndexFlat"),
+    ):
+        with pytest.raises(error, match=said):
+            call()
+    assert index.ntotal == 20

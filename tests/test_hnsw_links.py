@@ -7,7 +7,7 @@ import pytest
 import shortlist
 from conftest import Oracle
 from gpu_cases import reached
-from test_hnsw import D, STORES, bytes_of, clustered
+from test_hnsw import STORES, D, bytes_of, clustered
 
 
 def near(x: np.ndarray, metric: int, width: int) -> np.ndarray:
@@ -21,7 +21,8 @@ def near(x: np.ndarray, metric: int, width: int) -> np.ndarray:
 @pytest.mark.parametrize("store", ["float32", "uint8", "SQ8"])
 @pytest.mark.parametrize("deterministic", [False, True])
 def test_a_known_graph_serves_as_one_that_was_added(oracle: Oracle, rng, store, deterministic):
-    x, q = bytes_of(clustered(rng, 2000), store), bytes_of(clustered(rng, 100), store)
+    every = bytes_of(clustered(rng, 2100), store)
+    x, q = every[:2000], every[2000:]
     index = STORES[store](D, oracle.metric)
     index.hnsw.deterministic = deterministic
     index.train(x)
@@ -77,7 +78,8 @@ def test_equal_vectors_can_be_reached():
 
 
 def test_changes_files_and_copies_go_on(rng, tmp_path):
-    x, q = clustered(rng, 1500), clustered(rng, 50)
+    every = clustered(rng, 1550)
+    x, q = every[:1500], every[1500:]
     index = shortlist.IndexHNSWFlat(D, 16)
     index.add_with_links(x[:1000], near(x[:1000], shortlist.METRIC_L2, 32))
     index.hnsw.efSearch = 100
@@ -103,8 +105,8 @@ def test_changes_files_and_copies_go_on(rng, tmp_path):
 def test_vectors_that_cannot_be_compared_are_not_linked(rng):
     x = clustered(rng, 200)
     x[7] = 3e38
-    index = shortlist.IndexHNSWFlat(D, 8)
-    index.add_with_links(x, near(np.nan_to_num(x, posinf=0), shortlist.METRIC_L2, 16))
+    index = shortlist.IndexHNSWFlat(D, 8, shortlist.METRIC_INNER_PRODUCT)
+    index.add_with_links(x, np.roll(near(x, shortlist.METRIC_L2, 16), 1, 0))
     assert not (index.links() == 7).any()
     there = reached(index.links(), index.hnsw.entry_point)
     assert np.flatnonzero(~there).tolist() == [7]

@@ -27,6 +27,7 @@ _NEAR = 4  # candidates for each link that is chosen
 _TURNED = 3  # rows linking to a row, for each of its links, that are candidates
 _STEP = 16  # rows of which a smaller sample has one
 _LEAST_SAMPLE = 32
+_MOST_CANDIDATES = 256  # of a row
 _SEED = 0x5EED
 _NO_ROW = np.uint32(0xFFFFFFFF)
 _KEPT = 4  # of what tensor cores find, for each that is asked for
@@ -73,16 +74,16 @@ class _Links:
     def make(self) -> Any:
         """In memory of the device."""
         n, M = self.n, self.M
-        few = M // 2
         samples = []
         while n > _LEAST_SAMPLE * _STEP ** (len(samples) + 1):
             samples.append(n // _STEP ** (len(samples) + 1))
+        few = min(M, (_MOST_CANDIDATES - 2 * M) // max(1, len(samples)))
         wide = M + few * len(samples)
         chosen = self.jobs.memory(4 * n * wide)
         self._choose(n, M, chosen.place, wide)
         for i, sample in enumerate(samples):
             self._choose(sample, few, chosen.place + 4 * (M + i * few), wide)
-        turned = _TURNED * M
+        turned = min(_TURNED * M, _MOST_CANDIDATES - wide)
         width = wide + turned
         both = self.jobs.memory(8 * n * width)
         self.jobs.run("reverse", links=chosen, n=n, degree=wide, most=turned, candidates=both)
