@@ -11,11 +11,13 @@ from test_hnsw import STORES, D, bytes_of, clustered
 
 
 def near(x: np.ndarray, metric: int, width: int) -> np.ndarray:
-    """The nearest other rows of each."""
+    """The nearest other rows of each, and in a quarter of the places any."""
     found = shortlist.IndexFlat(x.shape[1], metric)
     found.add(x)
     rows = found.search(x, width + 1)[1]
-    return np.array([[j for j in row if j != i][:width] for i, row in enumerate(rows)])
+    links = np.array([[j for j in row if j != i][:width] for i, row in enumerate(rows)])
+    links[:, -(width // 4) :] = np.random.default_rng(1).integers(0, len(x), (len(x), width // 4))
+    return links
 
 
 @pytest.mark.parametrize("store", ["float32", "uint8", "SQ8"])

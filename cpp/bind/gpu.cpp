@@ -70,11 +70,11 @@ const Setters<Job>& setters();
 template <>
 const Setters<ShortlistCudaStore>& setters() {
   using Job = ShortlistCudaStore;
-  static const Setters<Job> all{SL_MEMBER(stream),    SL_MEMBER(conversion), SL_MEMBER(from),
-                                SL_MEMBER(n),         SL_MEMBER(stride),     SL_MEMBER(bytes),
-                                SL_MEMBER(rows),      SL_MEMBER(first),      SL_MEMBER(places),
-                                SL_MEMBER(squares),   SL_MEMBER(errors),     SL_MEMBER(most_square),
-                                SL_MEMBER(most_error)};
+  static const Setters<Job> all{
+      SL_MEMBER(stream),  SL_MEMBER(conversion), SL_MEMBER(from),        SL_MEMBER(n),
+      SL_MEMBER(stride),  SL_MEMBER(bytes),      SL_MEMBER(rows),        SL_MEMBER(first),
+      SL_MEMBER(places),  SL_MEMBER(in_rows),    SL_MEMBER(gather),      SL_MEMBER(gather_n),
+      SL_MEMBER(squares), SL_MEMBER(errors),     SL_MEMBER(most_square), SL_MEMBER(most_error)};
   return all;
 }
 template <>
@@ -86,7 +86,8 @@ const Setters<ShortlistCudaScan>& setters() {
       SL_MEMBER(chosen_n),      SL_MEMBER(allowed), SL_MEMBER(k),          SL_MEMBER(bias),
       SL_MEMBER(plane),         SL_MEMBER(bits),    SL_MEMBER(query_bits), SL_MEMBER(add),
       SL_MEMBER(rescale),       SL_MEMBER(near),    SL_MEMBER(scale),      SL_MEMBER(offset),
-      SL_MEMBER(least),         SL_MEMBER(room),    SL_MEMBER(distances),  SL_MEMBER(numbers)};
+      SL_MEMBER(least),         SL_MEMBER(negate),  SL_MEMBER(room),       SL_MEMBER(distances),
+      SL_MEMBER(numbers)};
   return all;
 }
 template <>
@@ -112,6 +113,7 @@ const Setters<ShortlistCudaLists>& setters() {
                                 SL_MEMBER(m),
                                 SL_MEMBER(codewords),
                                 SL_MEMBER(centroids),
+                                SL_MEMBER(negate),
                                 SL_MEMBER(room),
                                 SL_MEMBER(distances),
                                 SL_MEMBER(numbers)};
@@ -129,11 +131,11 @@ template <>
 const Setters<ShortlistCudaGraph>& setters() {
   using Job = ShortlistCudaGraph;
   static const Setters<Job> all{
-      SL_MEMBER(stream),  SL_MEMBER(kind),      SL_MEMBER(rows),    SL_MEMBER(n),
-      SL_MEMBER(stride),  SL_MEMBER(bytes),     SL_MEMBER(links),   SL_MEMBER(degree),
-      SL_MEMBER(queries), SL_MEMBER(queries_n), SL_MEMBER(entries), SL_MEMBER(entries_n),
-      SL_MEMBER(allowed), SL_MEMBER(ef),        SL_MEMBER(k),       SL_MEMBER(width),
-      SL_MEMBER(steps),   SL_MEMBER(distances), SL_MEMBER(numbers)};
+      SL_MEMBER(stream),  SL_MEMBER(kind),      SL_MEMBER(rows),      SL_MEMBER(n),
+      SL_MEMBER(stride),  SL_MEMBER(bytes),     SL_MEMBER(links),     SL_MEMBER(degree),
+      SL_MEMBER(queries), SL_MEMBER(queries_n), SL_MEMBER(entries),   SL_MEMBER(entries_n),
+      SL_MEMBER(allowed), SL_MEMBER(ef),        SL_MEMBER(k),         SL_MEMBER(width),
+      SL_MEMBER(steps),   SL_MEMBER(negate),    SL_MEMBER(distances), SL_MEMBER(numbers)};
   return all;
 }
 template <>
@@ -157,11 +159,11 @@ const Setters<ShortlistCudaReverse>& setters() {
 template <>
 const Setters<ShortlistCudaCertify>& setters() {
   using Job = ShortlistCudaCertify;
-  static const Setters<Job> all{SL_MEMBER(stream),        SL_MEMBER(coarse),     SL_MEMBER(exact),
-                                SL_MEMBER(queries_n),     SL_MEMBER(kept),       SL_MEMBER(k),
-                                SL_MEMBER(inner_product), SL_MEMBER(squares),    SL_MEMBER(errors),
-                                SL_MEMBER(most_square),   SL_MEMBER(most_error), SL_MEMBER(slack),
-                                SL_MEMBER(chosen),        SL_MEMBER(chosen_n)};
+  static const Setters<Job> all{
+      SL_MEMBER(stream),    SL_MEMBER(coarse), SL_MEMBER(exact),         SL_MEMBER(queries_n),
+      SL_MEMBER(kept),      SL_MEMBER(k),      SL_MEMBER(inner_product), SL_MEMBER(negate),
+      SL_MEMBER(squares),   SL_MEMBER(errors), SL_MEMBER(most_square),   SL_MEMBER(most_error),
+      SL_MEMBER(row_error), SL_MEMBER(slack),  SL_MEMBER(chosen),        SL_MEMBER(chosen_n)};
   return all;
 }
 template <>
@@ -205,8 +207,8 @@ const Setters<ShortlistCudaSelect>& setters() {
   using Job = ShortlistCudaSelect;
   static const Setters<Job> all{SL_MEMBER(stream), SL_MEMBER(distances), SL_MEMBER(rows_n),
                                 SL_MEMBER(n),      SL_MEMBER(names),     SL_MEMBER(k),
-                                SL_MEMBER(chosen), SL_MEMBER(chosen_n),  SL_MEMBER(least),
-                                SL_MEMBER(numbers)};
+                                SL_MEMBER(chosen), SL_MEMBER(chosen_n),  SL_MEMBER(negate),
+                                SL_MEMBER(least),  SL_MEMBER(numbers)};
   return all;
 }
 #undef SL_MEMBER

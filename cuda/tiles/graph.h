@@ -113,7 +113,7 @@ class GraphWalk {
       meet(n * degree,
            [&](unsigned i) { return job_.links[parents_[i / degree] * job_.degree + i % degree]; });
     }
-    write_keys(group_, room_.found ? found_ : near_, job_.k, job_.distances + q_ * job_.k,
+    write_keys(group_, room_.found ? found_ : near_, job_, job_.distances + q_ * job_.k,
                job_.numbers + q_ * job_.k,
                [](uint32_t number) { return static_cast<int64_t>(number >> 1); });
   }

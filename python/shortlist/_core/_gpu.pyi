@@ -99,7 +99,14 @@ def sdc_codes(
     Codes [begin, end) of an IndexSDC: planes (n, bits * plane) bytes and factors (2, n).
     """
 
-def sdc_queries(index: shortlist._core.IndexSDC, x: numpy.typing.ArrayLike, many: bool) -> tuple:
+def sdc_queries(
+    index: shortlist._core.IndexSDC, x: numpy.typing.ArrayLike, many: bool
+) -> tuple[
+    numpy.typing.NDArray[numpy.uint8],
+    int,
+    numpy.typing.NDArray[numpy.float32],
+    numpy.typing.NDArray[numpy.int64],
+]:
     """
     Queries of an IndexSDC: bytes of each as `scan` or `scan_many` takes them, bits of their values, terms (2, n) near and scale, and offsets (n,).
     """

@@ -8,7 +8,6 @@ it on the CPU (copyTo), and a GPU the graph of an IndexHNSWFlat (copyFrom).
 from __future__ import annotations
 
 from collections.abc import Iterator
-from threading import Lock
 from typing import Any
 
 import numpy as np
@@ -16,7 +15,9 @@ import numpy.typing as npt
 
 from .. import _core
 from .._core import _gpu
-from .nearest import GROUP, Array, Centroids, Floats, Form, Jobs, mean_of
+from .index import GpuIndex, GpuIndexConfig, Queries, check_finite
+from .nearest import GROUP, Centroids, Floats, Form, Jobs, mean_of
+from .resources import StandardGpuResources, Work
 
 __all__ = ["MOST_M", "GpuIndexHNSWFlat", "make_links"]
 
@@ -35,7 +36,6 @@ _BATCH_BYTES = 256 << 20  # of the candidates of a batch of rows
 _MOST_WALKED = 1024  # efSearch
 _FOLLOWED = 64  # links that a step of a search follows, about
 _ENTRIES = 128  # rows that every search begins at
-_QUERIES = 65536  # of a call
 
 
 def make_links(jobs: Jobs, x: Floats, M: int, metric: int) -> npt.NDArray[np.uint32]:
@@ -74,7 +74,7 @@ class _Links:
     def make(self) -> Any:
         """In memory of the device."""
         n, M = self.n, self.M
-        samples = []
+        samples: list[int] = []
         while n > _LEAST_SAMPLE * _STEP ** (len(samples) + 1):
             samples.append(n // _STEP ** (len(samples) + 1))
         few = min(M, (_MOST_CANDIDATES - 2 * M) // max(1, len(samples)))
@@ -159,46 +159,41 @@ class _Links:
         )
 
 
-class GpuIndexHNSWFlat:
+class GpuIndexHNSWFlat(GpuIndex):
     """Approximate search by a graph of 2 M links for each vector, made and walked on a GPU.
     Experimental.
 
     The graph has one level, and searches begin at rows from all over it. To serve it on the CPU,
-    copyTo an empty IndexHNSWFlat. Arrays are numpy's or what numpy reads; one thread at a time
-    uses the GPU.
+    copy it to an IndexHNSWFlat: copyTo, or index_gpu_to_cpu. efSearch and k are at most 1024.
 
-    engine: as shortlist.gpu.engine(device) makes. d: dimensions. M: links that each vector chooses,
-    2 to 64. metric: METRIC_L2 or METRIC_INNER_PRODUCT.
+    d: dimensions. M: links that each vector chooses, 2 to 64. metric: METRIC_L2 or
+    METRIC_INNER_PRODUCT.
+
+    Raises UnsupportedError without the plugin or a GPU.
 
     Source: HNSW's choice of links (arXiv 1603.09320) in a graph of fixed degree that is made in
     bulk, as CAGRA (arXiv 2308.15136).
     """
 
-    is_trained = True
+    _at_once = True
 
-    def __init__(self, engine: Any, d: int, M: int = 32, metric: int = _core.METRIC_L2) -> None:
+    def __init__(
+        self,
+        resources: StandardGpuResources,
+        d: int,
+        M: int = 32,
+        metric: int = _core.METRIC_L2,
+        config: GpuIndexConfig | None = None,
+    ) -> None:
+        super().__init__(resources, d, metric, config)
         if not 2 <= M <= MOST_M:
             raise _core.ArgumentError(
                 f"M = {M} links per vector is out of range; a GPU's graphs have 2 to {MOST_M}"
             )
-        # Checks d and metric as the CPU does.
-        self.metric_type = _core.IndexFlat(d, metric).metric_type
-        self.d, self.M, self.ntotal = d, M, 0
-        self._form = Form(d, "float32")
-        self._jobs, self._lock = Jobs(engine), Lock()
+        self.M = M
+        self._form = Form(self.d, "float32")
         self._efSearch = 16
-        self._rows = self._links = self._entries = None
-        self._entries_n = 0
-
-    def __repr__(self) -> str:
-        metric = "L2" if self._l2 else "IP"
-        return (
-            f"GpuIndexHNSWFlat(d={self.d}, M={self.M}, {metric}, ntotal={self.ntotal}, "
-            f"efSearch={self.efSearch})"
-        )
-
-    def __len__(self) -> int:
-        return self.ntotal
+        self._clear()
 
     @property
     def efSearch(self) -> int:
@@ -210,129 +205,118 @@ class GpuIndexHNSWFlat:
     def efSearch(self, value: int) -> None:
         self._efSearch = _width(value, "efSearch")
 
-    def add(self, x: Any) -> None:
-        """Stores the rows of x (n, d) under the next ids, and makes the graph of all vectors anew:
-        add them at once.
-
-        Raises DimensionError for another d, ArgumentError for NaN or Inf.
-        """
-        own = self._vectors(x)
-        if not np.isfinite(own).all():
-            bad = int(np.flatnonzero(~np.isfinite(own).all(1))[0])
-            raise _core.ArgumentError(f"row {bad} of x has NaN or Inf; leave it out")
-        if not len(own):
-            return
-        with self._lock:
-            rows = np.concatenate([self._fetched(), own]) if self.ntotal else own
-            self._set(rows, make_links(self._jobs, rows, self.M, self.metric_type), 0)
-
-    def search(self, x: Any, k: int, *, params: Any = None) -> tuple[Floats, npt.NDArray[np.int64]]:
-        """The k nearest vectors found of each row of x (n, d): distances (n, k) float32 and ids
-        (n, k) int64, nearest first, -1 and +-3.4e38 behind the last.
-
-        Distances are squared L2, or inner products (largest first). k is up to 1024. params: a
-        SearchParametersHNSW, whose efSearch and sel count here: what sel leaves out is walked
-        through and not returned. A query with NaN or Inf finds nothing.
-        """
-        queries = self._vectors(x)
-        ef, sel = self.efSearch, None
-        if params is not None:
-            sel = params.sel
-            if isinstance(params, _core.SearchParametersHNSW):
-                ef = _width(params.efSearch, "efSearch")
-        ef = max(ef, _width(k, "k"))
-        told = np.full((len(queries), k), np.finfo(np.float32).max, np.float32)
-        numbers = np.full((len(queries), k), -1, np.int64)
-        with self._lock:
-            if self.ntotal:
-                allowed = None
-                if sel is not None:
-                    allowed = self._jobs.put(_gpu.selected(sel, n=self.ntotal))
-                for at in range(0, len(queries), _QUERIES):
-                    part = slice(at, at + _QUERIES)
-                    told[part], numbers[part] = self._walk(queries[part], k, ef, allowed)
-        return (told if self._l2 else -told), numbers
-
     def reset(self) -> None:
         """Removes every vector."""
-        with self._lock:
-            self._rows = self._links = self._entries = None
-            self.ntotal = self._entries_n = 0
+        with self._resources._lock:
+            self._clear()
 
     def reconstruct_n(self, n0: int = 0, ni: int = -1) -> Floats:
-        """The vectors (ni, d) of ids n0 to n0 + ni - 1; ni = -1 means up to ntotal."""
-        end = self.ntotal if ni < 0 else n0 + ni
-        if not 0 <= n0 <= end <= self.ntotal:
-            raise _core.IdError(f"ids {n0} to {end - 1} are not all there; ntotal is {self.ntotal}")
-        with self._lock:
-            return self._fetched()[n0:end]
+        """The vectors (ni, d) of ids n0 to n0 + ni - 1, on the host; ni = -1 means up to ntotal.
+        Raises IdError for ids that are not there."""
+        if ni == -1:
+            ni = self.ntotal - n0
+        if n0 < 0 or ni < 0 or n0 + ni > self.ntotal:
+            raise _core.IdError(
+                f"ids {n0} to {n0 + ni - 1} were asked for; there are 0 to {self.ntotal - 1}"
+            )
+        with self._reading() as work:
+            return self._fetched(work, n0, ni)
 
-    def copyTo(self, index: Any) -> None:
-        """Makes an empty IndexHNSWFlat hold the vectors and the graph; the levels above are made
-        there. Raises ArgumentError for one with another d, M or metric, or with vectors."""
+    def copyTo(self, index: _core.IndexHNSWFlat) -> None:
+        """Puts the vectors and the graph into an IndexHNSWFlat, whose own vectors go; the levels
+        above are made there. Raises ArgumentError for another d, M or metric."""
         self._check_like(index)
-        with self._lock:
-            if self.ntotal:
-                shape = self.ntotal, 2 * self.M
-                links = self._jobs.get(self._links, shape, np.uint32).view(np.int32)
-                index.add_with_links(self._fetched(), links)
+        with self._reading() as work:
+            rows, links = self._fetched(work, 0, self.ntotal), self._fetched_links(work)
+        index.reset()
+        index.add_with_links(rows, links.view(np.int32))
         index.hnsw.efSearch = self.efSearch
 
-    def copyFrom(self, index: Any) -> None:
-        """Takes the vectors, as float32, and the lowest level of an IndexHNSWFlat in place of what
-        is held. Raises ArgumentError for another d, M or metric, UnsupportedError where vectors
-        were removed, replaced or added under ids of their own."""
+    def copyFrom(self, index: _core.IndexHNSWFlat) -> None:
+        """Takes the vectors, as float32, and the lowest level of an IndexHNSWFlat instead of its
+        own, which go. Raises ArgumentError for another d, M or metric, UnsupportedError where
+        vectors were removed, replaced or added under ids of their own."""
         self._check_like(index)
-        links = index.links().view(np.uint32)
-        if not len(links):
-            return self.reset()
-        with self._lock:
-            self._set(index.reconstruct_n(), links, index.hnsw.entry_point)
+        links, rows = index.links().view(np.uint32), index.reconstruct_n()
+        self.reset()
+        if len(rows):
+            at = self._resources._default_stream(self._config.device)
+            with self._resources._work(self._config.device, at) as work:
+                self._order.writing(at)
+                self._put(work, rows, links, index.hnsw.entry_point)
+            self.ntotal = len(rows)
         self.efSearch = min(index.hnsw.efSearch, _MOST_WALKED)
-
-    @property
-    def _l2(self) -> bool:
-        return bool(self.metric_type == _core.METRIC_L2)
-
-    def _vectors(self, x: Any) -> Floats:
-        rows = np.ascontiguousarray(x, np.float32)
-        if rows.ndim != 2 or rows.shape[1] != self.d:
-            raise _core.DimensionError(f"x has shape {rows.shape}; expected (n, {self.d})")
-        return rows
 
     def _check_like(self, index: Any) -> None:
         if not isinstance(index, _core.IndexHNSWFlat):
-            raise _core.UnsupportedError(
-                f"a {type(index).__name__} does not take this graph; use an IndexHNSWFlat"
-            )
-        theirs = index.d, index.hnsw.M, index.metric_type
-        if theirs != (self.d, self.M, self.metric_type):
-            raise _core.ArgumentError(
-                f"the IndexHNSWFlat has d, M and metric {theirs}; this index has "
-                f"{(self.d, self.M, self.metric_type)}"
-            )
+            raise TypeError(f"index is a {type(index).__name__}; expected an IndexHNSWFlat")
+        super()._check_like(index)
+        if index.hnsw.M != self.M:
+            raise _core.ArgumentError(f"the index has M = {index.hnsw.M}; expected {self.M}")
 
-    def _set(self, rows: Floats, links: npt.NDArray[np.uint32], entry: int) -> None:
+    def _clear(self) -> None:
+        self._rows: Any = None
+        self._links: Any = None
+        self._entries: Any = None
+        self.ntotal = self._entries_n = 0
+
+    def _add(self, work: Work, queries: Queries, ids: npt.NDArray[np.int64] | None) -> None:
+        """Makes the graph of all vectors anew."""
+        rows = queries.host()
+        check_finite(rows)
+        if self.ntotal:
+            rows = np.concatenate([self._fetched(work, 0, self.ntotal), rows])
+        links = make_links(Jobs(self._engine), rows, self.M, self.metric_type)
+        self._put(work, rows, links, 0)
+
+    def _put(self, work: Work, rows: Floats, links: npt.NDArray[np.uint32], entry: int) -> None:
         _gpu.connect(links, entry)
         n = len(rows)
         spread = np.linspace(0, n - 1, min(n, _ENTRIES)).astype(np.uint32)
         entries = np.unique(np.append(spread, np.uint32(entry)))
-        put = self._jobs.put
-        self._rows, self._links, self._entries = map(put, (self._form.padded(rows), links, entries))
-        self.ntotal, self._entries_n = n, len(entries)
+        made = []
+        for x in (self._form.padded(rows), links, entries):
+            made.append(_gpu.Memory(self._engine, x.nbytes))
+            work.copy(made[-1].place, x.ctypes.data, x.nbytes)
+            work.synchronize()
+        self._rows, self._links, self._entries = made
+        self._entries_n = len(entries)
 
-    def _fetched(self) -> Floats:
-        if not self.ntotal:
+    def _fetched(self, work: Work, n0: int, n: int) -> Floats:
+        if not n:
             return np.empty((0, self.d), np.float32)
-        shape = self.ntotal, self._form.floats
-        return np.ascontiguousarray(self._jobs.get(self._rows, shape, np.float32)[:, : self.d])
+        floats = self._form.floats
+        rows = work.get(self._rows.place + 4 * floats * n0, (n, floats), np.float32)
+        return np.ascontiguousarray(rows[:, : self.d])
 
-    def _walk(self, queries: Floats, k: int, ef: int, allowed: Any) -> tuple[Array, Array]:
-        padded, n = self._form.padded(queries), len(queries)
-        padded[~np.isfinite(padded).all(1)] = np.nan
+    def _fetched_links(self, work: Work) -> npt.NDArray[np.uint32]:
+        shape = self.ntotal, 2 * self.M
+        if not self.ntotal:
+            return np.empty(shape, np.uint32)
+        return work.get(self._links.place, shape, np.uint32)
+
+    def _bytes_for(self, work: Work, n: int, k: int, params: _core.SearchParameters | None) -> int:
+        self._ef(k, params)
+        return 4 * n * self._form.floats
+
+    def _ef(self, k: int, params: _core.SearchParameters | None) -> int:
+        ef = self.efSearch
+        if isinstance(params, _core.SearchParametersHNSW):
+            ef = _width(params.efSearch, "efSearch")
+        return max(ef, _width(k, "k"))
+
+    def _search(
+        self,
+        work: Work,
+        queries: Queries,
+        k: int,
+        params: _core.SearchParameters | None,
+        allowed: int | None,
+        distances: int,
+        ids: int,
+    ) -> None:
         bytes, degree = 4 * self._form.floats, 2 * self.M
-        told, numbers = self._jobs.memory(4 * n * k), self._jobs.memory(8 * n * k)
-        self._jobs.run(
+        work.run(
             "graph",
             kind="l2_f32" if self._l2 else "ip_f32",
             rows=self._rows,
@@ -341,19 +325,19 @@ class GpuIndexHNSWFlat:
             bytes=bytes,
             links=self._links,
             degree=degree,
-            queries=self._jobs.put(padded),
-            queries_n=n,
+            queries=queries.padded(self._form.floats),
+            queries_n=queries.n,
             entries=self._entries,
             entries_n=self._entries_n,
             allowed=allowed,
-            ef=ef,
+            ef=self._ef(k, params),
             k=k,
             width=max(1, _FOLLOWED // degree),
             steps=self.ntotal,
-            distances=told,
-            numbers=numbers,
+            negate=not self._l2,
+            distances=distances,
+            numbers=ids,
         )
-        return self._jobs.get(told, (n, k), np.float32), self._jobs.get(numbers, (n, k), np.int64)
 
 
 def _width(value: int, name: str) -> int:
