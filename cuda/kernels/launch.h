@@ -24,6 +24,7 @@ size_t scan_many_room(const ShortlistCudaScan& job);
 void scan_many(const ShortlistCudaScan& job);
 void certify(const ShortlistCudaCertify& job);
 void select(const ShortlistCudaSelect& job);
+void negate(cudaStream_t stream, float* distances, size_t n);
 void rescore(const ShortlistCudaRescore& job);
 void max_sim(const ShortlistCudaMaxSim& job);
 void assign(const ShortlistCudaAssign& job);
