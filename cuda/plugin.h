@@ -243,22 +243,24 @@ typedef struct {
   const float* centroids;
   size_t k, d;
   const float* bias;
-  uint32_t* labels; /* n */
-  float* scores;    /* n */
+  int64_t* labels; /* n */
+  float* scores;   /* n */
 } ShortlistCudaAssign;
 
 /* Centroids as the means of the rows that have their labels, the same bits each time; those without
- * rows stay. */
+ * rows, or with rows that weigh nothing, stay. Labels that are no centroid are left out. */
 typedef struct {
   int device;
   void* stream;
   const float* rows;
   size_t n; /* below 2^31 */
-  const uint32_t* labels;
+  const int64_t* labels;
+  const float* weights; /* of rows, or null: 1 */
   size_t k, d;
   void* room; /* update_room bytes */
   float* centroids;
-  uint64_t* counts; /* k */
+  uint64_t* counts; /* k: rows */
+  double* totals;   /* k: their weights; or null */
 } ShortlistCudaUpdate;
 
 /* The k least of each of `rows_n` rows of n distances; NaN is none of them. */

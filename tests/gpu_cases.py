@@ -391,7 +391,7 @@ def assign(
     engine: Any, rows: np.ndarray, centroids: np.ndarray, bias: np.ndarray
 ) -> tuple[np.ndarray, np.ndarray]:
     job, (n, d) = Job(engine), rows.shape
-    labels, scores = job.memory(n * 4), job.memory(n * 4)
+    labels, scores = job.memory(n * 8), job.memory(n * 4)
     job.run(
         "assign",
         rows=job.put(rows),
@@ -403,22 +403,32 @@ def assign(
         labels=labels,
         scores=scores,
     )
-    return job.get(labels, (n,), np.uint32), job.get(scores, (n,), np.float32)
+    return job.get(labels, (n,), np.int64), job.get(scores, (n,), np.float32)
 
 
 def update(
-    engine: Any, rows: np.ndarray, labels: np.ndarray, centroids: np.ndarray
-) -> tuple[np.ndarray, np.ndarray]:
+    engine: Any,
+    rows: np.ndarray,
+    labels: np.ndarray,
+    centroids: np.ndarray,
+    weights: np.ndarray | None = None,
+) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
     job, (k, d) = Job(engine), centroids.shape
-    moved, counts = job.put(centroids), job.memory(k * 8)
+    moved, counts, totals = job.put(centroids), job.memory(k * 8), job.memory(k * 8)
     job.run(
         "update",
         rows=job.put(rows),
         n=len(rows),
-        labels=job.put(labels, np.uint32),
+        labels=job.put(labels, np.int64),
+        weights=None if weights is None else job.put(weights, np.float32),
         k=k,
         d=d,
         centroids=moved,
         counts=counts,
+        totals=totals,
     )
-    return job.get(moved, (k, d), np.float32), job.get(counts, (k,), np.uint64)
+    return (
+        job.get(moved, (k, d), np.float32),
+        job.get(counts, (k,), np.uint64),
+        job.get(totals, (k,), np.float64),
+    )

@@ -21,7 +21,8 @@ def built() -> str:
 
 def test_without_a_plugin(monkeypatch):
     monkeypatch.delenv("SHORTLIST_CUDA", raising=False)
-    monkeypatch.setattr(gpu, "_PACKAGE", "shortlist_of_no_name")
+    own = sys.modules["shortlist.gpu.plugin"]
+    monkeypatch.setattr(own, "_PACKAGE", "shortlist_of_no_name")
     assert gpu.plugin_path() is None
     assert shortlist.get_num_gpus() == 0
     for call in (gpu.plugin, gpu.devices):

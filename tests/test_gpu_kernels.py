@@ -357,14 +357,21 @@ def test_equal_centroids_and_rows_with_nan(engine):
 def test_centroids_move_to_the_means(engine, n, k, d):
     rng = np.random.default_rng(n + k)
     rows = rng.normal(size=(n, d)).astype(np.float32)
-    labels, before = rng.integers(0, k, n).astype(np.uint32), np.full((k, d), 7, np.float32)
-    got, counts = update(engine(seed=1, lanes=64), rows, labels, before)
-    again, _ = update(engine(seed=2, lanes=256), rows, labels, before)
-    np.testing.assert_array_equal(got, again)
-    np.testing.assert_array_equal(counts, np.bincount(labels, minlength=k))
-    for c in range(k):
-        own = rows[labels == c].astype(float)
-        np.testing.assert_allclose(got[c], own.mean(0) if len(own) else 7, rtol=1e-6, atol=1e-6)
+    labels, before = rng.integers(0, k, n), np.full((k, d), 7, np.float32)
+    labels[::9] = rng.choice([-1, k, 2**32], len(labels[::9]))  # of none
+    there = (labels >= 0) & (labels < k)
+    weights = np.where(rng.random(n) < 0.2, 0, rng.random(n)).astype(np.float32)
+    for own in (None, weights):
+        got, counts, totals = update(engine(seed=1, lanes=64), rows, labels, before, own)
+        again, _, _ = update(engine(seed=2, lanes=256), rows, labels, before, own)
+        np.testing.assert_array_equal(got, again)
+        np.testing.assert_array_equal(counts, np.bincount(labels[there], minlength=k))
+        w = np.ones(n) if own is None else own.astype(float)
+        np.testing.assert_allclose(totals, np.bincount(labels[there], w[there], k), rtol=1e-12)
+        for c in range(k):
+            mine = labels == c
+            want = np.average(rows[mine], 0, w[mine]) if totals[c] > 0 else 7
+            np.testing.assert_allclose(got[c], want, rtol=1e-6, atol=1e-6)
 
 
 def test_what_is_refused(engine):

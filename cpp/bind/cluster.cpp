@@ -14,7 +14,9 @@
 #include "cluster/assign.h"
 #include "cluster/balance.h"
 #include "cluster/hierarchical.h"
+#include "cluster/init.h"
 #include "cluster/kmeans.h"
+#include "cluster/split.h"
 #include "kernels/floats.h"
 
 namespace shortlist {
@@ -22,8 +24,11 @@ namespace {
 
 using cluster::Iteration;
 using Floats = py::array_t<float, py::array::c_style | py::array::forcecast>;
+using Doubles = py::array_t<double, py::array::c_style | py::array::forcecast>;
 using Stats = std::tuple<double, double, double, double, size_t>;
 using Report = py::typing::Callable<void(Stats)>;
+using Ids = py::array_t<id_t, py::array::c_style>;
+using Cut = py::typing::Callable<Ids(py::array, size_t, uint64_t)>;
 
 size_t count(py::ssize_t value, const char* name) {
   if (value < 0) throw ArgumentError(text(name, " = ", value, "; it cannot be negative"));
@@ -45,6 +50,12 @@ cluster::Init init_of(int method) {
                               " is not offered; choose "
                               "ClusteringInitMethod_RANDOM or "
                               "ClusteringInitMethod_KMEANS_PLUS_PLUS"));
+}
+
+slot_t slot_of(id_t label, size_t k) {
+  if (label < 0 || static_cast<size_t>(label) >= k)
+    throw ArgumentError(text("label ", label, " is none of ", k, " clusters"));
+  return static_cast<slot_t>(label);
 }
 
 // Rows as floats, kept alive by `scratch` or `v`.
@@ -151,9 +162,9 @@ std::tuple<py::array_t<float>, py::array_t<id_t>, py::array_t<float>> balance(
 
 std::pair<py::array_t<float>, py::array_t<id_t>> hierarchical(
     const ArrayLike& x, py::ssize_t max_size, int metric, py::ssize_t branching, py::ssize_t niter,
-    bool spherical, int64_t seed, const py::object& progress) {
+    bool spherical, int64_t seed, const std::optional<Cut>& cut, const py::object& progress) {
   const Vectors2D v = vectors(x);
-  const cluster::HierarchyOptions options{
+  cluster::HierarchyOptions options{
       .branching = count(branching, "branching"),
       .niter = count(niter, "niter"),
       .metric = metric_of(metric),
@@ -161,6 +172,14 @@ std::pair<py::array_t<float>, py::array_t<id_t>> hierarchical(
       .seed = static_cast<uint64_t>(seed),
       .progress = progress_from(progress),
   };
+  if (cut)
+    options.cut = [&](const Rows& part, size_t k, uint64_t s, slot_t* which) {
+      const py::gil_scoped_acquire hold;
+      const auto dtype = py::dtype(std::string(name_of(part.dtype)));
+      const py::array rows(dtype, {part.n, part.d}, part.data, py::none());
+      const auto labels = py::cast<Ids>((*cut)(rows, k, s));
+      for (size_t i = 0; i < part.n; ++i) which[i] = slot_of(labels.at(i), k);
+    };
   cluster::Hierarchy found;
   {
     const Unlocked unlocked;
@@ -171,6 +190,51 @@ std::pair<py::array_t<float>, py::array_t<id_t>> hierarchical(
   py::array_t<id_t> labels(signed_size(v.rows.n));
   std::copy(found.labels.begin(), found.labels.end(), labels.mutable_data());
   return {centroids, labels};
+}
+
+py::array_t<id_t> sample(py::ssize_t n, py::ssize_t wanted, int64_t seed) {
+  const auto from = count(n, "n");
+  const auto chosen =
+      cluster::sample(from, std::min(from, count(wanted, "count")), static_cast<uint64_t>(seed));
+  py::array_t<id_t> out(signed_size(chosen.size()));
+  std::copy(chosen.begin(), chosen.end(), out.mutable_data());
+  return out;
+}
+
+// Moves centroids of empty clusters, which are float32 in C order; how many it moved.
+size_t split(py::array_t<float, py::array::c_style>& centroids, const Ids& points,
+             const Doubles& weights, const Doubles& squares, py::ssize_t first, int64_t seed) {
+  const auto k = centroids.shape(0);
+  if (points.size() != k || weights.size() != k || squares.size() != k)
+    throw DimensionError(text("there are ", k, " centroids; expected as many numbers of each"));
+  std::vector<cluster::Spread> clusters;
+  for (py::ssize_t c = 0; c < k; ++c)
+    clusters.push_back({static_cast<size_t>(points.at(c)), weights.at(c), squares.at(c)});
+  const Matrix<float> all{centroids.mutable_data(), static_cast<size_t>(k),
+                          static_cast<size_t>(centroids.shape(1))};
+  return cluster::split_largest(all, clusters, count(first, "first"), static_cast<uint64_t>(seed));
+}
+
+std::pair<py::array_t<id_t>, py::array_t<float>> share_out(cluster::Balance& self, const Ids& near,
+                                                           const Floats& distances,
+                                                           const std::optional<Floats>& weights) {
+  const auto n = static_cast<size_t>(near.shape(0)), width = static_cast<size_t>(near.shape(1));
+  if (near.ndim() != 2 || near.size() != distances.size() ||
+      (weights && static_cast<size_t>(weights->size()) != n))
+    throw DimensionError("candidates, their distances and weights do not fit each other");
+  py::array_t<id_t> labels(signed_size(n));
+  py::array_t<float> D(signed_size(n));
+  id_t* I = labels.mutable_data();
+  float* d = D.mutable_data();
+  const id_t* from = near.data();
+  const size_t k = self.prices().size();
+  const Unlocked unlocked;
+  std::vector<slot_t> slots(n * width), chosen(n);
+  for (size_t i = 0; i < slots.size(); ++i) slots[i] = from[i] < 0 ? kNoSlot : slot_of(from[i], k);
+  self.share_out({n, width, slots.data(), distances.data()}, weights ? weights->data() : nullptr,
+                 chosen.data(), d);
+  std::copy(chosen.begin(), chosen.end(), I);
+  return {labels, D};
 }
 
 void bind_options(py::module_& m) {
@@ -212,11 +276,27 @@ void bind_cluster(py::module_& m) {
         "centroid's number, (n,) int64.");
   c.def("hierarchical", &hierarchical, py::arg("x"), py::arg("max_size"), py::arg("metric"),
         py::arg("branching"), py::arg("niter"), py::arg("spherical"), py::arg("seed"),
-        py::arg("progress") = py::none(),
+        py::arg("cut") = py::none(), py::arg("progress") = py::none(),
         "Centroids (k, d) float32, and of each row of x its cluster, (n,) int64.");
   c.def("balance", &balance, py::arg("x"), py::arg("centroids"), py::arg("metric"),
         py::arg("strength") = 1.0, py::arg("weights") = py::none(),
         "As assign, to clusters of like sizes; also the centroids' prices, (k,) float32.");
+  c.def("sample", &sample, py::arg("n"), py::arg("count"), py::arg("seed"),
+        "Which of n rows a sample is of, in their order: (count,) int64.");
+  c.def("split", &split, py::arg("centroids").noconvert(), py::arg("points"), py::arg("weights"),
+        py::arg("squares"), py::arg("first"), py::arg("seed"),
+        "Makes centroids without weight, from `first` on, halves of those with the greatest summed "
+        "squared distances; how many.");
+  py::class_<cluster::Balance>(c, "Balance",
+                               "Clusters of like sizes, where candidates are found elsewhere.")
+      .def(py::init<size_t, double>(), py::arg("k"), py::arg("strength"))
+      .def("share_out", &share_out, py::arg("near"), py::arg("distances"),
+           py::arg("weights") = py::none(),
+           "Of each row the centroid among the near ones, (n, candidates) int64, nearest first, "
+           "that it goes to, and its distance.")
+      .def_static("batch_rows", &cluster::Balance::batch_rows, py::arg("k"),
+                  "How many rows are shared out together.")
+      .def_readonly_static("candidates", &cluster::Balance::kCandidates);
 }
 
 }  // namespace shortlist

@@ -182,9 +182,10 @@ const Setters<ShortlistCudaAssign>& setters() {
 template <>
 const Setters<ShortlistCudaUpdate>& setters() {
   using Job = ShortlistCudaUpdate;
-  static const Setters<Job> all{SL_MEMBER(stream), SL_MEMBER(rows),      SL_MEMBER(n),
-                                SL_MEMBER(labels), SL_MEMBER(k),         SL_MEMBER(d),
-                                SL_MEMBER(room),   SL_MEMBER(centroids), SL_MEMBER(counts)};
+  static const Setters<Job> all{SL_MEMBER(stream), SL_MEMBER(rows),    SL_MEMBER(n),
+                                SL_MEMBER(labels), SL_MEMBER(weights), SL_MEMBER(k),
+                                SL_MEMBER(d),      SL_MEMBER(room),    SL_MEMBER(centroids),
+                                SL_MEMBER(counts), SL_MEMBER(totals)};
   return all;
 }
 template <>
@@ -302,6 +303,14 @@ void bind_gpu(py::module_& m) {
            py::arg("plugin"), py::arg("device"))
       .def_property_readonly("host", &Engine::host, "Whether memory is this process's.")
       .def_property_readonly("device", &Engine::device)
+      .def_property_readonly(
+          "free",
+          [](const Engine& self) {
+            ShortlistCudaDevice found{};
+            self.call(self.table().describe, self.device(), &found);
+            return found.free;
+          },
+          "Bytes that could be allocated; 0 of the host.")
       .def(
           "copy",
           [](const Engine& self, uintptr_t to, uintptr_t from, size_t bytes, uintptr_t stream) {

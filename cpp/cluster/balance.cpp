@@ -9,7 +9,6 @@
 namespace shortlist::cluster {
 namespace {
 
-constexpr size_t kCandidates = 16;                             // centroids that a row may go to
 constexpr size_t kBatch = size_t{1} << 16, kPerCentroid = 32;  // rows shared out together
 constexpr size_t kParts = 32;  // of a batch, added up in one order whatever the threads
 constexpr size_t kGrain = 384;
@@ -20,25 +19,18 @@ constexpr float kLeast = 1e-6f;                   // of its share that a centroi
 
 }  // namespace
 
-// Rows with the centroids nearest to them.
-struct Balance::Batch {
-  size_t n, width;  // rows, candidates of each
+struct Balance::Batch : Candidates {
   const float* weights;
-  std::vector<slot_t> slots;
-  std::vector<float> near;
   double gap = 0;  // by how much candidates are farther than the nearest, on average
 
-  Batch(const Nearest& centroids, const Rows& x, const float* w, size_t k)
-      : n(x.n), width(std::min(k, kCandidates)), weights(w), slots(n * width), near(n * width) {
-    parallel_for(n, {.grain = kGrain}, [&](size_t begin, size_t end, size_t) {
-      centroids.search(x.slice(begin, end), width, &slots[begin * width], &near[begin * width]);
-    });
+  Batch(const Candidates& rows, const float* w) : Candidates(rows), weights(w) {
     for (size_t i = 0; i < n; ++i) {
-      if (!std::isfinite(near[i * width])) throw_too_far();
+      const float* near = &distances[i * width];
+      if (slots[i * width] == kNoSlot || !std::isfinite(near[0])) throw_too_far();
       const size_t found = candidates(i);
       double sum = 0;
-      for (size_t j = 0; j < found; ++j) sum += near[i * width + j];
-      gap += sum / static_cast<double>(found) - near[i * width];
+      for (size_t j = 0; j < found; ++j) sum += near[j];
+      gap += sum / static_cast<double>(found) - near[0];
     }
     gap /= static_cast<double>(n);
   }
@@ -72,7 +64,7 @@ void Balance::settle(const Batch& batch) {
         for (size_t i = part * each; i < end; ++i) {
           if (i % kGrain == 0) poll_interrupt();
           const slot_t* slots = &batch.slots[i * batch.width];
-          const float* near = &batch.near[i * batch.width];
+          const float* near = &batch.distances[i * batch.width];
           const size_t m = batch.candidates(i);
           for (size_t j = 0; j < m; ++j) p[j] = (near[0] - near[j] - prices_[slots[j]]) / softness;
           const float all = kernels::active().exps(p, m, *std::max_element(p, p + m));
@@ -96,28 +88,43 @@ void Balance::settle(const Batch& batch) {
   }
 }
 
+size_t Balance::batch_rows(size_t k) { return std::max(kBatch, k * kPerCentroid); }
+
 void Balance::assign(const Nearest& centroids, const Rows& x, const float* weights, slot_t* chosen,
                      float* distances) {
-  const size_t k = prices_.size(), most = std::max(kBatch, k * kPerCentroid);
+  const size_t k = prices_.size(), most = batch_rows(k), width = std::min(k, kCandidates);
   const size_t batches = (x.n + most - 1) / most;
   for (size_t b = 0; b < batches; ++b) {
-    const size_t begin = x.n * b / batches, end = x.n * (b + 1) / batches;
-    const Batch batch(centroids, x.slice(begin, end), weights ? weights + begin : nullptr, k);
-    settle(batch);
-    parallel_for(batch.n, {.grain = kGrain}, [&](size_t first, size_t last, size_t) {
-      for (size_t i = first; i < last; ++i) {
-        const slot_t* slots = &batch.slots[i * batch.width];
-        const float* near = &batch.near[i * batch.width];
-        const auto cost = [&](size_t j) { return near[j] + strength_ * prices_[slots[j]]; };
-        const size_t m = batch.candidates(i);
-        size_t best = 0;
-        for (size_t j = 1; j < m; ++j)
-          if (cost(j) < cost(best)) best = j;
-        chosen[begin + i] = slots[best];
-        distances[begin + i] = near[best];
-      }
+    const size_t begin = x.n * b / batches, n = x.n * (b + 1) / batches - begin;
+    std::vector<slot_t> slots(n * width);
+    std::vector<float> near(n * width);
+    parallel_for(n, {.grain = kGrain}, [&](size_t first, size_t last, size_t) {
+      centroids.search(x.slice(begin + first, begin + last), width, &slots[first * width],
+                       &near[first * width]);
     });
+    share_out({n, width, slots.data(), near.data()}, weights ? weights + begin : nullptr,
+              chosen + begin, distances + begin);
   }
+}
+
+void Balance::share_out(const Candidates& rows, const float* weights, slot_t* chosen,
+                        float* distances) {
+  if (!rows.n) return;
+  const Batch batch(rows, weights);
+  settle(batch);
+  parallel_for(batch.n, {.grain = kGrain}, [&](size_t first, size_t last, size_t) {
+    for (size_t i = first; i < last; ++i) {
+      const slot_t* slots = &batch.slots[i * batch.width];
+      const float* near = &batch.distances[i * batch.width];
+      const auto cost = [&](size_t j) { return near[j] + strength_ * prices_[slots[j]]; };
+      const size_t m = batch.candidates(i);
+      size_t best = 0;
+      for (size_t j = 1; j < m; ++j)
+        if (cost(j) < cost(best)) best = j;
+      chosen[i] = slots[best];
+      distances[i] = near[best];
+    }
+  });
 }
 
 }  // namespace shortlist::cluster

@@ -14,8 +14,18 @@
 
 namespace shortlist::cluster {
 
+// Rows with the centroids near them, of each row `width`: nearest first, kNoSlot behind the last.
+// Distances of a row may lack what they have in common.
+struct Candidates {
+  size_t n, width;
+  const slot_t* slots;
+  const float* distances;
+};
+
 class Balance {
  public:
+  static constexpr size_t kCandidates = 16;  // centroids that a row may go to
+
   // `strength`: the part of the price that rows pay, 0 to 1.
   Balance(size_t k, double strength) : strength_(static_cast<float>(strength)), prices_(k) {}
 
@@ -23,6 +33,10 @@ class Balance {
   // shared out in batches, whose memory grows with k but not with x.n. Rows weigh 1 or `weights`.
   void assign(const Nearest& centroids, const Rows& x, const float* weights, slot_t* chosen,
               float* distances);
+  // Of rows whose candidates were found already: one batch. Throws ArgumentError as
+  // Nearest::assign.
+  void share_out(const Candidates& rows, const float* weights, slot_t* chosen, float* distances);
+  static size_t batch_rows(size_t k);                           // that are shared out together
   const std::vector<float>& prices() const { return prices_; }  // in units of distances
 
  private:

@@ -85,6 +85,20 @@ class Splitter {
     return std::clamp(each, size_t{2}, std::min(options_.branching, n));
   }
 
+  void cut(const Rows& x, size_t k, uint64_t seed, slot_t* which) const {
+    Options how;
+    how.niter = options_.niter;
+    how.metric = options_.metric;
+    how.spherical = options_.spherical;
+    how.balanced = 1;
+    how.min_points_per_centroid = 1;
+    how.seed = seed;
+    const auto found = kmeans(x, k, how);
+    std::vector<float> distances(x.n);
+    const Nearest nearest({found.centroids.data(), k, x.d}, options_.metric);
+    Balance(k, 1).assign(nearest, x, nullptr, which, distances.data());
+  }
+
   std::vector<Part> split(const Part& part) {
     const size_t n = part.size(), k = ways(n);
     const auto first = order_.begin() + static_cast<ptrdiff_t>(part.begin);
@@ -92,19 +106,11 @@ class Splitter {
     const Points all(x_, nullptr);
     const Points own = n == x_.n ? all.first(n) : all.at(numbers);
     std::vector<slot_t> which(n);
-    {
-      Options how;
-      how.niter = options_.niter;
-      how.metric = options_.metric;
-      how.spherical = options_.spherical;
-      how.balanced = 1;
-      how.min_points_per_centroid = 1;
-      how.seed = mix64(options_.seed ^ mix64(part.begin) ^ n);
-      const auto found = kmeans(own.x, k, how);
-      std::vector<float> distances(n);
-      const Nearest nearest({found.centroids.data(), k, x_.d}, options_.metric);
-      Balance(k, 1).assign(nearest, own.x, nullptr, which.data(), distances.data());
-    }
+    const uint64_t seed = mix64(options_.seed ^ mix64(part.begin) ^ n);
+    if (options_.cut && n > kSmall)
+      options_.cut(own.x, k, seed, which.data());
+    else
+      cut(own.x, k, seed, which.data());
     std::vector<size_t> begin(k + 1);
     for (slot_t c : which) ++begin[c + 1];
     const size_t largest = *std::max_element(begin.begin(), begin.end());

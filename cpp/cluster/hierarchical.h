@@ -3,6 +3,7 @@
 #pragma once
 
 #include <cstdint>
+#include <functional>
 #include <vector>
 
 #include "base/threads.h"
@@ -16,7 +17,10 @@ struct HierarchyOptions {
   Metric metric = Metric::l2;
   bool spherical = false;  // centroids have length 1
   uint64_t seed = 1234;
-  ProgressFn progress;  // rows that are in their final clusters, of all
+  // Who splits parts that are large: cut(x, k, seed, which) says of each row which of k parts it
+  // goes to. Null: all threads, as small ones.
+  std::function<void(const Rows&, size_t, uint64_t, slot_t*)> cut = nullptr;
+  ProgressFn progress = nullptr;  // rows that are in their final clusters, of all
 };
 
 struct Hierarchy {

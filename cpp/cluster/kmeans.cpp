@@ -5,7 +5,6 @@
 #include <cmath>
 #include <cstring>
 #include <numeric>
-#include <queue>
 
 #include "base/error.h"
 #include "base/log.h"
@@ -15,6 +14,7 @@
 #include "cluster/balance.h"
 #include "cluster/batches.h"
 #include "cluster/init.h"
+#include "cluster/split.h"
 #include "kernels/floats.h"
 #include "kernels/kernels.h"
 
@@ -237,58 +237,22 @@ class Lloyd {
     return std::accumulate(excess.begin(), excess.end(), 0.) > 0;
   }
 
-  // An empty cluster takes half of the one whose points are farthest from it, all told: both become
-  // copies of that centroid, moved a little apart. Returns how many did; the others stay.
+  // Empty clusters take halves of others. Returns how many did.
   size_t split() {
-    std::vector<size_t> empty;
-    for (size_t c = frozen_; c < k_; ++c)
-      if (!(weight_[c] > 0)) empty.push_back(c);
-    if (empty.empty()) return 0;
-
-    std::vector<double> spread(k_);
+    const auto full = [&](double weight) { return weight > 0; };
+    if (std::all_of(weight_.begin() + static_cast<ptrdiff_t>(frozen_), weight_.end(), full))
+      return 0;
+    std::vector<Spread> clusters(k_);
     each_cluster([&](size_t c, std::vector<float>& scratch) {
+      clusters[c] = {begin_[c + 1] - begin_[c], weight_[c], 0};
       for (size_t m = begin_[c]; m < begin_[c + 1]; ++m) {
         if (m % kPollRows == 0) poll_interrupt();
         const size_t i = order_[m];
         const float* row = as_floats(x_.slice(i, i + 1), scratch);
-        spread[c] += weight(i) * squared_distance(row, centroids_.row(c));
+        clusters[c].squares += weight(i) * squared_distance(row, centroids_.row(c));
       }
     });
-    struct Part {
-      double spread;
-      size_t points, cluster;
-      bool operator<(const Part& o) const {
-        return spread != o.spread ? spread < o.spread : cluster > o.cluster;
-      }
-    };
-    std::priority_queue<Part> parts;
-    const auto offer = [&](const Part& part) {
-      if (part.points > 1 && part.spread > 0) parts.push(part);
-    };
-    for (size_t c = frozen_; c < k_; ++c) offer({spread[c], begin_[c + 1] - begin_[c], c});
-    size_t splits = 0;
-    for (; splits < empty.size() && !parts.empty(); ++splits) {
-      const Part whole = parts.top();
-      parts.pop();
-      const size_t c = whole.cluster, e = empty[splits];
-      move_apart(centroids_.row(c), centroids_.row(e), spread[c] / weight_[c], e);
-      const Part half{whole.spread / 2, whole.points / 2, c};
-      spread[e] = spread[c], weight_[e] = weight_[c];
-      offer(half);
-      offer({half.spread, half.points, e});
-    }
-    return splits;
-  }
-
-  // Puts b beside a, each as far from where a was, in a direction drawn for cluster e.
-  void move_apart(float* a, float* b, double variance, size_t e) const {
-    constexpr double kStep = 1. / 16;  // at most, of the standard deviation along one dimension
-    const double step = kStep * std::sqrt(variance / static_cast<double>(x_.d));
-    for (size_t t = 0; t < x_.d; ++t) {
-      const auto by = static_cast<float>(step * (2 * uniform(options_.seed + e, t) - 1));
-      b[t] = a[t] - by;
-      a[t] += by;
-    }
+    return split_largest(centroids_, clusters, frozen_, options_.seed);
   }
 
   // What centroids must be besides means.

@@ -186,12 +186,13 @@ void assign(const ShortlistCudaAssign& job) {
 
 size_t update_room(const ShortlistCudaUpdate&) { return 0; }
 void update(const ShortlistCudaUpdate& job) {
-  std::vector<uint32_t> order(job.n);
+  std::vector<uint32_t> labels(job.n), order(job.n);
+  for (size_t i = 0; i < job.n; ++i) labels[i] = sorted_label(job, i);
   std::iota(order.begin(), order.end(), 0u);
   std::stable_sort(order.begin(), order.end(),
-                   [&](uint32_t a, uint32_t b) { return job.labels[a] < job.labels[b]; });
-  std::vector<uint64_t> starts(job.k + 1);
-  for (size_t i = 0; i < job.n; ++i) ++starts[job.labels[i] + 1];
+                   [&](uint32_t a, uint32_t b) { return labels[a] < labels[b]; });
+  std::vector<uint64_t> starts(job.k + 2);
+  for (uint32_t label : labels) ++starts[label + 1];
   std::partial_sum(starts.begin(), starts.end(), starts.begin());
   for (size_t c = 0; c < job.k; ++c) update_centroid(group(), job, order.data(), starts.data(), c);
 }

@@ -1,4 +1,5 @@
 // An iteration of k-means: rows to centroids, and centroids to the means of their rows.
+#include <bit>
 #include <cub/device/device_radix_sort.cuh>
 
 #include "group.h"
@@ -17,9 +18,12 @@ __global__ void __launch_bounds__(Assign<Block>::kLanes)
   Assign<Block>::run(group, job, blockIdx.x, shared);
 }
 
-__global__ void __launch_bounds__(kLanes) number_kernel(uint32_t* numbers, size_t n) {
+__global__ void __launch_bounds__(kLanes)
+    number_kernel(const ShortlistCudaUpdate job, uint32_t* labels, uint32_t* numbers) {
   const size_t i = size_t{blockIdx.x} * kLanes + threadIdx.x;
-  if (i < n) numbers[i] = static_cast<uint32_t>(i);
+  if (i >= job.n) return;
+  labels[i] = sorted_label(job, i);
+  numbers[i] = static_cast<uint32_t>(i);
 }
 
 // starts[c]: how many labels, which ascend, are below c.
@@ -60,14 +64,15 @@ struct Room {
                                           static_cast<uint32_t*>(nullptr), static_cast<int>(job.n)),
           "asking for room to sort");
     numbers = padded((job.k + 1) * sizeof(uint64_t));
-    labels = numbers + padded(job.n * sizeof(uint32_t));
+    given = numbers + padded(job.n * sizeof(uint32_t));
+    labels = given + padded(job.n * sizeof(uint32_t));
     order = labels + padded(job.n * sizeof(uint32_t));
     temporary = order + padded(job.n * sizeof(uint32_t));
     bytes = temporary + sorting;
   }
   static size_t padded(size_t bytes) { return (bytes + 255) / 256 * 256; }
 
-  size_t sorting = 0, numbers, labels, order, temporary, bytes;
+  size_t sorting = 0, numbers, given, labels, order, temporary, bytes;
 };
 
 }  // namespace
@@ -90,14 +95,16 @@ void update(const ShortlistCudaUpdate& job) {
   auto* const base = static_cast<unsigned char*>(job.room);
   auto* const starts = reinterpret_cast<uint64_t*>(base);
   auto* const numbers = reinterpret_cast<uint32_t*>(base + room.numbers);
+  auto* const given = reinterpret_cast<uint32_t*>(base + room.given);
   auto* const labels = reinterpret_cast<uint32_t*>(base + room.labels);
   auto* const order = reinterpret_cast<uint32_t*>(base + room.order);
   if (job.n) {
-    number_kernel<<<blocks_for(job.n, kLanes), kLanes, 0, stream>>>(numbers, job.n);
+    number_kernel<<<blocks_for(job.n, kLanes), kLanes, 0, stream>>>(job, given, numbers);
     check(cudaGetLastError(), "numbering rows");
     // Stable: rows of a label stay in their order.
-    check(cub::DeviceRadixSort::SortPairs(base + room.temporary, room.sorting, job.labels, labels,
-                                          numbers, order, static_cast<int>(job.n), 0, 32, stream),
+    check(cub::DeviceRadixSort::SortPairs(base + room.temporary, room.sorting, given, labels,
+                                          numbers, order, static_cast<int>(job.n), 0,
+                                          std::bit_width(job.k), stream),
           "sorting rows by their labels");
   }
   starts_kernel<<<blocks_for(job.k + 1, kLanes), kLanes, 0, stream>>>(labels, job.n, job.k, starts);

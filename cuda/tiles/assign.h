@@ -111,6 +111,12 @@ class Assign {
   }
 };
 
+// What a row is sorted by: its label, or k where that is no centroid.
+SL_HD uint32_t sorted_label(const ShortlistCudaUpdate& job, size_t i) {
+  const auto label = static_cast<uint64_t>(job.labels[i]);
+  return static_cast<uint32_t>(label < job.k ? label : job.k);
+}
+
 // Centroid c as the mean of the rows order[starts[c]] to order[starts[c + 1]]; without rows it
 // stays. Each lane sums dimensions of its own, in that order: the same bits each time.
 template <class Group>
@@ -118,11 +124,22 @@ SL_TILE void update_centroid(const Group& group, const ShortlistCudaUpdate& job,
                              const uint32_t* order, const uint64_t* starts, size_t c) {
   const uint64_t begin = starts[c], end = starts[c + 1];
   group.each([&](unsigned lane) {
-    if (lane == 0) job.counts[c] = end - begin;
-    for (size_t t = lane; begin < end && t < job.d; t += group.lanes()) {
+    double total = static_cast<double>(end - begin);
+    if (job.weights) {
+      total = 0;
+      for (uint64_t i = begin; i < end; ++i) total += double{job.weights[order[i]]};
+    }
+    if (lane == 0) {
+      job.counts[c] = end - begin;
+      if (job.totals) job.totals[c] = total;
+    }
+    for (size_t t = lane; total > 0 && t < job.d; t += group.lanes()) {
       double sum = 0;
-      for (uint64_t i = begin; i < end; ++i) sum += double{job.rows[size_t{order[i]} * job.d + t]};
-      job.centroids[c * job.d + t] = static_cast<float>(sum / static_cast<double>(end - begin));
+      for (uint64_t i = begin; i < end; ++i) {
+        const double weight = job.weights ? double{job.weights[order[i]]} : 1.0;
+        sum += weight * double{job.rows[size_t{order[i]} * job.d + t]};
+      }
+      job.centroids[c * job.d + t] = static_cast<float>(sum / total);
     }
   });
 }

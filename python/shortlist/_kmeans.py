@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable
 from dataclasses import asdict, dataclass, fields
+from functools import partial
 from typing import Any
 
 import numpy as np
@@ -144,6 +145,16 @@ class Clustering(ClusteringParameters):
         Raises DimensionError for another d, ArgumentError (a ValueError) for n < k, NaN or Inf,
         UnsupportedError for other indexes.
         """
+        self._train(x, index, weights, progress, _cluster.kmeans)
+
+    def _train(
+        self,
+        x: npt.ArrayLike,
+        index: Any,
+        weights: npt.ArrayLike | None,
+        progress: Progress | None,
+        kmeans: Callable[..., Any],
+    ) -> None:
         if not isinstance(index, _core.IndexFlat):
             raise _core.UnsupportedError(
                 f"k-means assigns points exactly, and {type(index).__name__} does not; pass an "
@@ -160,7 +171,7 @@ class Clustering(ClusteringParameters):
                 f"centroids has {given.size} values; expected a multiple of d = {self.d}"
             )
         options = {n: v for n, v in _parameters(self).items() if n not in _IGNORED}
-        centroids, stats = _cluster.kmeans(
+        centroids, stats = kmeans(
             x,
             self.k,
             weights=None if weights is None else np.asarray(weights, np.float32),
@@ -179,27 +190,38 @@ class Clustering(ClusteringParameters):
 class Kmeans:
     """k-means on points in memory: `Kmeans(d, k).train(x)`, then `.centroids` and `.assign(x)`.
 
-    d: dimensions. k: clusters. The rest are fields of ClusteringParameters, such as niter=25,
+    d: dimensions. k: clusters. gpu: train and assign on a GPU: True or 1; more are not used, and
+    rows need not fit its memory. precision: of products there while training: "tfloat32", or
+    "bfloat16", which is faster and coarser, or "float32", without tensor cores; those that balance
+    clusters are compared again. The rest are fields of ClusteringParameters, such as niter=25,
     nredo, seed, spherical or verbose.
 
     centroids: (k, d) float32, None before train. obj: the objective before each iteration's
     update: summed squared distances, or inner products where spherical. iteration_stats: of each
     iteration a dict of obj, time, time_search, imbalance_factor and nsplit. index: a flat index
     of the centroids.
+
+    Raises UnsupportedError for gpu without a GPU or the CUDA plugin, and for several GPUs.
     """
 
-    def __init__(self, d: int, k: int, *, gpu: bool | int = False, **parameters: Any) -> None:
+    def __init__(
+        self,
+        d: int,
+        k: int,
+        *,
+        gpu: bool | int = False,
+        precision: str = "tfloat32",
+        **parameters: Any,
+    ) -> None:
         if gpu:
-            raise _core.UnsupportedError(
-                f"gpu = {gpu}: k-means runs on the CPU only; leave gpu out"
-            )
+            _engine(gpu)
         known = {field.name for field in fields(ClusteringParameters)}
         for name in parameters:
             if name not in known:
                 raise AttributeError(
                     f"k-means has no parameter {name!r}; choose from {', '.join(sorted(known))}"
                 )
-        self.d, self.gpu = int(d), False
+        self.d, self.gpu, self.precision = int(d), gpu, precision
         self.cp = ClusteringParameters(**parameters)
         self.reset(k)
         self.set_index()
@@ -239,7 +261,13 @@ class Kmeans:
                     f"init_centroids has shape {first.shape}; expected (up to {self.k}, {self.d})"
                 )
             clustering.centroids = first.ravel()
-        clustering.train(x, self.index, weights, progress=progress)
+        if self.gpu:
+            from .gpu import kmeans
+
+            on_device = partial(kmeans.kmeans, _engine(self.gpu), precision=self.precision)
+            clustering._train(x, self.index, weights, progress, on_device)
+        else:
+            clustering.train(x, self.index, weights, progress=progress)
         self.centroids = clustering.centroids.reshape(self.k, self.d)
         self.obj = np.array([s.obj for s in clustering.iteration_stats])
         self.iteration_stats = [asdict(s) for s in clustering.iteration_stats]
@@ -253,6 +281,10 @@ class Kmeans:
         """
         if self.centroids is None:
             raise _core.NotTrainedError("there are no centroids yet; call train(x) first")
+        if self.gpu:
+            from .gpu import kmeans
+
+            return kmeans.assign(_engine(self.gpu), x, self.centroids, self.index.metric_type)
         return _cluster.assign(x, self.centroids, self.index.metric_type)
 
 
@@ -282,6 +314,7 @@ def hierarchical_kmeans(
     niter: int = 10,
     spherical: bool = False,
     seed: int = 1234,
+    gpu: bool | int = False,
     progress: Progress | None = None,
 ) -> tuple[Floats, npt.NDArray[np.int64]]:
     """Cut the rows of x into clusters of at most max_size: split them, and split again.
@@ -294,6 +327,7 @@ def hierarchical_kmeans(
     max_size: rows of a cluster, at most. branching: parts of a split, at most. niter: iterations
     of k-means in a split. spherical: centroids of length 1, and nearness by inner product.
     seed: the same seed and rows give the same clusters, whatever the number of threads.
+    gpu: parts of more than 16,384 rows are split on a GPU, as Kmeans(gpu=True) trains.
     progress: called as progress(rows in their last clusters, n); what it raises ends it.
 
     Returns (centroids, labels): the means of the clusters, (k, d) float32, and of each row the
@@ -302,7 +336,7 @@ def hierarchical_kmeans(
     part, not of all rows.
 
     Raises ArgumentError (a ValueError) for max_size < 1, branching < 2, a negative seed, no rows,
-    NaN or Inf.
+    NaN or Inf; UnsupportedError for gpu as Kmeans.
 
     Source: Chen et al. 2021, SPANN (arXiv 2111.08566), section 3.2, with the balance of RepCONC
     (arXiv 2110.05789) in place of a penalty.
@@ -310,9 +344,25 @@ def hierarchical_kmeans(
     if seed < 0:
         raise _core.ArgumentError(f"seed = {seed}; it cannot be negative")
     metric = _core.METRIC_INNER_PRODUCT if spherical else _core.METRIC_L2
+    cut = None
+    if gpu:
+        from .gpu import kmeans
+
+        cut = partial(kmeans.cut, _engine(gpu), metric=metric, niter=niter, spherical=spherical)
     return _cluster.hierarchical(
-        x, max_size, metric, branching, niter, spherical, seed, progress=progress
+        x, max_size, metric, branching, niter, spherical, seed, cut=cut, progress=progress
     )
+
+
+def _engine(gpus: bool | int) -> Any:
+    """Of the first GPU. Raises UnsupportedError."""
+    from . import gpu
+
+    if gpus not in (1, -1):  # -1: all, in faiss
+        raise _core.UnsupportedError(
+            f"gpu = {gpus}: k-means uses one GPU; pass gpu=True, or leave it out for the CPU"
+        )
+    return gpu.engine()
 
 
 def _parameters(cp: ClusteringParameters) -> dict[str, Any]:

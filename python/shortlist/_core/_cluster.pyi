@@ -10,6 +10,28 @@ import typing
 import numpy
 import numpy.typing
 
+class Balance:
+    """
+    Clusters of like sizes, where candidates are found elsewhere.
+    """
+
+    candidates: typing.ClassVar[int] = 16
+    @staticmethod
+    def batch_rows(k: typing.SupportsIndex) -> int:
+        """
+        How many rows are shared out together.
+        """
+    def __init__(self, k: typing.SupportsIndex, strength: float) -> None: ...
+    def share_out(
+        self,
+        near: typing.Annotated[numpy.typing.ArrayLike, numpy.int64],
+        distances: typing.Annotated[numpy.typing.ArrayLike, numpy.float32],
+        weights: typing.Annotated[numpy.typing.ArrayLike, numpy.float32] | None = None,
+    ) -> tuple[numpy.typing.NDArray[numpy.int64], numpy.typing.NDArray[numpy.float32]]:
+        """
+        Of each row the centroid among the near ones, (n, candidates) int64, nearest first, that it goes to, and its distance.
+        """
+
 def assign(
     x: numpy.typing.ArrayLike, centroids: numpy.typing.ArrayLike, metric: typing.SupportsIndex
 ) -> tuple[numpy.typing.NDArray[numpy.float32], numpy.typing.NDArray[numpy.int64]]:
@@ -40,6 +62,11 @@ def hierarchical(
     niter: typing.SupportsIndex,
     spherical: bool,
     seed: typing.SupportsIndex,
+    cut: collections.abc.Callable[
+        [numpy.typing.NDArray[typing.Any], int, int],
+        typing.Annotated[numpy.typing.ArrayLike, numpy.int64],
+    ]
+    | None = None,
     progress: collections.abc.Callable[[int, int], object] | None = None,
 ) -> tuple[numpy.typing.NDArray[numpy.float32], numpy.typing.NDArray[numpy.int64]]:
     """
@@ -70,4 +97,23 @@ def kmeans(
 ) -> tuple[numpy.typing.NDArray[numpy.float32], list[tuple[float, float, float, float, int]]]:
     """
     Centroids (k, d) float32 and (obj, time, time_search, imbalance_factor, nsplit) of each iteration.
+    """
+
+def sample(
+    n: typing.SupportsIndex, count: typing.SupportsIndex, seed: typing.SupportsIndex
+) -> numpy.typing.NDArray[numpy.int64]:
+    """
+    Which of n rows a sample is of, in their order: (count,) int64.
+    """
+
+def split(
+    centroids: numpy.typing.NDArray[numpy.float32],
+    points: typing.Annotated[numpy.typing.ArrayLike, numpy.int64],
+    weights: typing.Annotated[numpy.typing.ArrayLike, numpy.float64],
+    squares: typing.Annotated[numpy.typing.ArrayLike, numpy.float64],
+    first: typing.SupportsIndex,
+    seed: typing.SupportsIndex,
+) -> int:
+    """
+    Makes centroids without weight, from `first` on, halves of those with the greatest summed squared distances; how many.
     """

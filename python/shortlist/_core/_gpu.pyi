@@ -6,9 +6,6 @@ from __future__ import annotations
 
 import typing
 
-import numpy
-import numpy.typing
-
 class Plugin:
     """
     A plugin that is loaded, and stays so.
@@ -28,67 +25,65 @@ class Plugin:
 
 class Engine:
     """
-    Who does jobs, and memory where they are.
+    Who does jobs. A job takes the members of its struct in cuda/plugin.h by name, pointers as Memory, int or None; those with a room tell its bytes when called without one.
     """
+    @typing.overload
+    def __init__(
+        self,
+        lanes: typing.SupportsIndex = 32,
+        chunks: typing.SupportsIndex = 1,
+        seed: typing.SupportsIndex = 0,
+    ) -> None: ...
+    @typing.overload
+    def __init__(self, plugin: Plugin, device: typing.SupportsIndex) -> None: ...
+    def assign(self, **kwargs: typing.Any) -> None: ...
+    def certify(self, **kwargs: typing.Any) -> None: ...
+    def copy(
+        self,
+        to: typing.SupportsIndex,
+        from_: typing.SupportsIndex,
+        bytes: typing.SupportsIndex,
+        stream: typing.SupportsIndex = 0,
+    ) -> None: ...
+    def graph(self, **kwargs: typing.Any) -> int: ...
+    def max_sim(self, **kwargs: typing.Any) -> None: ...
+    def prune(self, **kwargs: typing.Any) -> None: ...
+    def rescore(self, **kwargs: typing.Any) -> None: ...
+    def scan(self, **kwargs: typing.Any) -> int: ...
+    def scan_lists(self, **kwargs: typing.Any) -> int: ...
+    def scan_many(self, **kwargs: typing.Any) -> int: ...
+    def select(self, **kwargs: typing.Any) -> None: ...
+    def store(self, **kwargs: typing.Any) -> None: ...
+    def synchronize(self, stream: typing.SupportsIndex = 0) -> None: ...
+    def tables(self, **kwargs: typing.Any) -> None: ...
+    def update(self, **kwargs: typing.Any) -> int: ...
+    @property
+    def device(self) -> int: ...
+    @property
+    def free(self) -> int:
+        """
+        Bytes that could be allocated; 0 of the host.
+        """
+    @property
+    def host(self) -> bool:
+        """
+        Whether memory is this process's.
+        """
 
-def assign(
-    engine: Engine,
-    rows: typing.Annotated[numpy.typing.ArrayLike, numpy.float32],
-    centroids: typing.Annotated[numpy.typing.ArrayLike, numpy.float32],
-    bias: typing.Annotated[numpy.typing.ArrayLike, numpy.float32],
-) -> tuple[numpy.typing.NDArray[numpy.uint32], numpy.typing.NDArray[numpy.float32]]: ...
-def device_engine(plugin: Plugin, device: typing.SupportsIndex = 0) -> Engine: ...
-def host_engine(
-    lanes: typing.SupportsIndex = 32,
-    chunks: typing.SupportsIndex = 1,
-    seed: typing.SupportsIndex = 0,
-) -> Engine: ...
-def max_sim(
-    engine: Engine,
-    kind: str,
-    rows: numpy.typing.ArrayLike,
-    documents: typing.Annotated[numpy.typing.ArrayLike, numpy.int64],
-    queries: numpy.typing.ArrayLike,
-    tokens: typing.Annotated[numpy.typing.ArrayLike, numpy.int64],
-    candidates: typing.Annotated[numpy.typing.ArrayLike, numpy.int64],
-    offsets: typing.Annotated[numpy.typing.ArrayLike, numpy.int64],
-) -> numpy.typing.NDArray[numpy.float32]: ...
+class Memory:
+    """
+    Bytes where an engine's jobs find them.
+    """
+    def __init__(self, engine: Engine, bytes: typing.SupportsIndex) -> None: ...
+    @property
+    def bytes(self) -> int: ...
+    @property
+    def place(self) -> int: ...
+
 def query_bytes(kind: str, units: typing.SupportsIndex) -> int: ...
-def rescore(
-    engine: Engine,
-    kind: str,
-    rows: numpy.typing.ArrayLike,
-    queries: numpy.typing.ArrayLike,
-    candidates: typing.Annotated[numpy.typing.ArrayLike, numpy.int64],
-    offsets: typing.Annotated[numpy.typing.ArrayLike, numpy.int64],
-) -> numpy.typing.NDArray[numpy.float32]: ...
-def scan(
-    engine: Engine,
-    kind: str,
-    rows: numpy.typing.ArrayLike,
-    queries: numpy.typing.ArrayLike,
-    k: typing.SupportsIndex,
-    allowed: typing.Annotated[numpy.typing.ArrayLike, numpy.bool] | None = None,
-    bits: typing.SupportsIndex = 0,
-    query_bits: typing.SupportsIndex = 0,
-    factors: typing.Annotated[numpy.typing.ArrayLike, numpy.float32] | None = None,
-    terms: typing.Annotated[numpy.typing.ArrayLike, numpy.float32] | None = None,
-    offsets: typing.Annotated[numpy.typing.ArrayLike, numpy.int64] | None = None,
-    least: float = 0,
-) -> tuple[numpy.typing.NDArray[numpy.float32], numpy.typing.NDArray[numpy.int64]]: ...
-def select(
-    engine: Engine,
-    distances: typing.Annotated[numpy.typing.ArrayLike, numpy.float32],
-    k: typing.SupportsIndex,
-) -> tuple[numpy.typing.NDArray[numpy.float32], numpy.typing.NDArray[numpy.int64]]: ...
-def update(
-    engine: Engine,
-    rows: typing.Annotated[numpy.typing.ArrayLike, numpy.float32],
-    labels: typing.Annotated[numpy.typing.ArrayLike, numpy.uint32],
-    centroids: typing.Annotated[numpy.typing.ArrayLike, numpy.float32],
-) -> tuple[numpy.typing.NDArray[numpy.float32], numpy.typing.NDArray[numpy.uint64]]: ...
 
 abi: int = 1
+conversions: tuple[str, ...] = ("as_they_are", "f32_to_tf32", "f32_to_f16", "f32_to_bf16")
 kinds: tuple[str, ...] = (
     "l2_f32",
     "l2_f16",
@@ -102,4 +97,5 @@ kinds: tuple[str, ...] = (
     "ip_i8",
     "hamming",
     "planes",
+    "tables",
 )

@@ -13,10 +13,10 @@ from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
 
-from . import _core
-from ._core import _gpu
+from .. import _core
+from .._core import _gpu
 
-__all__ = ["Device", "devices", "get_num_gpus", "plugin", "plugin_path"]
+__all__ = ["Device", "devices", "engine", "get_num_gpus", "plugin", "plugin_path"]
 
 _FILE = "shortlist_cuda.so"
 _PACKAGE = "shortlist_cu13"
@@ -67,6 +67,15 @@ def devices() -> list[Device]:
     """The GPUs that can be used. Raises UnsupportedError as `plugin`, and where there is none."""
     found = plugin()
     return [Device(**found.describe(i)) for i in range(found.devices())]
+
+
+def engine(device: int = 0) -> Any:
+    """Who does jobs on a GPU. Raises UnsupportedError as `plugin`, and where there is none."""
+    found = plugin()
+    count = found.devices()
+    if not 0 <= device < count:
+        raise _core.UnsupportedError(f"device = {device}; there are GPUs 0 to {count - 1}")
+    return _gpu.Engine(found, device)
 
 
 def get_num_gpus() -> int:
