@@ -70,10 +70,11 @@ const Setters<Job>& setters();
 template <>
 const Setters<ShortlistCudaStore>& setters() {
   using Job = ShortlistCudaStore;
-  static const Setters<Job> all{SL_MEMBER(stream), SL_MEMBER(conversion),  SL_MEMBER(from),
-                                SL_MEMBER(n),      SL_MEMBER(stride),      SL_MEMBER(bytes),
-                                SL_MEMBER(rows),   SL_MEMBER(first),       SL_MEMBER(squares),
-                                SL_MEMBER(errors), SL_MEMBER(most_square), SL_MEMBER(most_error)};
+  static const Setters<Job> all{SL_MEMBER(stream),    SL_MEMBER(conversion), SL_MEMBER(from),
+                                SL_MEMBER(n),         SL_MEMBER(stride),     SL_MEMBER(bytes),
+                                SL_MEMBER(rows),      SL_MEMBER(first),      SL_MEMBER(places),
+                                SL_MEMBER(squares),   SL_MEMBER(errors),     SL_MEMBER(most_square),
+                                SL_MEMBER(most_error)};
   return all;
 }
 template <>
