@@ -68,12 +68,14 @@ inline void require_rows(ShortlistCudaKind kind, size_t n, size_t units_per_row)
 }
 
 inline void check(const ShortlistCudaStore& job) {
-  require(job.bytes >= 1 && (job.stride >= job.bytes || job.n <= 1), "rows lie over each other");
+  require(job.bytes >= 1 && (!job.stride || job.stride >= job.bytes || job.n <= 1),
+          "rows lie over each other");
   const bool floats = job.conversion != SHORTLIST_CUDA_AS_THEY_ARE || job.squares || job.errors ||
                       job.most_square || job.most_error;
   require(!floats || (job.bytes % sizeof(float) == 0 && job.stride % sizeof(float) == 0),
           "what is converted or measured must be of float32");
   require_aligned({job.rows});
+  if (!job.stride) require_aligned({job.from});
 }
 
 inline void check(const ShortlistCudaScan& job) {
@@ -87,6 +89,31 @@ inline void check(const ShortlistCudaScan& job) {
                 job.query_bits >= 1 && job.query_bits <= 9 &&
                 job.units_per_row == size_t{job.plane} * job.bits,
             "planes do not fit the rows");
+}
+
+inline void require_parts(size_t d, size_t m, const float* codewords) {
+  require(m >= 1 && d >= 1 && d % m == 0, "codes of " + std::to_string(m) + " parts for " +
+                                              std::to_string(d) +
+                                              " dimensions, which must be a multiple of them");
+  require_aligned({codewords});
+}
+
+inline void check(const ShortlistCudaLists& job) {
+  require_kind(job.kind);
+  require_k(job.k);
+  require_rows(job.kind, job.n, job.units_per_row);
+  require(job.kind != SHORTLIST_CUDA_PLANES, "planes are not kept in lists");
+  require(job.queries_n <= kMostQueries, "more than 65,535 queries in one call; split them");
+  require(job.nprobe >= 1, "nprobe must be 1 or more");
+  require_aligned({job.rows, job.queries, job.room});
+  if (job.kind != SHORTLIST_CUDA_TABLES) return;
+  require_parts(job.d, job.m, job.codewords);
+  require(job.units_per_row == (job.m + kUnitBytes - 1) / kUnitBytes, "codes do not fit the rows");
+}
+
+inline void check(const ShortlistCudaTables& job) {
+  require_parts(job.d, job.m, job.codewords);
+  require(job.queries_n <= kMostQueries, "more than 65,535 queries in one call; split them");
 }
 
 inline void check(const ShortlistCudaCertify& job) {

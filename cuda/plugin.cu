@@ -46,7 +46,8 @@ void allow_shared(const void* kernel, size_t bytes) {
         "asking for the shared memory");
   require(bytes <= static_cast<size_t>(most),
           "k and the dimensions need " + std::to_string(bytes) + " bytes of shared memory, " +
-              std::to_string(most) + " are there; ask for fewer neighbours");
+              std::to_string(most) +
+              " are there; ask for fewer neighbours, or make codes of fewer parts");
   // The most there is: what one thread asks for must not be less than what another needs.
   check(cudaFuncSetAttribute(kernel, cudaFuncAttributeMaxDynamicSharedMemorySize, most),
         "asking for shared memory");
@@ -164,9 +165,9 @@ constexpr ShortlistCuda kTable{.abi = SHORTLIST_CUDA_ABI,
                                .scan = run<ShortlistCudaScan, scan>,
                                .scan_many_room = room_of<ShortlistCudaScan, scan_many_room>,
                                .scan_many = run<ShortlistCudaScan, scan_many>,
-                               .scan_lists_room = absent_room<ShortlistCudaLists>,
-                               .scan_lists = absent<ShortlistCudaLists>,
-                               .tables = absent<ShortlistCudaTables>,
+                               .scan_lists_room = room_of<ShortlistCudaLists, scan_lists_room>,
+                               .scan_lists = run<ShortlistCudaLists, scan_lists>,
+                               .tables = run<ShortlistCudaTables, tables>,
                                .graph_room = absent_room<ShortlistCudaGraph>,
                                .graph = absent<ShortlistCudaGraph>,
                                .prune = absent<ShortlistCudaPrune>,

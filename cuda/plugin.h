@@ -56,9 +56,10 @@ typedef enum {
   SHORTLIST_CUDA_F32_TO_BF16
 } ShortlistCudaConversion;
 
-/* Rows first to first + n of a store, from rows that lie `stride` bytes apart, `bytes` bytes each.
- * A store has rows in units of 16 bytes, the same unit of 32 rows side by side, zeros at a row's
- * end; what is behind its last row may be anything. */
+/* Rows first to first + n of a store, or those of `places`, from rows that lie `stride` bytes
+ * apart, `bytes` bytes each; of stride 0, from another store. A store has rows in units of 16
+ * bytes, the same unit of 32 rows side by side, zeros at a row's end; what is behind its last row
+ * may be anything. */
 typedef struct {
   int device;
   void* stream;
@@ -67,8 +68,10 @@ typedef struct {
   size_t n, stride, bytes;
   void* rows;
   size_t first;
-  /* Of each row, where not null and rows are of float32: |x|^2, and |x - what is stored|^2, at
-   * `first` and on; and the largest of each is raised to what is met. */
+  /* Where not null, of each row where it goes; nowhere if negative. */
+  const int64_t* places;
+  /* Of each row, where not null and rows are of float32: |x|^2, and |x - what is stored|^2, where
+   * the row is stored; and the largest of each is raised to what is met. */
   float *squares, *errors, *most_square, *most_error;
 } ShortlistCudaStore;
 
@@ -99,7 +102,8 @@ typedef struct {
   int64_t* numbers; /* queries_n * k, -1 and +FLT_MAX behind the last */
 } ShortlistCudaScan;
 
-/* Inverted lists: of each query the lists it names. */
+/* Inverted lists: of each query the lists it names, each once: rows of one that is named again are
+ * found again. Of equal distances the smaller row is first. */
 typedef struct {
   int device;
   void* stream;
@@ -109,7 +113,7 @@ typedef struct {
   const uint64_t* starts; /* of each list, its first row */
   const uint32_t* sizes;
   size_t lists_n;
-  const int64_t* ids;  /* of rows */
+  const int64_t* ids;  /* of rows, or null for their numbers */
   const void* queries; /* as of scan; of SHORTLIST_CUDA_TABLES d numbers each */
   size_t queries_n;
   const int64_t* probes; /* queries_n * nprobe lists; numbers that are no list are left out */
@@ -179,9 +183,9 @@ typedef struct {
 } ShortlistCudaPrune;
 
 /* Queries whose k nearest of `kept` coarse ones may not be the k nearest of all: those for which
- * the k-th distance is above the last coarse one less twice what a product may be wrong by,
- *   |q - q'| max|x| + |q'| max|x - x'| + slack |q'| max|x|.
- * Their numbers, ascending or not, go to `chosen`. */
+ * the k-th distance is not below the last coarse one less what products may be wrong by,
+ *   |q - q'| max|x| + |q'| max|x - x'|,
+ * twice that of L2, and what adding up may. Their numbers go to `chosen`. */
 typedef struct {
   int device;
   void* stream;

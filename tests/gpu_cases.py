@@ -242,6 +242,65 @@ def scan_many(
     )
 
 
+def scan_lists(
+    engine: Any,
+    kind: str,
+    lists: Any,
+    queries: np.ndarray,
+    probes: np.ndarray,
+    k: int,
+    allowed: np.ndarray | None = None,
+    **codes: Any,
+) -> tuple[np.ndarray, np.ndarray]:
+    """Lists are pairs of ids and rows, as bytes; `allowed` is of ids 0 and on."""
+    job, sizes = Job(engine), np.array([len(ids) for ids, _ in lists], np.uint32)
+    whole = -(-sizes.astype(np.int64) // 32) * 32
+    starts, n = whole.cumsum() - whole, int(whole.sum())
+    rows = np.full((n, lists[0][1].shape[1]), 0xFF, np.uint8)
+    ids = np.full(n, 1 << 40, np.int64)
+    for start, (own, held) in zip(starts, lists, strict=True):
+        ids[start : start + len(own)], rows[start : start + len(own)] = own, held
+    may = None if allowed is None else np.append(allowed, True)[np.minimum(ids, len(allowed))]
+    return job.found(
+        "scan_lists",
+        len(queries),
+        k,
+        kind=kind,
+        rows=job.store(rows),
+        n=n,
+        units_per_row=-(-rows.shape[1] // 16),
+        starts=job.put(starts, np.uint64),
+        sizes=job.put(sizes),
+        lists_n=len(lists),
+        ids=job.put(ids),
+        queries=job.put(queries),
+        probes=job.put(probes, np.int64),
+        nprobe=probes.shape[1],
+        allowed=None if may is None else job.put(words_of(may)),
+        **{name: job.put(x) if isinstance(x, np.ndarray) else x for name, x in codes.items()},
+    )
+
+
+def tables(
+    engine: Any, queries: np.ndarray, codewords: np.ndarray, inner_product: bool
+) -> np.ndarray:
+    """Codewords are (m, 256, numbers of a part); the tables (queries, parts, 256)."""
+    job, m = Job(engine), len(codewords)
+    shape = (len(queries), -(-m // 16) * 16, 256)
+    out = job.memory(4 * int(np.prod(shape)))
+    job.run(
+        "tables",
+        queries=job.put(queries, np.float32),
+        queries_n=len(queries),
+        d=queries.shape[1],
+        m=m,
+        codewords=job.put(codewords, np.float32),
+        inner_product=int(inner_product),
+        tables=out,
+    )
+    return job.get(out, shape, np.float32)
+
+
 def rounded(kind: str, x: np.ndarray) -> np.ndarray:
     """What tensor cores see of float32 numbers."""
     bits = np.ascontiguousarray(x, np.float32).view(np.uint32)

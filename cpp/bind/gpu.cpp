@@ -10,8 +10,11 @@
 #include <variant>
 
 #include "base/error.h"
+#include "bind/arrays.h"
 #include "bind/bind.h"
 #include "gpu/engine.h"
+#include "gpu/sdc.h"
+#include "index/sdc.h"
 
 namespace py = pybind11;
 
@@ -66,10 +69,11 @@ const Setters<Job>& setters();
 template <>
 const Setters<ShortlistCudaStore>& setters() {
   using Job = ShortlistCudaStore;
-  static const Setters<Job> all{SL_MEMBER(stream), SL_MEMBER(conversion),  SL_MEMBER(from),
-                                SL_MEMBER(n),      SL_MEMBER(stride),      SL_MEMBER(bytes),
-                                SL_MEMBER(rows),   SL_MEMBER(first),       SL_MEMBER(squares),
-                                SL_MEMBER(errors), SL_MEMBER(most_square), SL_MEMBER(most_error)};
+  static const Setters<Job> all{SL_MEMBER(stream),    SL_MEMBER(conversion), SL_MEMBER(from),
+                                SL_MEMBER(n),         SL_MEMBER(stride),     SL_MEMBER(bytes),
+                                SL_MEMBER(rows),      SL_MEMBER(first),      SL_MEMBER(places),
+                                SL_MEMBER(squares),   SL_MEMBER(errors),     SL_MEMBER(most_square),
+                                SL_MEMBER(most_error)};
   return all;
 }
 template <>
@@ -241,6 +245,52 @@ void def(py::class_<Engine, py::smart_holder>& engine, const char* name, Run<Job
   });
 }
 
+std::pair<py::array_t<uint8_t>, py::array_t<float>> sdc_codes(const IndexSDC& index, size_t begin,
+                                                              size_t end) {
+  const OddIntCodec& codec = index.codec();
+  const size_t n = end - begin;
+  if (begin > end || end > index.ntotal())
+    throw ArgumentError(text("codes ", begin, " to ", end, " of ", index.ntotal()));
+  std::pair out{
+      py::array_t<uint8_t>({n, static_cast<size_t>(codec.bits) * gpu::plane_bytes(codec)}),
+      py::array_t<float>({size_t{2}, n})};
+  auto* const planes = reinterpret_cast<std::byte*>(out.first.mutable_data());
+  float* const factors = out.second.mutable_data();
+  py::gil_scoped_release unlocked;
+  std::vector<std::byte> codes(n * codec.code_size());
+  index.blocks().codes(begin, n, codes.data());
+  gpu::put_codes(codec, codes.data(), n, planes, factors);
+  return out;
+}
+
+py::tuple sdc_queries(const IndexSDC& index, const ArrayLike& x, bool many) {
+  const OddIntCodec& codec = index.codec();
+  const Vectors2D asked = vectors(x);
+  if (asked.rows.d != codec.d)
+    throw DimensionError(text("x has ", asked.rows.d, " dimensions, the index ", codec.d));
+  gpu::Queries queries;
+  std::vector<std::byte> planes;
+  std::vector<int8_t> bytes;
+  {
+    py::gil_scoped_release unlocked;
+    std::vector<float> scratch;
+    queries = gpu::whole_queries(codec, {as_floats(asked.rows, scratch), asked.rows.n, codec.d});
+    if (many)
+      bytes = gpu::as_bytes(codec, queries);
+    else
+      planes = gpu::as_planes(codec, queries);
+  }
+  const auto n = static_cast<py::ssize_t>(asked.rows.n);
+  const auto width = static_cast<py::ssize_t>((many ? 8 : static_cast<size_t>(queries.bits)) *
+                                              gpu::plane_bytes(codec));
+  std::vector<float> terms = queries.near;
+  terms.insert(terms.end(), queries.scale.begin(), queries.scale.end());
+  return py::make_tuple(many ? owning<uint8_t>(std::move(bytes), {n, width})
+                             : owning<uint8_t>(std::move(planes), {n, width}),
+                        queries.bits, owning<float>(std::move(terms), {2, n}),
+                        owning<int64_t>(std::move(queries.offset), {n}));
+}
+
 }  // namespace
 
 void bind_gpu(py::module_& m) {
@@ -342,6 +392,11 @@ void bind_gpu(py::module_& m) {
   def(engine, "assign", &T::assign);
   def(engine, "update", &T::update, &T::update_room);
 
+  g.def("sdc_codes", &sdc_codes, py::arg("index"), py::arg("begin"), py::arg("end"),
+        "Codes [begin, end) of an IndexSDC: planes (n, bits * plane) bytes and factors (2, n).");
+  g.def("sdc_queries", &sdc_queries, py::arg("index"), py::arg("x"), py::arg("many"),
+        "Queries of an IndexSDC: bytes of each as `scan` or `scan_many` takes them, bits of their "
+        "values, terms (2, n) near and scale, and offsets (n,).");
   g.def(
       "query_bytes",
       [](const std::string& kind, size_t units) {

@@ -3,6 +3,7 @@
 #include <cuda/tiles/assign.h>
 #include <cuda/tiles/certify.h>
 #include <cuda/tiles/jobs.h>
+#include <cuda/tiles/lists.h>
 #include <cuda/tiles/many.h>
 #include <cuda/tiles/store.h>
 
@@ -79,12 +80,13 @@ void scan_many_of(const ShortlistCudaScan& job) {
         const HostGroup lanes = group_of(Tile::kLanes);
         std::vector<Unit> shared = shared_of(Tile::shared_units(job) * kUnitBytes);
         Tile tile(lanes, job, q, shared.data());
-        call(tile, tiles * c / chunks, tiles * (c + 1) / chunks, c);
+        call(tile, static_cast<unsigned>(tiles * c / chunks),
+             static_cast<unsigned>(tiles * (c + 1) / chunks), c);
       }
   };
   if (job.k == 1) {
     parts_of((job.n + Tile::kRows - 1) / Tile::kRows,
-             [&](Tile& tile, size_t begin, size_t end, size_t c) {
+             [&](Tile& tile, unsigned begin, unsigned end, size_t c) {
                tile.keep_nearest(begin, end, c, chunks);
              });
     return join(job, chunks);
@@ -94,12 +96,12 @@ void scan_many_of(const ShortlistCudaScan& job) {
   std::fill_n(waiting.counts, job.queries_n, 0u);
   std::fill_n(waiting.bounds, job.queries_n, std::numeric_limits<float>::infinity());
   const size_t groups = (job.n + Interleaved::kRows - 1) / Interleaved::kRows;
-  size_t before = 0;
   std::vector<Unit> shared = shared_for(job.k);
-  for (size_t step = waiting.first_step(groups); step; before = step, step /= kLevelFactor) {
-    const Level level{step, before};
-    parts_of((level.size(groups) + Tile::kGroups - 1) / Tile::kGroups,
-             [&](Tile& tile, size_t begin, size_t end, size_t) {
+  const size_t first = waiting.first_step(groups);
+  for (size_t step = first; step; step /= kLevelFactor) {
+    const Level level(groups, step, step == first);
+    parts_of((level.size + Tile::kGroups - 1) / Tile::kGroups,
+             [&](Tile& tile, unsigned begin, unsigned end, size_t) {
                tile.keep_near(level, begin, end, waiting);
              });
     for_chosen(job.chosen, job.chosen_n, job.queries_n,
@@ -121,6 +123,30 @@ void scan_many(const ShortlistCudaScan& job) {
     else
       require(false, "tables are looked up by scan");
   });
+}
+
+size_t scan_lists_room(const ShortlistCudaLists& job) {
+  return job.queries_n * host_run().chunks * job.k * sizeof(Key);
+}
+void scan_lists(const ShortlistCudaLists& job) {
+  const size_t blocks = host_run().chunks;
+  for_kind(job.kind, [&](auto kind) {
+    constexpr ShortlistCudaKind kKind = decltype(kind)::value;
+    if constexpr (kKind != SHORTLIST_CUDA_PLANES) {
+      std::vector<Unit> shared = shared_of(lists_shared<kKind, HostGroup>(job, host_run().lanes));
+      for (size_t q = 0; q < job.queries_n; ++q)
+        for (size_t block = 0; block < blocks; ++block)
+          scan_lists_block<kKind>(group(), job, q, block, blocks, shared.data());
+    }
+  });
+  std::vector<Unit> shared = shared_for(job.k);
+  for (size_t q = 0; q < job.queries_n; ++q) join_lists(group(), job, q, blocks, shared.data());
+}
+
+void tables(const ShortlistCudaTables& job) {
+  for (size_t q = 0; q < job.queries_n; ++q)
+    for (size_t unit = 0; unit < units_of_codes(job.m); ++unit)
+      make_tables_of(group(), job, q, unit);
 }
 
 void certify(const ShortlistCudaCertify& job) {
@@ -250,9 +276,9 @@ const ShortlistCuda& host_table() {
       .scan = run<ShortlistCudaScan, scan>,
       .scan_many_room = room_of<ShortlistCudaScan, scan_many_room>,
       .scan_many = run<ShortlistCudaScan, scan_many>,
-      .scan_lists_room = absent_room<ShortlistCudaLists>,
-      .scan_lists = absent<ShortlistCudaLists>,
-      .tables = absent<ShortlistCudaTables>,
+      .scan_lists_room = room_of<ShortlistCudaLists, scan_lists_room>,
+      .scan_lists = run<ShortlistCudaLists, scan_lists>,
+      .tables = run<ShortlistCudaTables, tables>,
       .graph_room = absent_room<ShortlistCudaGraph>,
       .graph = absent<ShortlistCudaGraph>,
       .prune = absent<ShortlistCudaPrune>,

@@ -15,6 +15,11 @@ constexpr size_t kPartsAlone = 8;  // of a query that is searched by itself
 template <ShortlistCudaKind kKind>
 using Tile = Many<kKind, Block>;
 
+// Where part i of the grid's begins.
+__device__ unsigned part_of(size_t tiles, unsigned i) {
+  return static_cast<unsigned>(tiles * i / gridDim.y);
+}
+
 template <ShortlistCudaKind kKind>
 __global__ void __launch_bounds__(Tile<kKind>::kLanes)
     near_kernel(const ShortlistCudaScan job, const Level level, size_t tiles) {
@@ -22,8 +27,7 @@ __global__ void __launch_bounds__(Tile<kKind>::kLanes)
   if (job.chosen && blockIdx.x * size_t{Tile<kKind>::kQueries} >= *job.chosen_n) return;
   const Block group;
   Tile<kKind> tile(group, job, blockIdx.x, shared);
-  tile.keep_near(level, tiles * blockIdx.y / gridDim.y, tiles * (blockIdx.y + 1) / gridDim.y,
-                 Waiting(job));
+  tile.keep_near(level, part_of(tiles, blockIdx.y), part_of(tiles, blockIdx.y + 1), Waiting(job));
 }
 
 template <ShortlistCudaKind kKind>
@@ -33,8 +37,8 @@ __global__ void __launch_bounds__(Tile<kKind>::kLanes)
   if (job.chosen && blockIdx.x * size_t{Tile<kKind>::kQueries} >= *job.chosen_n) return;
   const Block group;
   Tile<kKind> tile(group, job, blockIdx.x, shared);
-  tile.keep_nearest(tiles * blockIdx.y / gridDim.y, tiles * (blockIdx.y + 1) / gridDim.y,
-                    blockIdx.y, gridDim.y);
+  tile.keep_nearest(part_of(tiles, blockIdx.y), part_of(tiles, blockIdx.y + 1), blockIdx.y,
+                    gridDim.y);
 }
 
 __global__ void __launch_bounds__(kLanes) reset_kernel(const ShortlistCudaScan job) {
@@ -111,10 +115,10 @@ void run(const ShortlistCudaScan& job) {
   reset_kernel<<<(queries + kLanes - 1) / kLanes, kLanes, 0, stream>>>(job);
   allow_shared(reinterpret_cast<const void*>(near_kernel<kKind>), shared);
   const size_t groups = (job.n + Interleaved::kRows - 1) / Interleaved::kRows;
-  size_t before = 0;
-  for (size_t step = waiting.first_step(groups); step; before = step, step /= kLevelFactor) {
-    const Level level{step, before};
-    const size_t tiles = (level.size(groups) + Tile<kKind>::kGroups - 1) / Tile<kKind>::kGroups;
+  const size_t first = waiting.first_step(groups);
+  for (size_t step = first; step; step /= kLevelFactor) {
+    const Level level(groups, step, step == first);
+    const size_t tiles = (level.size + Tile<kKind>::kGroups - 1) / Tile<kKind>::kGroups;
     if (tiles)
       near_kernel<kKind>
           <<<grid_of<kKind>(job, tiles), Tile<kKind>::kLanes, shared, stream>>>(job, level, tiles);

@@ -108,6 +108,15 @@ SL_HD size_t scan_shared(const ShortlistCudaScan& scan, unsigned lanes) {
   return query_bytes<kKind>(scan) + Nearest<Group>::bytes(static_cast<unsigned>(scan.k), lanes);
 }
 
+// Keeps what was found for the one who joins it.
+template <class Group>
+SL_TILE void keep_nearest(const Group& group, Nearest<Group>& nearest, size_t k, Key* out) {
+  const Key* const best = nearest.finish();
+  group.each([&](unsigned lane) {
+    for (size_t i = lane; i < k; i += group.lanes()) out[i] = best[i];
+  });
+}
+
 // Part `chunk` of `chunks` of the rows, for query q: its k nearest to scan.room.
 template <class Group, class Body>
 SL_TILE void scan_part(const Group& group, const ShortlistCudaScan& scan, const Body& body,
@@ -119,11 +128,8 @@ SL_TILE void scan_part(const Group& group, const ShortlistCudaScan& scan, const 
   const size_t end = blocks * (chunk + 1) / chunks * Interleaved::kRows;
   const Interleaved rows{static_cast<const Unit*>(scan.rows), scan.units_per_row};
   cuda::scan(group, body, rows, begin, end < scan.n ? end : scan.n, scan.allowed, nearest);
-  const Key* const best = nearest.finish();
-  Key* const out = static_cast<Key*>(scan.room) + (q * chunks + chunk) * scan.k;
-  group.each([&](unsigned lane) {
-    for (size_t i = lane; i < scan.k; i += group.lanes()) out[i] = best[i];
-  });
+  keep_nearest(group, nearest, scan.k,
+               static_cast<Key*>(scan.room) + (q * chunks + chunk) * scan.k);
 }
 
 template <ShortlistCudaKind kKind, class Group>
@@ -138,15 +144,16 @@ SL_TILE void scan_chunk(const Group& group, const ShortlistCudaScan& scan, size_
   scan_part(group, scan, body_of<kKind>(scan, q, query), q, chunk, chunks, query + units);
 }
 
-// Writes what was kept in faiss's shape.
+// Writes what was kept in faiss's shape, by its names where there are any.
 template <class Group>
 SL_TILE void write_nearest(const Group& group, Nearest<Group>& nearest, size_t k, float* distances,
-                           int64_t* numbers) {
+                           int64_t* numbers, const int64_t* names = nullptr) {
   const Key* const best = nearest.finish();
   group.each([&](unsigned lane) {
     for (size_t i = lane; i < k; i += group.lanes()) {
+      const uint32_t number = number_of(best[i]);
       distances[i] = best[i] == kNone ? FLT_MAX : distance_of(best[i]);
-      numbers[i] = best[i] == kNone ? -1 : static_cast<int64_t>(number_of(best[i]));
+      numbers[i] = best[i] == kNone ? -1 : names ? names[number] : int64_t{number};
     }
   });
 }

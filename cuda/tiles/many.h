@@ -65,35 +65,48 @@ struct Meaning {
   }
   SL_HD size_t query_units() const { return kOfBits<kKind> ? 8 * length() : length(); }
 
+  // What does not depend on the query.
+  struct OfRow {
+    float add, rescale;
+  };
+  SL_HD OfRow of_row(size_t row) const {
+    if constexpr (kKind == SHORTLIST_CUDA_PLANES)
+      return {job.add[row], job.rescale[row]};
+    else
+      return {job.bias ? job.bias[row] : 0.0f, 0.0f};
+  }
   template <class Sum>
-  SL_HD float distance(Sum sum, size_t q, size_t row) const {
+  SL_HD float distance(Sum sum, size_t q, const OfRow& row) const {
     if constexpr (kKind == SHORTLIST_CUDA_PLANES) {
       const float value = 0.5f * static_cast<float>(2 * int64_t{sum} - job.offset[q]);
-      const float told = job.near[q] + job.add[row] + job.rescale[row] * job.scale[q] * value;
+      const float told = job.near[q] + row.add + row.rescale * job.scale[q] * value;
       return told < job.least ? job.least : told;
     } else if constexpr (kKind == SHORTLIST_CUDA_HAMMING) {
       return job.near[q] + static_cast<float>(sum);
     } else {
       constexpr float kFactor = kKind <= SHORTLIST_CUDA_L2_I8 ? -2.0f : -1.0f;
-      return multiply_add(kFactor, static_cast<float>(sum), job.bias ? job.bias[row] : 0.0f);
+      return multiply_add(kFactor, static_cast<float>(sum), row.add);
     }
   }
 };
 
-// Which groups of 32 rows a level is of: multiples of `step` that are no multiples of the level's
-// before it, whose step is `before` (0: there was none).
-struct Level {
-  size_t step, before;
+constexpr unsigned kLevelFactor = 8;
 
-  SL_HD size_t size(size_t groups) const {
-    const size_t all = (groups + step - 1) / step;
-    return before ? all - (groups + before - 1) / before : all;
+// Which groups of 32 rows a level is of: every step-th, but for those that the level before it, of
+// every (kLevelFactor * step)-th, had.
+struct Level {
+  unsigned step, size;
+  bool first;
+
+  SL_HD Level(size_t groups, size_t step, bool first)
+      : step(static_cast<unsigned>(step)), first(first) {
+    const size_t before = first ? 0 : (groups + kLevelFactor * step - 1) / (kLevelFactor * step);
+    size = static_cast<unsigned>((groups + step - 1) / step - before);
   }
-  SL_HD size_t group(size_t i) const {
-    return before ? step * (i + i / (before / step - 1) + 1) : step * i;
+  SL_HD unsigned group(unsigned i) const {
+    return step * (first ? i : i + i / (kLevelFactor - 1) + 1);
   }
 };
-constexpr size_t kLevelFactor = 8;
 
 // The room of a job: keys that are waiting, of each query `capacity`, and what is known of it.
 struct Waiting {
@@ -143,43 +156,51 @@ class Many {
         job_(job),
         meaning_{job},
         first_(tile * kQueries),
-        groups_((job.n + kGroup - 1) / kGroup),
-        raw_(kOfBits<kKind> ? meaning_.bits() : kUnits),
         steps_(static_cast<unsigned>(kOfBits<kKind> ? meaning_.length()
                                                     : (meaning_.length() + kUnits - 1) / kUnits)),
         queries_(shared),
         rows_(queries_ + kStages * kUnits * kQueries),
-        wide_(rows_ + kStages * raw_ * kRows) {}
+        wide_(rows_ + kStages * raw() * kRows) {}
 
   // Keeps of the level's tiles [begin, end) what the bounds leave.
-  SL_TILE void keep_near(const Level& level, size_t begin, size_t end, const Waiting& waiting) {
-    go(level, begin, end, [&](size_t tile, Own<Sums>& sums) {
+  SL_TILE void keep_near(const Level& level, unsigned begin, unsigned end, const Waiting& waiting) {
+    Own<Bounds> bounds(group_);
+    group_.apart([&](unsigned lane) {
+      for (unsigned i = 0; i < 8; ++i) {
+        const size_t q = number(query_of(lane, i));
+        bounds[lane].of[i] = q < job_.queries_n ? waiting.bounds[q] : bits_as<float>(0x7fc00000u);
+      }
+    });
+    go(level, begin, end, [&](unsigned tile, Own<Sums>& sums) {
       group_.apart([&](unsigned lane) {
-        for_each(level, tile, lane, sums[lane], [&](unsigned, size_t q, size_t row, Sum sum) {
-          const float distance = meaning_.distance(sum, q, row);
-          if (!(distance <= waiting.bounds[q])) return;
-          const unsigned place = group_.add(waiting.counts + q, 1);
-          if (place < waiting.capacity)
-            waiting.keys[q * waiting.capacity + place] =
-                key_of(distance, static_cast<uint32_t>(row));
-        });
+        for_each(
+            level, tile, lane, sums[lane],
+            [&](unsigned i, float distance) { return distance <= bounds[lane].of[i]; },
+            [&](unsigned, size_t q, uint32_t row, float distance) {
+              const unsigned place = group_.add(waiting.counts + q, 1);
+              if (place < waiting.capacity)
+                waiting.keys[q * waiting.capacity + place] = key_of(distance, row);
+            });
       });
     });
   }
 
   // The nearest alone, of tiles [begin, end): part `part` of `parts`, to the room.
-  SL_TILE void keep_nearest(size_t begin, size_t end, size_t part, size_t parts) {
+  SL_TILE void keep_nearest(unsigned begin, unsigned end, size_t part, size_t parts) {
     Own<Best> best(group_);
     group_.each([&](unsigned lane) {
       for (Key& key : best[lane].of) key = kNone;
     });
-    const Level all{1, 0};
-    go(all, begin, end, [&](size_t tile, Own<Sums>& sums) {
+    const Level all((job_.n + kGroup - 1) / kGroup, 1, true);
+    go(all, begin, end, [&](unsigned tile, Own<Sums>& sums) {
       group_.apart([&](unsigned lane) {
-        for_each(all, tile, lane, sums[lane], [&](unsigned i, size_t q, size_t row, Sum sum) {
-          const Key key = key_of(meaning_.distance(sum, q, row), static_cast<uint32_t>(row));
-          if (key < best[lane].of[i]) best[lane].of[i] = key;
-        });
+        for_each(
+            all, tile, lane, sums[lane],
+            [&](unsigned i, float distance) { return key_of(distance, 0) < best[lane].of[i]; },
+            [&](unsigned i, size_t, uint32_t row, float distance) {
+              const Key key = key_of(distance, row);
+              if (key < best[lane].of[i]) best[lane].of[i] = key;
+            });
       });
     });
     // Each query is with 16 lanes: 4 of each of 4 warps.
@@ -207,7 +228,15 @@ class Many {
   struct Best {
     Key of[8];
   };
+  struct Bounds {
+    float of[8];
+  };
 
+  // Units of a row that a step reads.
+  SL_TILE unsigned raw() const {
+    if constexpr (kOfBits<kKind>) return meaning_.bits();
+    return kUnits;
+  }
   SL_TILE size_t number(size_t i) const {
     return chosen_query(job_.chosen, job_.chosen_n, job_.queries_n, first_ + i);
   }
@@ -216,19 +245,28 @@ class Many {
     return lane / 128 * 64 + i / 2 * 16 + i % 2 * 8 + lane % 32 / 4;
   }
 
+  // Steps one after the other, of tiles one after the other.
+  struct Cursor {
+    unsigned tile, step = 0, stage = 0;
+
+    SL_TILE void next(unsigned steps) {
+      if (++step == steps) ++tile, step = 0;
+      if (++stage == kStages) stage = 0;
+    }
+  };
+
   // Multiplies tiles [begin, end) of a level, one after the other; use(tile, sums) after each.
   // What the next steps multiply is on its way meanwhile.
   template <class Use>
-  SL_TILE void go(const Level& level, size_t begin, size_t end, const Use& use) {
-    const size_t all = end > begin ? (end - begin) * steps_ : 0;
-    for (unsigned s = 0; s + 1 < kStages; ++s) fetch(level, begin, s, all);
+  SL_TILE void go(const Level& level, unsigned begin, unsigned end, const Use& use) {
+    Cursor ahead{begin};
+    for (unsigned s = 0; s + 1 < kStages; ++s) fetch(level, end, ahead);
     Own<Sums> sums(group_);
-    for (size_t s = 0; s < all; ++s) {
+    for (Cursor at{begin}; at.tile < end; at.next(steps_)) {
       group_.template arrived<kStages - 2>();
-      fetch(level, begin, s + kStages - 1, all);
-      const unsigned stage = static_cast<unsigned>(s % kStages);
-      const Unit* const queries = queries_ + stage * kUnits * kQueries;
-      const Unit* rows = rows_ + stage * raw_ * kRows;
+      fetch(level, end, ahead);
+      const Unit* const queries = queries_ + at.stage * kUnits * kQueries;
+      const Unit* rows = rows_ + at.stage * raw() * kRows;
       if constexpr (kOfBits<kKind>) {
         group_.each([&](unsigned lane) {
           for (unsigned i = lane; i < kRows * kUnits; i += kLanes) {
@@ -236,12 +274,12 @@ class Many {
             Unit& to = wide_[u * kRows + row];
             SL_UNROLL
             for (unsigned j = 0; j < 4; ++j)
-              to.word[j] = widened_bits(rows + row, kRows, raw_, u / 2, u % 2 * 4 + j);
+              to.word[j] = widened_bits(rows + row, kRows, raw(), u / 2, u % 2 * 4 + j);
           }
         });
         rows = wide_;
       }
-      if (s % steps_ == 0) group_.apart([&](unsigned lane) { sums[lane] = Sums{}; });
+      if (at.step == 0) group_.apart([&](unsigned lane) { sums[lane] = Sums{}; });
       SL_UNROLL
       for (unsigned u = 0; u < kUnits; u += 2)
         group_.template products<Tensor, 4, 8>(
@@ -252,61 +290,77 @@ class Many {
             [&](unsigned warp, unsigned n, unsigned i, unsigned row) {
               return rows + (u + i) * kRows + warp % 4 * 64 + n * 8 + row;
             });
-      if (s % steps_ == steps_ - 1) use(begin + s / steps_, sums);
+      if (at.step == steps_ - 1) use(at.tile, sums);
     }
     group_.template arrived<0>();
   }
 
-  // Step s of all of them: what it multiplies begins to be copied.
-  SL_TILE void fetch(const Level& level, size_t begin, size_t s, size_t all) {
-    if (s < all) {
-      const size_t tile = begin + s / steps_;
-      const size_t step = s % steps_;
-      const unsigned stage = static_cast<unsigned>(s % kStages);
+  // What a step multiplies begins to be copied.
+  SL_TILE void fetch(const Level& level, unsigned end, Cursor& at) {
+    if (at.tile < end)
       group_.apart([&](unsigned lane) {
         const Interleaved queries{static_cast<const Unit*>(job_.queries), meaning_.query_units()};
         for (unsigned i = lane; i < kUnits * kQueries; i += kLanes) {
           const unsigned r = i / (kGroup * kUnits) * kGroup + i % kGroup, u = i / kGroup % kUnits;
-          const size_t q = number(r), unit = step * kUnits + u;
+          const size_t q = number(r), unit = at.step * kUnits + u;
           const bool there = q < job_.queries_n && unit < queries.per_row;
-          group_.fetch(queries_ + (stage * kUnits + u) * kQueries + r,
+          group_.fetch(queries_ + (at.stage * kUnits + u) * kQueries + r,
                        there ? &queries.at(q, unit) : queries.units, there);
         }
         const Interleaved rows{static_cast<const Unit*>(job_.rows), job_.units_per_row};
-        for (unsigned i = lane; i < raw_ * kRows; i += kLanes) {
-          const unsigned g = i / (kGroup * raw_), r = i % kGroup, u = i / kGroup % raw_;
-          const size_t at = tile * kGroups + g;
-          const size_t group = at < level.size(groups_) ? level.group(at) : groups_;
-          const size_t unit = kOfBits<kKind> ? u * meaning_.length() + step : step * kUnits + u;
-          const bool there = group < groups_ && unit < rows.per_row;
-          group_.fetch(rows_ + (stage * raw_ + u) * kRows + g * kGroup + r,
-                       there ? &rows.at(group * kGroup + r, unit) : rows.units, there);
+        for (unsigned i = lane; i < raw() * kRows; i += kLanes) {
+          const unsigned g = i / (kGroup * raw()), r = i % kGroup, u = i / kGroup % raw();
+          const unsigned group = at.tile * kGroups + g;
+          const size_t unit =
+              kOfBits<kKind> ? u * meaning_.length() + at.step : at.step * kUnits + u;
+          const bool there = group < level.size && unit < rows.per_row;
+          group_.fetch(rows_ + (at.stage * raw() + u) * kRows + g * kGroup + r,
+                       there ? &rows.at(size_t{level.group(group)} * kGroup + r, unit) : rows.units,
+                       there);
         }
       });
-    }
+    at.next(steps_);
     group_.commit();
   }
 
-  // call(i, query, row, sum) of all that there are among a lane's sums, of its i-th query.
-  template <class Call>
-  SL_TILE void for_each(const Level& level, size_t tile, unsigned lane, const Sums& sums,
-                        const Call& call) const {
-    size_t queries[8];
+  // call(i, query, row, distance) of a lane's i-th query for all rows for which wanted(i,
+  // distance), which is seldom: of 16 distances at a time it is asked first whether there is one.
+  template <class Wanted, class Call>
+  SL_TILE void for_each(const Level& level, unsigned tile, unsigned lane, const Sums& sums,
+                        const Wanted& wanted, const Call& call) const {
+    uint32_t queries[8];
     SL_UNROLL
-    for (unsigned i = 0; i < 8; ++i) queries[i] = number(query_of(lane, i));
+    for (unsigned i = 0; i < 8; ++i) {
+      const size_t q = number(query_of(lane, i));
+      queries[i] = q < job_.queries_n ? static_cast<uint32_t>(q) : 0;
+    }
+    const auto n_rows = static_cast<uint32_t>(job_.n);
     SL_UNROLL
     for (unsigned n = 0; n < 8; ++n) {
+      uint32_t rows[2];
+      float distances[2][8];
+      bool any = false;
       SL_UNROLL
       for (unsigned c = 0; c < 2; ++c) {
         const unsigned r = lane / 32 % 4 * 64 + n * 8 + 2 * (lane % 4) + c;
-        const size_t at = tile * kGroups + r / kGroup;
-        if (at >= level.size(groups_)) continue;
-        const size_t row = level.group(at) * kGroup + r % kGroup;
-        if (row >= job_.n || (job_.allowed && !(job_.allowed[row / 32] >> row % 32 & 1))) continue;
+        const unsigned group = tile * kGroups + r / kGroup;
+        rows[c] = group < level.size ? level.group(group) * kGroup + r % kGroup : n_rows;
+        if (rows[c] < n_rows && job_.allowed && !(job_.allowed[rows[c] / 32] >> rows[c] % 32 & 1))
+          rows[c] = n_rows;
+        const auto terms = meaning_.of_row(rows[c] < n_rows ? rows[c] : 0);
+        SL_UNROLL
+        for (unsigned i = 0; i < 8; ++i) {
+          distances[c][i] = meaning_.distance(sums.of[i / 2][n][i % 2 * 2 + c], queries[i], terms);
+          any |= wanted(i, distances[c][i]);
+        }
+      }
+      if (!any) continue;
+      SL_UNROLL
+      for (unsigned c = 0; c < 2; ++c) {
         SL_UNROLL
         for (unsigned i = 0; i < 8; ++i)
-          if (queries[i] < job_.queries_n)
-            call(i, queries[i], row, sums.of[i / 2][n][i % 2 * 2 + c]);
+          if (rows[c] < n_rows && wanted(i, distances[c][i]))
+            call(i, queries[i], rows[c], distances[c][i]);
       }
     }
   }
@@ -314,8 +368,8 @@ class Many {
   const Group& group_;
   const ShortlistCudaScan& job_;
   const Meaning<kKind> meaning_;
-  const size_t first_, groups_;
-  const unsigned raw_, steps_;
+  const size_t first_;
+  const unsigned steps_;
   Unit *const queries_, *const rows_, *const wide_;
 };
 
@@ -375,7 +429,9 @@ struct Alone {
       for (unsigned w = 0; w < 4; ++w) sum += Tensor::dot(query[u].word[w], x.word[w]);
     }
   }
-  SL_HD float distance(Sum sum, size_t row) const { return meaning.distance(sum, q, row); }
+  SL_HD float distance(Sum sum, size_t row) const {
+    return meaning.distance(sum, q, meaning.of_row(row));
+  }
 };
 
 template <ShortlistCudaKind kKind, class Group>

@@ -43,25 +43,43 @@ SL_HD size_t stored_units(const ShortlistCudaStore& job) {
   return (bytes + kUnitBytes - 1) / kUnitBytes;
 }
 
+// Row `row` of those that are given.
+struct Given {
+  const ShortlistCudaStore& job;
+  size_t row;
+
+  SL_HD size_t units() const { return (job.bytes + kUnitBytes - 1) / kUnitBytes; }
+  SL_HD Unit at(size_t u) const {
+    if (!job.stride) return Interleaved{static_cast<const Unit*>(job.from), units()}.at(row, u);
+    return Strided{static_cast<const unsigned char*>(job.from), job.stride, job.bytes}.at(row, u);
+  }
+  // Where it goes, negative for nowhere.
+  SL_HD int64_t place() const {
+    return job.places ? job.places[row] : static_cast<int64_t>(job.first + row);
+  }
+};
+
 // Unit i of all that are stored.
 SL_HD void store_unit(const ShortlistCudaStore& job, size_t i) {
-  const Strided from{static_cast<const unsigned char*>(job.from), job.stride, job.bytes};
-  const size_t units = stored_units(job), row = i / units, u = i % units;
+  const size_t units = stored_units(job), u = i % units;
+  const Given from{job, i / units};
+  if (from.place() < 0) return;
   Unit out{};
   if (to_halves(job.conversion)) {
     for (unsigned half = 0; half < 2; ++half) {
       if (2 * u + half >= from.units()) break;
-      const Unit x = from.at(row, 2 * u + half);
+      const Unit x = from.at(2 * u + half);
       SL_UNROLL
       for (unsigned j = 0; j < 4; ++j)
         out.word[2 * half + j / 2] |= converted(job.conversion, number_at(x, j)) << 16 * (j % 2);
     }
   } else {
-    out = from.at(row, u);
+    out = from.at(u);
     if (job.conversion != SHORTLIST_CUDA_AS_THEY_ARE)
       for (unsigned j = 0; j < 4; ++j) out.word[j] = converted(job.conversion, number_at(out, j));
   }
-  static_cast<Unit*>(job.rows)[Interleaved::place(job.first + row, u, units)] = out;
+  static_cast<Unit*>(job.rows)[Interleaved::place(static_cast<size_t>(from.place()), u, units)] =
+      out;
 }
 
 SL_HD bool measured(const ShortlistCudaStore& job) {
@@ -71,11 +89,13 @@ SL_HD bool measured(const ShortlistCudaStore& job) {
 // Measures a row: its square, and that of what storing it changed.
 template <class Group>
 SL_TILE void measure_row(const Group& group, const ShortlistCudaStore& job, size_t row) {
-  const Strided from{static_cast<const unsigned char*>(job.from), job.stride, job.bytes};
+  const Given from{job, row};
+  const int64_t place = from.place();
+  if (place < 0) return;
   typename Group::template Own<float> square(group), error(group);
   group.each([&](unsigned lane) {
     for (size_t u = lane; u < from.units(); u += group.lanes()) {
-      const Unit unit = from.at(row, u);
+      const Unit unit = from.at(u);
       for (unsigned j = 0; j < 4; ++j) {
         const float x = number_at(unit, j), apart = x - stored(job.conversion, x);
         square[lane] = multiply_add(x, x, square[lane]);
@@ -86,8 +106,8 @@ SL_TILE void measure_row(const Group& group, const ShortlistCudaStore& job, size
   const float squares = group.sum(square), errors = group.sum(error);
   group.each([&](unsigned lane) {
     if (lane) return;
-    if (job.squares) job.squares[job.first + row] = squares;
-    if (job.errors) job.errors[job.first + row] = errors;
+    if (job.squares) job.squares[place] = squares;
+    if (job.errors) job.errors[place] = errors;
     if (job.most_square) group.raise(job.most_square, squares);
     if (job.most_error) group.raise(job.most_error, errors);
   });
