@@ -77,6 +77,7 @@ if TYPE_CHECKING:
     from .gpu import GpuIndexFlatConfig as GpuIndexFlatConfig
     from .gpu import GpuIndexFlatIP as GpuIndexFlatIP
     from .gpu import GpuIndexFlatL2 as GpuIndexFlatL2
+    from .gpu import GpuIndexSDC as GpuIndexSDC
     from .gpu import GpuMultipleClonerOptions as GpuMultipleClonerOptions
     from .gpu import IndexReplicas as IndexReplicas
     from .gpu import SearchParametersGpuFlat as SearchParametersGpuFlat
@@ -128,6 +129,7 @@ _LAZY = {
             "GpuIndexFlatConfig",
             "GpuIndexFlatIP",
             "GpuIndexFlatL2",
+            "GpuIndexSDC",
             "GpuMultipleClonerOptions",
             "IndexReplicas",
             "SearchParametersGpuFlat",

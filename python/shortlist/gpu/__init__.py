@@ -21,6 +21,7 @@ from .index import GpuIndex, GpuIndexConfig
 from .knn import knn_gpu
 from .plugin import Device, devices, engine, get_num_gpus, plugin, plugin_path
 from .resources import StandardGpuResources
+from .sdc import GpuIndexSDC
 
 __all__ = [
     "Device",
@@ -31,6 +32,7 @@ __all__ = [
     "GpuIndexFlatConfig",
     "GpuIndexFlatIP",
     "GpuIndexFlatL2",
+    "GpuIndexSDC",
     "GpuMultipleClonerOptions",
     "IndexReplicas",
     "SearchParametersGpuFlat",
