@@ -183,9 +183,9 @@ typedef struct {
 } ShortlistCudaPrune;
 
 /* Queries whose k nearest of `kept` coarse ones may not be the k nearest of all: those for which
- * the k-th distance is above the last coarse one less twice what a product may be wrong by,
- *   |q - q'| max|x| + |q'| max|x - x'| + slack |q'| max|x|.
- * Their numbers, ascending or not, go to `chosen`. */
+ * the k-th distance is not below the last coarse one less what products may be wrong by,
+ *   |q - q'| max|x| + |q'| max|x - x'|,
+ * twice that of L2, and what adding up may. Their numbers go to `chosen`. */
 typedef struct {
   int device;
   void* stream;
@@ -308,6 +308,8 @@ typedef struct {
   int (*prune)(const ShortlistCudaPrune* job, char* why, size_t room);
   int (*certify)(const ShortlistCudaCertify* job, char* why, size_t room);
   int (*select)(const ShortlistCudaSelect* job, char* why, size_t room);
+  /* Distances as inner products; those that stand for none stay so. */
+  int (*negate)(int device, void* stream, float* distances, size_t n, char* why, size_t room);
   int (*rescore)(const ShortlistCudaRescore* job, char* why, size_t room);
   int (*max_sim)(const ShortlistCudaMaxSim* job, char* why, size_t room);
   int (*assign)(const ShortlistCudaAssign* job, char* why, size_t room);

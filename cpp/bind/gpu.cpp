@@ -10,8 +10,12 @@
 #include <variant>
 
 #include "base/error.h"
+#include "base/selector.h"
+#include "bind/arrays.h"
 #include "bind/bind.h"
 #include "gpu/engine.h"
+#include "gpu/sdc.h"
+#include "index/sdc.h"
 
 namespace py = pybind11;
 
@@ -242,6 +246,52 @@ void def(py::class_<Engine, py::smart_holder>& engine, const char* name, Run<Job
   });
 }
 
+std::pair<py::array_t<uint8_t>, py::array_t<float>> sdc_codes(const IndexSDC& index, size_t begin,
+                                                              size_t end) {
+  const OddIntCodec& codec = index.codec();
+  const size_t n = end - begin;
+  if (begin > end || end > index.ntotal())
+    throw ArgumentError(text("codes ", begin, " to ", end, " of ", index.ntotal()));
+  std::pair out{
+      py::array_t<uint8_t>({n, static_cast<size_t>(codec.bits) * gpu::plane_bytes(codec)}),
+      py::array_t<float>({size_t{2}, n})};
+  auto* const planes = reinterpret_cast<std::byte*>(out.first.mutable_data());
+  float* const factors = out.second.mutable_data();
+  py::gil_scoped_release unlocked;
+  std::vector<std::byte> codes(n * codec.code_size());
+  index.blocks().codes(begin, n, codes.data());
+  gpu::put_codes(codec, codes.data(), n, planes, factors);
+  return out;
+}
+
+py::tuple sdc_queries(const IndexSDC& index, const ArrayLike& x, bool many) {
+  const OddIntCodec& codec = index.codec();
+  const Vectors2D asked = vectors(x);
+  if (asked.rows.d != codec.d)
+    throw DimensionError(text("x has ", asked.rows.d, " dimensions, the index ", codec.d));
+  gpu::Queries queries;
+  std::vector<std::byte> planes;
+  std::vector<int8_t> bytes;
+  {
+    py::gil_scoped_release unlocked;
+    std::vector<float> scratch;
+    queries = gpu::whole_queries(codec, {as_floats(asked.rows, scratch), asked.rows.n, codec.d});
+    if (many)
+      bytes = gpu::as_bytes(codec, queries);
+    else
+      planes = gpu::as_planes(codec, queries);
+  }
+  const auto n = static_cast<py::ssize_t>(asked.rows.n);
+  const auto width = static_cast<py::ssize_t>((many ? 8 : static_cast<size_t>(queries.bits)) *
+                                              gpu::plane_bytes(codec));
+  std::vector<float> terms = queries.near;
+  terms.insert(terms.end(), queries.scale.begin(), queries.scale.end());
+  return py::make_tuple(many ? owning<uint8_t>(std::move(bytes), {n, width})
+                             : owning<uint8_t>(std::move(planes), {n, width}),
+                        queries.bits, owning<float>(std::move(terms), {2, n}),
+                        owning<int64_t>(std::move(queries.offset), {n}));
+}
+
 }  // namespace
 
 void bind_gpu(py::module_& m) {
@@ -328,6 +378,15 @@ void bind_gpu(py::module_& m) {
             self.call(self.table().synchronize, self.device(), reinterpret_cast<void*>(stream));
           },
           py::arg("stream") = 0);
+  engine.def(
+      "negate",
+      [](const Engine& self, const py::object& distances, size_t n, uintptr_t stream) {
+        void* const place = place_of(distances);
+        py::gil_scoped_release unlocked;
+        self.call(self.table().negate, self.device(), reinterpret_cast<void*>(stream),
+                  static_cast<float*>(place), n);
+      },
+      py::arg("distances"), py::arg("n"), py::arg("stream") = 0);
   using T = ShortlistCuda;
   def(engine, "store", &T::store);
   def(engine, "scan", &T::scan, &T::scan_room);
@@ -343,6 +402,21 @@ void bind_gpu(py::module_& m) {
   def(engine, "assign", &T::assign);
   def(engine, "update", &T::update, &T::update_room);
 
+  g.def(
+      "selected",
+      [](const Selector& sel, size_t n) {
+        const Bitmap slots = sel.slots({.slots = n});
+        std::vector<uint32_t> words(n / 32 + 1);
+        for (size_t i = 0; i < (n + 31) / 32; ++i) words[i] = slots.half_word(i);
+        const auto size = static_cast<py::ssize_t>(words.size());
+        return owning<uint32_t>(std::move(words), {size});
+      },
+      py::arg("sel"), py::arg("n"), "A bit for each of the ids 0 to n - 1, in words.");
+  g.def("sdc_codes", &sdc_codes, py::arg("index"), py::arg("begin"), py::arg("end"),
+        "Codes [begin, end) of an IndexSDC: planes (n, bits * plane) bytes and factors (2, n).");
+  g.def("sdc_queries", &sdc_queries, py::arg("index"), py::arg("x"), py::arg("many"),
+        "Queries of an IndexSDC: bytes of each as `scan` or `scan_many` takes them, bits of their "
+        "values, terms (2, n) near and scale, and offsets (n,).");
   g.def(
       "query_bytes",
       [](const std::string& kind, size_t units) {

@@ -168,19 +168,19 @@ class Many {
     group_.apart([&](unsigned lane) {
       for (unsigned i = 0; i < 8; ++i) {
         const size_t q = number(query_of(lane, i));
-        bounds[lane].of[i] = q < job_.queries_n ? waiting.bounds[q] : 0;
+        bounds[lane].of[i] = q < job_.queries_n ? waiting.bounds[q] : bits_as<float>(0x7fc00000u);
       }
     });
     go(level, begin, end, [&](unsigned tile, Own<Sums>& sums) {
       group_.apart([&](unsigned lane) {
-        for_each(level, tile, lane, sums[lane],
-                 [&](unsigned i, size_t q, size_t row, float distance) {
-                   if (!(distance <= bounds[lane].of[i])) return;
-                   const unsigned place = group_.add(waiting.counts + q, 1);
-                   if (place < waiting.capacity)
-                     waiting.keys[q * waiting.capacity + place] =
-                         key_of(distance, static_cast<uint32_t>(row));
-                 });
+        for_each(
+            level, tile, lane, sums[lane],
+            [&](unsigned i, float distance) { return distance <= bounds[lane].of[i]; },
+            [&](unsigned, size_t q, uint32_t row, float distance) {
+              const unsigned place = group_.add(waiting.counts + q, 1);
+              if (place < waiting.capacity)
+                waiting.keys[q * waiting.capacity + place] = key_of(distance, row);
+            });
       });
     });
   }
@@ -194,10 +194,13 @@ class Many {
     const Level all((job_.n + kGroup - 1) / kGroup, 1, true);
     go(all, begin, end, [&](unsigned tile, Own<Sums>& sums) {
       group_.apart([&](unsigned lane) {
-        for_each(all, tile, lane, sums[lane], [&](unsigned i, size_t, size_t row, float distance) {
-          const Key key = key_of(distance, static_cast<uint32_t>(row));
-          if (key < best[lane].of[i]) best[lane].of[i] = key;
-        });
+        for_each(
+            all, tile, lane, sums[lane],
+            [&](unsigned i, float distance) { return key_of(distance, 0) < best[lane].of[i]; },
+            [&](unsigned i, size_t, uint32_t row, float distance) {
+              const Key key = key_of(distance, row);
+              if (key < best[lane].of[i]) best[lane].of[i] = key;
+            });
       });
     });
     // Each query is with 16 lanes: 4 of each of 4 warps.
@@ -320,28 +323,44 @@ class Many {
     group_.commit();
   }
 
-  // call(i, query, row, distance) of all that there are among a lane's sums, of its i-th query.
-  template <class Call>
+  // call(i, query, row, distance) of a lane's i-th query for all rows for which wanted(i,
+  // distance), which is seldom: of 16 distances at a time it is asked first whether there is one.
+  template <class Wanted, class Call>
   SL_TILE void for_each(const Level& level, unsigned tile, unsigned lane, const Sums& sums,
-                        const Call& call) const {
-    size_t queries[8];
+                        const Wanted& wanted, const Call& call) const {
+    uint32_t queries[8];
     SL_UNROLL
-    for (unsigned i = 0; i < 8; ++i) queries[i] = number(query_of(lane, i));
+    for (unsigned i = 0; i < 8; ++i) {
+      const size_t q = number(query_of(lane, i));
+      queries[i] = q < job_.queries_n ? static_cast<uint32_t>(q) : 0;
+    }
+    const auto n_rows = static_cast<uint32_t>(job_.n);
     SL_UNROLL
     for (unsigned n = 0; n < 8; ++n) {
+      uint32_t rows[2];
+      float distances[2][8];
+      bool any = false;
       SL_UNROLL
       for (unsigned c = 0; c < 2; ++c) {
         const unsigned r = lane / 32 % 4 * 64 + n * 8 + 2 * (lane % 4) + c;
         const unsigned group = tile * kGroups + r / kGroup;
-        if (group >= level.size) continue;
-        const size_t row = size_t{level.group(group)} * kGroup + r % kGroup;
-        if (row >= job_.n || (job_.allowed && !(job_.allowed[row / 32] >> row % 32 & 1))) continue;
-        const auto terms = meaning_.of_row(row);
+        rows[c] = group < level.size ? level.group(group) * kGroup + r % kGroup : n_rows;
+        if (rows[c] < n_rows && job_.allowed && !(job_.allowed[rows[c] / 32] >> rows[c] % 32 & 1))
+          rows[c] = n_rows;
+        const auto terms = meaning_.of_row(rows[c] < n_rows ? rows[c] : 0);
+        SL_UNROLL
+        for (unsigned i = 0; i < 8; ++i) {
+          distances[c][i] = meaning_.distance(sums.of[i / 2][n][i % 2 * 2 + c], queries[i], terms);
+          any |= wanted(i, distances[c][i]);
+        }
+      }
+      if (!any) continue;
+      SL_UNROLL
+      for (unsigned c = 0; c < 2; ++c) {
         SL_UNROLL
         for (unsigned i = 0; i < 8; ++i)
-          if (queries[i] < job_.queries_n)
-            call(i, queries[i], row,
-                 meaning_.distance(sums.of[i / 2][n][i % 2 * 2 + c], queries[i], terms));
+          if (rows[c] < n_rows && wanted(i, distances[c][i]))
+            call(i, queries[i], rows[c], distances[c][i]);
       }
     }
   }

@@ -333,7 +333,10 @@ void OddIntCodec::code_query(Query& q) const {
 // 0.03, 0.02, 0.01 where the largest value is 3.5 spreads.
 void OddIntCodec::round_query(Query& q) const {
   const int planes = std::max(bits + 4, 6);
-  if (planes > kMostQueryPlanes) return;
+  if (planes <= kMostQueryPlanes) round_query(q, planes);
+}
+
+void OddIntCodec::round_query(Query& q, int planes) const {
   float most = 0;
   for (const float x : q.turned) most = std::max(most, std::abs(x));
   if (!(most > 0)) return;

@@ -93,7 +93,8 @@ class OddIntCodec : public Codec {
   void code_query(Query& q) const;
   // Rounds q' far finer than codes are, to whole numbers; not where codes are too fine for that.
   void round_query(Query& q) const;
-  void finish(Query& q) const;  // tells `sum` and `length`
+  void round_query(Query& q, int planes) const;  // to as many bits
+  void finish(Query& q) const;                   // tells `sum` and `length`
   // Estimates of what cannot be less are told as this.
   float least = -std::numeric_limits<float>::infinity();
   // <c, turned> of rows that hold the last `planes` planes; rows as in kernels::RowsFn.
