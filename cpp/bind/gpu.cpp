@@ -10,7 +10,6 @@
 #include <variant>
 
 #include "base/error.h"
-#include "base/selector.h"
 #include "bind/arrays.h"
 #include "bind/bind.h"
 #include "gpu/engine.h"
