@@ -137,11 +137,6 @@ int synchronize(int device, void* stream, char* why, size_t room) {
   });
 }
 
-int run_negate(int device, void* stream, float* distances, size_t n, char* why, size_t room) {
-  return on_device(device, why, room,
-                   [&] { negate(static_cast<cudaStream_t>(stream), distances, n); });
-}
-
 // A function of the table from one of launch.h.
 template <class Job, void (*kRun)(const Job&)>
 int run(const Job* job, char* why, size_t room) {
@@ -178,7 +173,6 @@ constexpr ShortlistCuda kTable{.abi = SHORTLIST_CUDA_ABI,
                                .prune = absent<ShortlistCudaPrune>,
                                .certify = run<ShortlistCudaCertify, certify>,
                                .select = run<ShortlistCudaSelect, select>,
-                               .negate = run_negate,
                                .rescore = run<ShortlistCudaRescore, rescore>,
                                .max_sim = run<ShortlistCudaMaxSim, max_sim>,
                                .assign = run<ShortlistCudaAssign, assign>,

@@ -316,8 +316,6 @@ typedef struct {
   int (*prune)(const ShortlistCudaPrune* job, char* why, size_t room);
   int (*certify)(const ShortlistCudaCertify* job, char* why, size_t room);
   int (*select)(const ShortlistCudaSelect* job, char* why, size_t room);
-  /* Distances as inner products; those that stand for none stay so. */
-  int (*negate)(int device, void* stream, float* distances, size_t n, char* why, size_t room);
   int (*rescore)(const ShortlistCudaRescore* job, char* why, size_t room);
   int (*max_sim)(const ShortlistCudaMaxSim* job, char* why, size_t room);
   int (*assign)(const ShortlistCudaAssign* job, char* why, size_t room);

@@ -399,15 +399,6 @@ void bind_gpu(py::module_& m) {
             self.call(self.table().synchronize, self.device(), reinterpret_cast<void*>(stream));
           },
           py::arg("stream") = 0);
-  engine.def(
-      "negate",
-      [](const Engine& self, const py::object& distances, size_t n, uintptr_t stream) {
-        void* const place = place_of(distances);
-        py::gil_scoped_release unlocked;
-        self.call(self.table().negate, self.device(), reinterpret_cast<void*>(stream),
-                  static_cast<float*>(place), n);
-      },
-      py::arg("distances"), py::arg("n"), py::arg("stream") = 0);
   using T = ShortlistCuda;
   def(engine, "store", &T::store);
   def(engine, "scan", &T::scan, &T::scan_room);
@@ -423,16 +414,6 @@ void bind_gpu(py::module_& m) {
   def(engine, "assign", &T::assign);
   def(engine, "update", &T::update, &T::update_room);
 
-  g.def(
-      "selected",
-      [](const Selector& sel, size_t n) {
-        const Bitmap slots = sel.slots({.slots = n});
-        std::vector<uint32_t> words(n / 32 + 1);
-        for (size_t i = 0; i < (n + 31) / 32; ++i) words[i] = slots.half_word(i);
-        const auto size = static_cast<py::ssize_t>(words.size());
-        return owning<uint32_t>(std::move(words), {size});
-      },
-      py::arg("sel"), py::arg("n"), "A bit for each of the ids 0 to n - 1, in words.");
   g.def("sdc_codes", &sdc_codes, py::arg("index"), py::arg("begin"), py::arg("end"),
         "Codes [begin, end) of an IndexSDC: planes (n, bits * plane) bytes and factors (2, n).");
   g.def("sdc_queries", &sdc_queries, py::arg("index"), py::arg("x"), py::arg("many"),

@@ -244,11 +244,6 @@ int copy(int, void* to, const void* from, size_t bytes, void*, char*, size_t) {
 }
 int synchronize(int, void*, char*, size_t) { return SHORTLIST_CUDA_OK; }
 
-int negate(int, void*, float* distances, size_t n, char*, size_t) {
-  for (size_t i = 0; i < n; ++i) distances[i] = -distances[i];
-  return SHORTLIST_CUDA_OK;
-}
-
 size_t query_bytes(ShortlistCudaKind kind, size_t units_per_row) {
   ShortlistCudaScan job{};
   job.units_per_row = units_per_row;
@@ -289,7 +284,6 @@ const ShortlistCuda& host_table() {
       .prune = absent<ShortlistCudaPrune>,
       .certify = run<ShortlistCudaCertify, certify>,
       .select = run<ShortlistCudaSelect, select>,
-      .negate = negate,
       .rescore = run<ShortlistCudaRescore, rescore>,
       .max_sim = run<ShortlistCudaMaxSim, max_sim>,
       .assign = run<ShortlistCudaAssign, assign>,

@@ -27,7 +27,6 @@ void scan_lists(const ShortlistCudaLists& job);
 void tables(const ShortlistCudaTables& job);
 void certify(const ShortlistCudaCertify& job);
 void select(const ShortlistCudaSelect& job);
-void negate(cudaStream_t stream, float* distances, size_t n);
 void rescore(const ShortlistCudaRescore& job);
 void max_sim(const ShortlistCudaMaxSim& job);
 void assign(const ShortlistCudaAssign& job);

@@ -1,4 +1,4 @@
-// The k least of each row of distances, and the sign of distances.
+// The k least of each row of distances.
 #include "group.h"
 #include "kernels/launch.h"
 #include "tiles/jobs.h"
@@ -16,20 +16,7 @@ __global__ void __launch_bounds__(kLanes) select_kernel(const ShortlistCudaSelec
   select_row(group, job, row, shared);
 }
 
-__global__ void __launch_bounds__(kLanes) negate_kernel(float* distances, size_t n) {
-  const size_t i = size_t{blockIdx.x} * kLanes + threadIdx.x;
-  if (i < n) distances[i] = -distances[i];
-}
-
 }  // namespace
-
-void negate(cudaStream_t stream, float* distances, size_t n) {
-  if (!n) return;
-  const size_t blocks = (n + kLanes - 1) / kLanes;
-  require(blocks < 0x7fffffff, "too many distances in one call; split them");
-  negate_kernel<<<static_cast<unsigned>(blocks), kLanes, 0, stream>>>(distances, n);
-  check(cudaGetLastError(), "negating distances");
-}
 
 void select(const ShortlistCudaSelect& job) {
   check(job);
