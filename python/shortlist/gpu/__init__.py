@@ -18,6 +18,14 @@ from .flat import (
     SearchParametersGpuFlat,
 )
 from .index import GpuIndex, GpuIndexConfig
+from .ivf import (
+    GpuIndexIVF,
+    GpuIndexIVFConfig,
+    GpuIndexIVFFlat,
+    GpuIndexIVFFlatConfig,
+    GpuIndexIVFPQ,
+    GpuIndexIVFPQConfig,
+)
 from .knn import knn_gpu
 from .plugin import Device, devices, engine, get_num_gpus, plugin, plugin_path
 from .resources import StandardGpuResources
@@ -32,6 +40,12 @@ __all__ = [
     "GpuIndexFlatConfig",
     "GpuIndexFlatIP",
     "GpuIndexFlatL2",
+    "GpuIndexIVF",
+    "GpuIndexIVFConfig",
+    "GpuIndexIVFFlat",
+    "GpuIndexIVFFlatConfig",
+    "GpuIndexIVFPQ",
+    "GpuIndexIVFPQConfig",
     "GpuIndexSDC",
     "GpuMultipleClonerOptions",
     "IndexReplicas",
