@@ -51,6 +51,10 @@ REPLACEMENTS = [
         rf"\1 -> {FLOATS}:",
     ),
     (r"(def knn\(.*\)) -> tuple:", rf"\1 -> tuple[{FLOATS}, {IDS}]:"),
+    (
+        r"(def sdc_queries\(.*\)) -> tuple:",
+        rf"\1 -> tuple[{BYTES}, int, {FLOATS}, {IDS}]:",
+    ),
     (r"(def read_metadata\(.*\)) -> dict:", r"\1 -> dict[str, str]:"),
     (
         r"metadata: typing\.Any = None",

@@ -66,10 +66,14 @@ typedef struct {
   ShortlistCudaConversion conversion;
   const void* from;
   size_t n, stride, bytes;
+  /* Where not null, which of the gather_n rows of `from` come, n numbers; zeros for others. */
+  const int64_t* gather;
+  size_t gather_n;
   void* rows;
   size_t first;
   /* Where not null, of each row where it goes; nowhere if negative. */
   const int64_t* places;
+  int in_rows; /* one row after the other instead, as queries of a scan lie */
   /* Of each row, where not null and rows are of float32: |x|^2, and |x - what is stored|^2, where
    * the row is stored; and the largest of each is raised to what is met. */
   float *squares, *errors, *most_square, *most_error;
@@ -97,6 +101,7 @@ typedef struct {
   const float *near, *scale;
   const int64_t* offset; /* (2^bits - 1) * the sum of the query's values */
   float least;
+  int negate; /* what is told: products instead of negated ones, and -FLT_MAX */
   void* room; /* scan_room or scan_many_room bytes */
   float* distances;
   int64_t* numbers; /* queries_n * k, -1 and +FLT_MAX behind the last */
@@ -126,6 +131,7 @@ typedef struct {
   int inner_product;
   size_t d, m;
   const float *codewords, *centroids;
+  int negate; /* as of a scan */
   void* room; /* scan_lists_room bytes */
   float* distances;
   int64_t* numbers; /* queries_n * k ids, -1 and +FLT_MAX behind the last */
@@ -192,11 +198,12 @@ typedef struct {
   const float* coarse; /* queries_n * kept, ascending, +FLT_MAX behind the last */
   const float* exact;  /* queries_n * k */
   size_t queries_n, kept, k;
-  int inner_product;
+  int inner_product, negate;             /* whether `exact` was negated */
   const float *squares, *errors;         /* of the queries, as of a store */
   const float *most_square, *most_error; /* of the rows */
-  float slack;                           /* of adding up: about d * 2^-24 */
-  uint32_t *chosen, *chosen_n;           /* queries_n numbers, and how many */
+  float row_error;             /* where most_error is null: |x - x'| as a part of |x|, at most */
+  float slack;                 /* of adding up: about d * 2^-24 */
+  uint32_t *chosen, *chosen_n; /* queries_n numbers, and how many */
 } ShortlistCudaCertify;
 
 typedef struct {
@@ -272,6 +279,7 @@ typedef struct {
   const int64_t* names; /* of all distances, below 2^32 - 1, negative for none; null: 0 to n - 1 */
   size_t k;
   const uint32_t *chosen, *chosen_n; /* rows, as of a scan */
+  int negate;                        /* as of a scan */
   float* least;
   int64_t* numbers; /* names of the least, of equal ones the smaller first */
 } ShortlistCudaSelect;

@@ -10,6 +10,7 @@
 #include <variant>
 
 #include "base/error.h"
+#include "base/selector.h"
 #include "bind/arrays.h"
 #include "bind/bind.h"
 #include "gpu/engine.h"
@@ -69,11 +70,11 @@ const Setters<Job>& setters();
 template <>
 const Setters<ShortlistCudaStore>& setters() {
   using Job = ShortlistCudaStore;
-  static const Setters<Job> all{SL_MEMBER(stream),    SL_MEMBER(conversion), SL_MEMBER(from),
-                                SL_MEMBER(n),         SL_MEMBER(stride),     SL_MEMBER(bytes),
-                                SL_MEMBER(rows),      SL_MEMBER(first),      SL_MEMBER(places),
-                                SL_MEMBER(squares),   SL_MEMBER(errors),     SL_MEMBER(most_square),
-                                SL_MEMBER(most_error)};
+  static const Setters<Job> all{
+      SL_MEMBER(stream),  SL_MEMBER(conversion), SL_MEMBER(from),        SL_MEMBER(n),
+      SL_MEMBER(stride),  SL_MEMBER(bytes),      SL_MEMBER(rows),        SL_MEMBER(first),
+      SL_MEMBER(places),  SL_MEMBER(in_rows),    SL_MEMBER(gather),      SL_MEMBER(gather_n),
+      SL_MEMBER(squares), SL_MEMBER(errors),     SL_MEMBER(most_square), SL_MEMBER(most_error)};
   return all;
 }
 template <>
@@ -85,7 +86,8 @@ const Setters<ShortlistCudaScan>& setters() {
       SL_MEMBER(chosen_n),      SL_MEMBER(allowed), SL_MEMBER(k),          SL_MEMBER(bias),
       SL_MEMBER(plane),         SL_MEMBER(bits),    SL_MEMBER(query_bits), SL_MEMBER(add),
       SL_MEMBER(rescale),       SL_MEMBER(near),    SL_MEMBER(scale),      SL_MEMBER(offset),
-      SL_MEMBER(least),         SL_MEMBER(room),    SL_MEMBER(distances),  SL_MEMBER(numbers)};
+      SL_MEMBER(least),         SL_MEMBER(negate),  SL_MEMBER(room),       SL_MEMBER(distances),
+      SL_MEMBER(numbers)};
   return all;
 }
 template <>
@@ -111,6 +113,7 @@ const Setters<ShortlistCudaLists>& setters() {
                                 SL_MEMBER(m),
                                 SL_MEMBER(codewords),
                                 SL_MEMBER(centroids),
+                                SL_MEMBER(negate),
                                 SL_MEMBER(room),
                                 SL_MEMBER(distances),
                                 SL_MEMBER(numbers)};
@@ -148,11 +151,11 @@ const Setters<ShortlistCudaPrune>& setters() {
 template <>
 const Setters<ShortlistCudaCertify>& setters() {
   using Job = ShortlistCudaCertify;
-  static const Setters<Job> all{SL_MEMBER(stream),        SL_MEMBER(coarse),     SL_MEMBER(exact),
-                                SL_MEMBER(queries_n),     SL_MEMBER(kept),       SL_MEMBER(k),
-                                SL_MEMBER(inner_product), SL_MEMBER(squares),    SL_MEMBER(errors),
-                                SL_MEMBER(most_square),   SL_MEMBER(most_error), SL_MEMBER(slack),
-                                SL_MEMBER(chosen),        SL_MEMBER(chosen_n)};
+  static const Setters<Job> all{
+      SL_MEMBER(stream),    SL_MEMBER(coarse), SL_MEMBER(exact),         SL_MEMBER(queries_n),
+      SL_MEMBER(kept),      SL_MEMBER(k),      SL_MEMBER(inner_product), SL_MEMBER(negate),
+      SL_MEMBER(squares),   SL_MEMBER(errors), SL_MEMBER(most_square),   SL_MEMBER(most_error),
+      SL_MEMBER(row_error), SL_MEMBER(slack),  SL_MEMBER(chosen),        SL_MEMBER(chosen_n)};
   return all;
 }
 template <>
@@ -196,8 +199,8 @@ const Setters<ShortlistCudaSelect>& setters() {
   using Job = ShortlistCudaSelect;
   static const Setters<Job> all{SL_MEMBER(stream), SL_MEMBER(distances), SL_MEMBER(rows_n),
                                 SL_MEMBER(n),      SL_MEMBER(names),     SL_MEMBER(k),
-                                SL_MEMBER(chosen), SL_MEMBER(chosen_n),  SL_MEMBER(least),
-                                SL_MEMBER(numbers)};
+                                SL_MEMBER(chosen), SL_MEMBER(chosen_n),  SL_MEMBER(negate),
+                                SL_MEMBER(least),  SL_MEMBER(numbers)};
   return all;
 }
 #undef SL_MEMBER
@@ -289,6 +292,25 @@ py::tuple sdc_queries(const IndexSDC& index, const ArrayLike& x, bool many) {
                              : owning<uint8_t>(std::move(planes), {n, width}),
                         queries.bits, owning<float>(std::move(terms), {2, n}),
                         owning<int64_t>(std::move(queries.offset), {n}));
+}
+
+py::array_t<uint32_t> selected(const Selector& selector, const py::object& ids, size_t n) {
+  std::vector<id_t> names;
+  IdMap map;
+  map.slots = n;
+  if (!ids.is_none()) {
+    names = shortlist::ids(py::reinterpret_borrow<ArrayLike>(ids), -1);
+    map.slots = names.size();
+    map.ids = names.data();
+  }
+  std::vector<uint32_t> words((map.slots + 31) / 32);
+  {
+    py::gil_scoped_release unlocked;
+    const Bitmap bits = selector.slots(map);
+    for (size_t i = 0; i < words.size(); ++i) words[i] = bits.half_word(i);
+  }
+  const auto size = static_cast<py::ssize_t>(words.size());
+  return owning<uint32_t>(std::move(words), {size});
 }
 
 }  // namespace
@@ -397,6 +419,8 @@ void bind_gpu(py::module_& m) {
   g.def("sdc_queries", &sdc_queries, py::arg("index"), py::arg("x"), py::arg("many"),
         "Queries of an IndexSDC: bytes of each as `scan` or `scan_many` takes them, bits of their "
         "values, terms (2, n) near and scale, and offsets (n,).");
+  g.def("selected", &selected, py::arg("selector"), py::arg("ids") = py::none(), py::arg("n") = 0,
+        "A bit for each of n rows, or of those with these ids, as jobs take `allowed`.");
   g.def(
       "query_bytes",
       [](const std::string& kind, size_t units) {

@@ -18,15 +18,17 @@ SL_HD float root(float x) {
 // Whether query q's k nearest of those kept are the k nearest of all.
 SL_HD bool certain(const ShortlistCudaCertify& job, size_t q) {
   const float last = job.coarse[q * job.kept + job.kept - 1];
-  if (last == FLT_MAX) return true;  // all there are were kept
   const float length = root(job.squares[q]), most = root(*job.most_square);
-  const float off_query = root(job.errors[q]), off_row = root(*job.most_error);
+  const float off_query = root(job.errors[q]),
+              off_row = job.most_error ? root(*job.most_error) : job.row_error * most;
   const float product = off_query * most + (length + off_query) * off_row;
   // Both distances are sums too: of products, or of squares of up to |q| + |x|.
   const float off = job.inner_product
                         ? product + 2 * job.slack * length * most
                         : 2 * product + 2 * job.slack * (length + most) * (length + most);
-  const float exact = job.exact[q * job.k + job.k - 1] - (job.inner_product ? 0 : job.squares[q]);
+  if (last == FLT_MAX) return off < FLT_MAX;  // all there are were kept, unless they overflowed
+  const float kth = job.exact[q * job.k + job.k - 1];
+  const float exact = (job.negate ? -kth : kth) - (job.inner_product ? 0 : job.squares[q]);
   return exact + off < last;
 }
 

@@ -145,14 +145,15 @@ SL_TILE void scan_chunk(const Group& group, const ShortlistCudaScan& scan, size_
 }
 
 // Writes what was kept in faiss's shape, by its names where there are any.
-template <class Group>
-SL_TILE void write_nearest(const Group& group, Nearest<Group>& nearest, size_t k, float* distances,
-                           int64_t* numbers, const int64_t* names = nullptr) {
+template <class Group, class Job>
+SL_TILE void write_nearest(const Group& group, Nearest<Group>& nearest, const Job& job,
+                           float* distances, int64_t* numbers, const int64_t* names = nullptr) {
   const Key* const best = nearest.finish();
   group.each([&](unsigned lane) {
-    for (size_t i = lane; i < k; i += group.lanes()) {
+    for (size_t i = lane; i < job.k; i += group.lanes()) {
       const uint32_t number = number_of(best[i]);
-      distances[i] = best[i] == kNone ? FLT_MAX : distance_of(best[i]);
+      const float distance = best[i] == kNone ? FLT_MAX : distance_of(best[i]);
+      distances[i] = job.negate ? -distance : distance;
       numbers[i] = best[i] == kNone ? -1 : names ? names[number] : int64_t{number};
     }
   });
@@ -165,7 +166,7 @@ SL_TILE void join_chunks(const Group& group, const ShortlistCudaScan& scan, size
   Nearest<Group> nearest(group, static_cast<unsigned>(scan.k), shared);
   const size_t n = chunks * scan.k;
   select(group, static_cast<const Key*>(scan.room) + q * n, n, nearest);
-  write_nearest(group, nearest, scan.k, scan.distances + q * scan.k, scan.numbers + q * scan.k);
+  write_nearest(group, nearest, scan, scan.distances + q * scan.k, scan.numbers + q * scan.k);
 }
 
 template <class Group>
@@ -174,7 +175,7 @@ SL_TILE void select_row(const Group& group, const ShortlistCudaSelect& job, size
   Nearest<Group> nearest(group, static_cast<unsigned>(job.k), shared);
   const size_t first = row * job.n;
   select(group, job.distances + first, job.names ? job.names + first : nullptr, job.n, nearest);
-  write_nearest(group, nearest, job.k, job.least + row * job.k, job.numbers + row * job.k);
+  write_nearest(group, nearest, job, job.least + row * job.k, job.numbers + row * job.k);
 }
 
 // The i-th query of a job that is done, or queries_n behind the last.

@@ -191,7 +191,7 @@ SL_TILE void join_lists(const Group& group, const ShortlistCudaLists& job, size_
   Nearest<Group> nearest(group, static_cast<unsigned>(job.k), shared);
   const size_t n = blocks * job.k;
   select(group, static_cast<const Key*>(job.room) + q * n, n, nearest);
-  write_nearest(group, nearest, job.k, job.distances + q * job.k, job.numbers + q * job.k, job.ids);
+  write_nearest(group, nearest, job, job.distances + q * job.k, job.numbers + q * job.k, job.ids);
 }
 
 }  // namespace shortlist::cuda

@@ -384,7 +384,7 @@ SL_TILE void settle_level(const Group& group, const ShortlistCudaScan& job, cons
   const bool fits = count <= waiting.capacity;
   select(group, keys, fits ? count : waiting.capacity, nearest);
   if (last && fits) {
-    write_nearest(group, nearest, job.k, job.distances + q * job.k, job.numbers + q * job.k);
+    write_nearest(group, nearest, job, job.distances + q * job.k, job.numbers + q * job.k);
     return;
   }
   const Key* const best = nearest.finish();

@@ -50,8 +50,10 @@ struct Given {
 
   SL_HD size_t units() const { return (job.bytes + kUnitBytes - 1) / kUnitBytes; }
   SL_HD Unit at(size_t u) const {
-    if (!job.stride) return Interleaved{static_cast<const Unit*>(job.from), units()}.at(row, u);
-    return Strided{static_cast<const unsigned char*>(job.from), job.stride, job.bytes}.at(row, u);
+    const size_t from = job.gather ? static_cast<size_t>(job.gather[row]) : row;
+    if (job.gather && from >= job.gather_n) return Unit{};
+    if (!job.stride) return Interleaved{static_cast<const Unit*>(job.from), units()}.at(from, u);
+    return Strided{static_cast<const unsigned char*>(job.from), job.stride, job.bytes}.at(from, u);
   }
   // Where it goes, negative for nowhere.
   SL_HD int64_t place() const {
@@ -78,7 +80,8 @@ SL_HD void store_unit(const ShortlistCudaStore& job, size_t i) {
     if (job.conversion != SHORTLIST_CUDA_AS_THEY_ARE)
       for (unsigned j = 0; j < 4; ++j) out.word[j] = converted(job.conversion, number_at(out, j));
   }
-  static_cast<Unit*>(job.rows)[Interleaved::place(static_cast<size_t>(from.place()), u, units)] =
+  const auto row = static_cast<size_t>(from.place());
+  static_cast<Unit*>(job.rows)[job.in_rows ? row * units + u : Interleaved::place(row, u, units)] =
       out;
 }
 

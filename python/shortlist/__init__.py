@@ -70,7 +70,24 @@ if TYPE_CHECKING:
     from ._lid import lid as lid
     from ._plot import plot as plot
     from ._tune import Tuning as Tuning
+    from .gpu import GpuClonerOptions as GpuClonerOptions
+    from .gpu import GpuIndex as GpuIndex
+    from .gpu import GpuIndexConfig as GpuIndexConfig
+    from .gpu import GpuIndexFlat as GpuIndexFlat
+    from .gpu import GpuIndexFlatConfig as GpuIndexFlatConfig
+    from .gpu import GpuIndexFlatIP as GpuIndexFlatIP
+    from .gpu import GpuIndexFlatL2 as GpuIndexFlatL2
+    from .gpu import GpuMultipleClonerOptions as GpuMultipleClonerOptions
+    from .gpu import IndexReplicas as IndexReplicas
+    from .gpu import SearchParametersGpuFlat as SearchParametersGpuFlat
+    from .gpu import StandardGpuResources as StandardGpuResources
     from .gpu import get_num_gpus as get_num_gpus
+    from .gpu import index_cpu_to_all_gpus as index_cpu_to_all_gpus
+    from .gpu import index_cpu_to_gpu as index_cpu_to_gpu
+    from .gpu import index_cpu_to_gpu_multiple_py as index_cpu_to_gpu_multiple_py
+    from .gpu import index_cpu_to_gpus_list as index_cpu_to_gpus_list
+    from .gpu import index_gpu_to_cpu as index_gpu_to_cpu
+    from .gpu import knn_gpu as knn_gpu
     from .spann import IndexSPANN as IndexSPANN
     from .spann import build as build
 
@@ -102,7 +119,29 @@ _LAZY = {
         ),
         "_kmeans",
     ),
-    "get_num_gpus": "gpu",
+    **dict.fromkeys(
+        (
+            "GpuClonerOptions",
+            "GpuIndex",
+            "GpuIndexConfig",
+            "GpuIndexFlat",
+            "GpuIndexFlatConfig",
+            "GpuIndexFlatIP",
+            "GpuIndexFlatL2",
+            "GpuMultipleClonerOptions",
+            "IndexReplicas",
+            "SearchParametersGpuFlat",
+            "StandardGpuResources",
+            "get_num_gpus",
+            "index_cpu_to_all_gpus",
+            "index_cpu_to_gpu",
+            "index_cpu_to_gpu_multiple_py",
+            "index_cpu_to_gpus_list",
+            "index_gpu_to_cpu",
+            "knn_gpu",
+        ),
+        "gpu",
+    ),
     "gpu": "gpu",
     "kv": "kv",
     "lid": "_lid",

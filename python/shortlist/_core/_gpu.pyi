@@ -6,6 +6,11 @@ from __future__ import annotations
 
 import typing
 
+import numpy
+import numpy.typing
+import shortlist
+import shortlist._core
+
 class Plugin:
     """
     A plugin that is loaded, and stays so.
@@ -81,6 +86,31 @@ class Memory:
     def place(self) -> int: ...
 
 def query_bytes(kind: str, units: typing.SupportsIndex) -> int: ...
+def sdc_codes(
+    index: shortlist._core.IndexSDC, begin: typing.SupportsIndex, end: typing.SupportsIndex
+) -> tuple[numpy.typing.NDArray[numpy.uint8], numpy.typing.NDArray[numpy.float32]]:
+    """
+    Codes [begin, end) of an IndexSDC: planes (n, bits * plane) bytes and factors (2, n).
+    """
+
+def sdc_queries(
+    index: shortlist._core.IndexSDC, x: numpy.typing.ArrayLike, many: bool
+) -> tuple[
+    numpy.typing.NDArray[numpy.uint8],
+    int,
+    numpy.typing.NDArray[numpy.float32],
+    numpy.typing.NDArray[numpy.int64],
+]:
+    """
+    Queries of an IndexSDC: bytes of each as `scan` or `scan_many` takes them, bits of their values, terms (2, n) near and scale, and offsets (n,).
+    """
+
+def selected(
+    selector: shortlist._core.IDSelector, ids: typing.Any = None, n: typing.SupportsIndex = 0
+) -> numpy.typing.NDArray[numpy.uint32]:
+    """
+    A bit for each of n rows, or of those with these ids, as jobs take `allowed`.
+    """
 
 abi: int = 1
 conversions: tuple[str, ...] = ("as_they_are", "f32_to_tf32", "f32_to_f16", "f32_to_bf16")
