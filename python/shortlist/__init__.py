@@ -84,6 +84,7 @@ if TYPE_CHECKING:
     from .gpu import GpuIndexIVFPQ as GpuIndexIVFPQ
     from .gpu import GpuIndexIVFPQConfig as GpuIndexIVFPQConfig
     from .gpu import GpuIndexSDC as GpuIndexSDC
+    from .gpu import GpuIndexHNSWFlat as GpuIndexHNSWFlat
     from .gpu import GpuMultipleClonerOptions as GpuMultipleClonerOptions
     from .gpu import IndexReplicas as IndexReplicas
     from .gpu import SearchParametersGpuFlat as SearchParametersGpuFlat
@@ -142,6 +143,7 @@ _LAZY = {
             "GpuIndexIVFFlatConfig",
             "GpuIndexIVFPQ",
             "GpuIndexIVFPQConfig",
+            "GpuIndexHNSWFlat",
             "GpuMultipleClonerOptions",
             "IndexReplicas",
             "SearchParametersGpuFlat",

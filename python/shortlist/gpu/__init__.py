@@ -17,6 +17,7 @@ from .flat import (
     GpuIndexFlatL2,
     SearchParametersGpuFlat,
 )
+from .graph import GpuIndexHNSWFlat
 from .index import GpuIndex, GpuIndexConfig
 from .ivf import (
     GpuIndexIVF,
@@ -47,6 +48,7 @@ __all__ = [
     "GpuIndexIVFPQ",
     "GpuIndexIVFPQConfig",
     "GpuIndexSDC",
+    "GpuIndexHNSWFlat",
     "GpuMultipleClonerOptions",
     "IndexReplicas",
     "SearchParametersGpuFlat",
