@@ -119,7 +119,7 @@ typedef struct {
   const uint32_t* sizes;
   size_t lists_n;
   const int64_t* ids;  /* of rows, or null for their numbers */
-  const void* queries; /* as of scan; of SHORTLIST_CUDA_TABLES d numbers each */
+  const void* queries; /* as of scan; of SHORTLIST_CUDA_TABLES d float32 each, likewise */
   size_t queries_n;
   const int64_t* probes; /* queries_n * nprobe lists; numbers that are no list are left out */
   size_t nprobe;

@@ -5,6 +5,7 @@ import json
 import numpy as np
 import pytest
 from cli_cases import error_line
+from shortlist import UnsupportedError, gpu
 
 
 @pytest.fixture
@@ -37,10 +38,25 @@ def test_indexes_on_disk(run, path, tmp_path, description):
         file.write_bytes(whole)
 
 
+def test_building_on_a_gpu(run, path, tmp_path, monkeypatch):
+    out, asked = tmp_path / "i", []
+
+    def engine():
+        asked.append(True)
+        raise UnsupportedError("there is no GPU here")
+
+    monkeypatch.setattr(gpu, "engine", engine)
+    done = run("build", path, "--index", "SPANN", "--device", "cuda", "--out", out, code=1)
+    assert "there is no GPU here" in error_line(done)
+    assert asked
+    assert not out.exists()
+
+
 def test_requests_that_make_no_sense(run, path, tmp_path):
     out = tmp_path / "i"
     error_line(run("build", path, "--index", "SPANN,No", "--out", out, code=1))
     error_line(run("build", path, "--index", "SPANN", "--ef-construction", 9, "--out", out, code=2))
+    error_line(run("build", path, "--index", "HNSW16", "--device", "cuda", "--out", out, code=2))
     run("build", path, "--index", "HNSW16", "--out", out)
     error_line(run("search", out, path, "--out", tmp_path / "f.npy", "--recall", 0.9, code=2))
     assert "no index" in error_line(run("info", tmp_path, code=1))

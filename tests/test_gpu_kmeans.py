@@ -8,6 +8,7 @@ from typing import Any
 import numpy as np
 import pytest
 import shortlist
+import spann_cases
 from gpu_cases import host
 from shortlist import gpu
 from shortlist._core import _cluster
@@ -296,3 +297,45 @@ def test_without_a_gpu():
         shortlist.Kmeans(3, 2, gpu=True)
     with pytest.raises(shortlist.UnsupportedError):
         shortlist.hierarchical_kmeans(np.zeros((4, 3), np.float32), 2, gpu=True)
+
+
+def shared(found: np.ndarray, true: np.ndarray) -> float:
+    return float(np.mean([np.isin(a, b).mean() for a, b in zip(found, true, strict=True)]))
+
+
+def test_building_on_disk(engine, tmp_path, monkeypatch):
+    """What is published holds its recall, the same bytes each time, and needs no GPU afterwards."""
+    x, queries = spann_cases.vectors(1500), spann_cases.vectors(40, seed=1)
+    how: dict[str, Any] = {"description": "SPANN60", "shard_rows": 800}
+    cpu = spann_cases.build(tmp_path / "cpu", x, **how)
+    there = spann_cases.build(tmp_path / "there", x, device="cuda", **how)
+    again = spann_cases.build(tmp_path / "again", x, device="cuda", **how)
+    assert spann_cases.contents(tmp_path / "there") == spann_cases.contents(tmp_path / "again")
+    assert there.plan.device == "cuda"
+    assert there.manifest["key"] != cpu.manifest["key"]
+    there.verify()
+    true = np.argsort(squared(queries, x), axis=1)[:, :10]
+    recalls = [shared(index.search(queries, 10)[1], true) for index in (cpu, there)]
+    assert recalls[1] >= recalls[0] - 0.02
+
+    def gone(device: int = 0) -> Any:
+        raise shortlist.UnsupportedError("no GPU")
+
+    monkeypatch.setattr(gpu, "engine", gone)
+    again.add(queries)
+    assert again.compact().search(queries[:1], 1)[1][0, 0] == 1500
+    with pytest.raises(shortlist.UnsupportedError):
+        spann_cases.build(tmp_path / "none", x, device="cuda", **how)
+    assert not (tmp_path / "none").exists()
+    with pytest.raises(shortlist.ArgumentError, match="'tpu'"):
+        spann_cases.build(tmp_path / "none", x, device="tpu")
+
+
+@pytest.mark.parametrize(("metric", "description"), [("ip", "SPANN50,SDC1"), ("cosine", "SPANN50")])
+def test_building_on_disk_by_inner_product(engine, tmp_path, metric, description):
+    x, queries = spann_cases.vectors(1200), spann_cases.vectors(30, seed=1)
+    index = spann_cases.build(tmp_path, x, description, metric=metric, device="cuda")
+    if metric == "cosine":
+        x, queries = (a / np.linalg.norm(a, axis=1, keepdims=True) for a in (x, queries))
+    true = np.argsort(-queries @ x.T, axis=1)[:, :10]
+    assert shared(index.search(queries, 10)[1], true) > 0.8

@@ -358,6 +358,35 @@ def test_codes_outside_the_index(rng):
         np.testing.assert_allclose(index.sa_decode(codes), decoded(index, np.arange(40)), rtol=1e-6)
 
 
+def test_codes_are_added_as_they_are(rng):
+    x, q = clustered(rng, 500), clustered(rng, 20)
+    for form in FORMS:
+        index = filled(x, form)
+        other = shortlist.clone_index(index)
+        other.reset()
+        codes = index.sa_encode(x)
+        other.add_sa_codes(codes[:200])
+        other.add_sa_codes(codes[200:], np.arange(200, 500))
+        for got, want in zip(other.search(q, 7), index.search(q, 7), strict=True):
+            np.testing.assert_array_equal(got, want)
+        other.add(x[:1])
+        assert other.invlists.get_ids(int(codes[0, 0]))[-1] == 500
+    bad = codes[:2].copy()
+    bad[1, 0] = 200
+    for call, error, said in (
+        (lambda: other.add_sa_codes(bad), ValueError, "code 1 is of list 200"),
+        (lambda: other.add_sa_codes(codes[:2], [1, -1]), shortlist.IdError, "ids.1. = -1"),
+        (lambda: other.add_sa_codes(codes[:, 1:]), shortlist.DimensionError, "shape"),
+    ):
+        with pytest.raises(error, match=said):
+            call()
+    assert other.ntotal == 501
+    other.reset()
+    other.soar_lambda = 1
+    with pytest.raises(shortlist.UnsupportedError, match="soar_lambda"):
+        other.add_sa_codes(codes)
+
+
 def test_residuals_are_a_choice_before_training(rng):
     x, q = clustered(rng, 1500), clustered(rng, 40)
     recall = {}

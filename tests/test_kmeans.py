@@ -381,7 +381,6 @@ def test_imbalance(rng):
         ({"nredo": 0}, ValueError, "nredo = 0"),
         ({"max_points_per_centroid": 0}, ValueError, "max_points_per_centroid = 0"),
         ({"init_method": 2}, NotImplementedError, "init_method 2"),
-        ({"gpu": True}, NotImplementedError, "gpu"),
         ({"iterations": 3}, AttributeError, "'iterations'"),
     ],
     ids=lambda value: str(sorted(value)) if isinstance(value, dict) else "",

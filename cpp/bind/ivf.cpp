@@ -107,6 +107,23 @@ void bind_ivf(py::module_& m) {
           "1, as of a MultiIndexQuantizer: train(x) trains the quantizer, which must then "
           "hold nlist vectors; else k-means finds centroids, and the quantizer is given "
           "them.");
+  c.def(
+      "add_sa_codes",
+      [](IndexIVF& self, const py::array_t<uint8_t, py::array::c_style>& codes,
+         const std::optional<ArrayLike>& xids) {
+        const size_t size = self.sa_code_size();
+        if (codes.ndim() != 2 || codes.shape(1) != signed_size(size))
+          throw DimensionError(text("codes must have shape (n, ", size, ")"));
+        const auto n = static_cast<size_t>(codes.shape(0));
+        const auto keys = xids ? ids(*xids, codes.shape(0)) : std::vector<id_t>{};
+        const auto* data = reinterpret_cast<const std::byte*>(codes.data());
+        const Unlocked unlocked;
+        self.add_sa_codes(data, n, xids ? keys.data() : nullptr);
+      },
+      py::arg("codes"), py::arg("ids") = py::none(),
+      "Adds codes (n, sa_code_size()) uint8, as sa_encode makes them, under ids (n,), any "
+      "integers, or the next numbers. Raises DimensionError for another shape, ArgumentError for a "
+      "list that is not there, UnsupportedError with a soar_lambda.");
   bind_lists(c);
   bind_preassigned<float>(c, [](const IndexIVF&, const ArrayLike& x) { return vectors(x); });
   py::class_<IndexIVFFlat, IndexIVF, py::smart_holder>(

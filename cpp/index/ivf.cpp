@@ -33,6 +33,11 @@ void check_probes(size_t nprobe) {
   if (nprobe < 1) throw ArgumentError("nprobe = 0 lists were asked for; it must be at least 1");
 }
 
+void check_id(const id_t* ids, size_t i) {
+  if (ids[i] == kNoId)
+    throw IdError(text("ids[", i, "] = -1, which searches return for no result; choose another"));
+}
+
 }  // namespace
 
 IndexIVF::IndexIVF(std::shared_ptr<Index> quantizer_, size_t d, size_t nlist, Metric metric,
@@ -224,9 +229,7 @@ void IndexIVF::find_lists(const Rows& x, size_t at, const Probing& how, float* n
 }
 
 void IndexIVF::do_expect(const Rows& x, const id_t* ids) {
-  for (size_t i = 0; ids && i < x.n; ++i)
-    if (ids[i] == kNoId)
-      throw IdError(text("ids[", i, "] = -1, which searches return for no result; choose another"));
+  for (size_t i = 0; ids && i < x.n; ++i) check_id(ids, i);
 }
 
 void IndexIVF::do_add(const Rows& x, const AddOptions& options) {
@@ -498,18 +501,48 @@ void IndexIVF::do_sa_encode(const Rows& rows, std::byte* codes) const {
   });
 }
 
+size_t IndexIVF::list_of_code(const std::byte* codes, size_t i) const {
+  const std::byte* code = codes + i * sa_code_size();
+  size_t list = 0;
+  for (size_t b = 0; b < coarse_code_size(); ++b) list |= static_cast<size_t>(code[b]) << 8 * b;
+  if (list >= nlist())
+    throw ArgumentError(text("code ", i, " is of list ", list, "; there are ", nlist(), " lists"));
+  return list;
+}
+
+void IndexIVF::add_sa_codes(const std::byte* codes, size_t n, const id_t* ids) {
+  const std::lock_guard hold(lock());
+  check_trained("add codes");
+  if (copies() > 1)
+    throw UnsupportedError(
+        "vectors are in two lists (soar_lambda), a code is of one; add the vectors");
+  const size_t coarse = coarse_code_size(), size = ivf_.form->code_size();
+  std::vector<std::pair<size_t, size_t>> order(n);
+  for (size_t i = 0; i < n; ++i) {
+    if (ids) check_id(ids, i);
+    order[i] = {list_of_code(codes, i), i};
+  }
+  std::sort(order.begin(), order.end());
+  std::vector<Ivf::Piece> pieces;
+  for (const auto& [list, i] : order) {
+    if (pieces.empty() || pieces.back().list != list) pieces.push_back({list, {}, {}});
+    Ivf::Piece& piece = pieces.back();
+    piece.ids.push_back(ids ? ids[i] : next_ + static_cast<id_t>(i));
+    piece.codes.resize(piece.codes.size() + size);
+    ivf_.form->from_faiss(codes + i * sa_code_size() + coarse, 1, ivf_.centroid(list),
+                          piece.codes.data() + piece.codes.size() - size);
+  }
+  ivf_.append(pieces);
+  next_ += static_cast<id_t>(n);
+}
+
 void IndexIVF::do_sa_decode(const std::byte* codes, size_t n, float* x) const {
   const size_t coarse = coarse_code_size(), size = sa_code_size();
   parallel_for(n, {.grain = 64}, [&](size_t begin, size_t end, size_t) {
     std::vector<std::byte> own(ivf_.form->code_size());
     for (size_t i = begin; i < end; ++i) {
-      const std::byte* code = codes + i * size;
-      size_t list = 0;
-      for (size_t b = 0; b < coarse; ++b) list |= static_cast<size_t>(code[b]) << 8 * b;
-      if (list >= nlist())
-        throw ArgumentError(
-            text("code ", i, " is of list ", list, "; there are ", nlist(), " lists"));
-      ivf_.form->from_faiss(code + coarse, 1, ivf_.centroid(list), own.data());
+      const size_t list = list_of_code(codes, i);
+      ivf_.form->from_faiss(codes + i * size + coarse, 1, ivf_.centroid(list), own.data());
       ivf_.form->decode(own.data(), 1, ivf_.centroid(list), x + i * d);
     }
   });

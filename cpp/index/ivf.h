@@ -81,6 +81,11 @@ class IndexIVF : public Index {
   // Throws ArgumentError where both do not fit, or for numbers that make no sense.
   void copy_subset_to(IndexIVF& other, Subset kind, id_t a1, id_t a2) const;
 
+  // Adds n codes as sa_encode makes them, under ids or, where null, the numbers that add gives. All
+  // of them or none. Throws ArgumentError for a list that is not there, IdError as add_with_ids,
+  // UnsupportedError where vectors are in two lists.
+  void add_sa_codes(const std::byte* codes, size_t n, const id_t* ids);
+
   // For readers of saved indexes: after the quantizer is whole.
   void restore(bool trained, id_t next);
   void restore_list(size_t list, const std::byte* codes, const id_t* ids, size_t n) {
@@ -120,6 +125,7 @@ class IndexIVF : public Index {
   void do_sa_decode(const std::byte* codes, size_t n, float* x) const override;
   size_t rows_in_turn() const override { return 16384; }
 
+  size_t list_of_code(const std::byte* codes, size_t i) const;
   void check_empty() const;  // before training anew; throws ArgumentError
 
  private:

@@ -11,7 +11,9 @@ import numpy as np
 import numpy.typing as npt
 
 from . import _core
+from . import gpu as _gpu
 from ._core import _cluster
+from .gpu import kmeans as on_gpu
 
 __all__ = [
     "Clustering",
@@ -262,9 +264,7 @@ class Kmeans:
                 )
             clustering.centroids = first.ravel()
         if self.gpu:
-            from .gpu import kmeans
-
-            on_device = partial(kmeans.kmeans, _engine(self.gpu), precision=self.precision)
+            on_device = partial(on_gpu.kmeans, _engine(self.gpu), precision=self.precision)
             clustering._train(x, self.index, weights, progress, on_device)
         else:
             clustering.train(x, self.index, weights, progress=progress)
@@ -282,9 +282,7 @@ class Kmeans:
         if self.centroids is None:
             raise _core.NotTrainedError("there are no centroids yet; call train(x) first")
         if self.gpu:
-            from .gpu import kmeans
-
-            return kmeans.assign(_engine(self.gpu), x, self.centroids, self.index.metric_type)
+            return on_gpu.assign(_engine(self.gpu), x, self.centroids, self.index.metric_type)
         return _cluster.assign(x, self.centroids, self.index.metric_type)
 
 
@@ -346,9 +344,7 @@ def hierarchical_kmeans(
     metric = _core.METRIC_INNER_PRODUCT if spherical else _core.METRIC_L2
     cut = None
     if gpu:
-        from .gpu import kmeans
-
-        cut = partial(kmeans.cut, _engine(gpu), metric=metric, niter=niter, spherical=spherical)
+        cut = partial(on_gpu.cut, _engine(gpu), metric=metric, niter=niter, spherical=spherical)
     return _cluster.hierarchical(
         x, max_size, metric, branching, niter, spherical, seed, cut=cut, progress=progress
     )
@@ -356,13 +352,11 @@ def hierarchical_kmeans(
 
 def _engine(gpus: bool | int) -> Any:
     """Of the first GPU. Raises UnsupportedError."""
-    from . import gpu
-
     if gpus not in (1, -1):  # -1: all, in faiss
         raise _core.UnsupportedError(
             f"gpu = {gpus}: k-means uses one GPU; pass gpu=True, or leave it out for the CPU"
         )
-    return gpu.engine()
+    return _gpu.engine()
 
 
 def _parameters(cp: ClusteringParameters) -> dict[str, Any]:

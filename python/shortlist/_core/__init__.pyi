@@ -1193,6 +1193,12 @@ class IndexIVF(Index):
 
     quantizer holds the centroids and finds the nearest: an IndexFlat, or an IndexHNSWFlat for many lists. train(x) finds them by k-means (faiss advises 39 to 256 vectors a list), unless the quantizer holds nlist vectors already. add numbers vectors; add_with_ids takes ids of your own, and remove_ids leaves the other ids as they are.
     """
+    def add_sa_codes(
+        self, codes: numpy.typing.ArrayLike, ids: numpy.typing.ArrayLike | None = None
+    ) -> None:
+        """
+        Adds codes (n, sa_code_size()) uint8, as sa_encode makes them, under ids (n,), any integers, or the next numbers. Raises DimensionError for another shape, ArgumentError for a list that is not there, UnsupportedError with a soar_lambda.
+        """
     def copy_subset_to(
         self,
         other: IndexIVF,

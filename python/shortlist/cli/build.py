@@ -49,6 +49,11 @@ class DType(str, Enum):
     int8 = "int8"
 
 
+class Device(str, Enum):
+    cpu = "cpu"
+    cuda = "cuda"
+
+
 def build(
     source: Annotated[
         Path,
@@ -82,6 +87,9 @@ def build(
         str | None,
         typer.Option(help="What the build may take, e.g. 16G: SPANN keeps to it, others refuse."),
     ] = None,
+    device: Annotated[
+        Device, typer.Option(help="cuda: train and assign on a GPU; of SPANN only.")
+    ] = Device.cpu,
     column: Column = None,
     as_json: Json = False,
 ) -> None:
@@ -101,9 +109,12 @@ def build(
             metric=metric.value if metric else None,
             dtype=None if dtype is DType.auto else dtype.value,
             memory=limit,
+            device=device.value,
             as_json=as_json,
         )
         return
+    if device is not Device.cpu:
+        raise typer.BadParameter("--device is for SPANN; other indexes are built on the CPU")
     plan = parse(description)
     check_writable(out)
     found = open_vectors(source, column)

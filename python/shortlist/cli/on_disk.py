@@ -23,13 +23,21 @@ def build_folder(
     metric: str | None,
     dtype: str | None,
     memory: int | None,
+    device: str,
     as_json: bool,
 ) -> None:
     """Build an index on disk, or go on with one; a bar for each stage."""
     started = time.perf_counter()
     with stages(as_json) as say:
         index = shortlist.build(
-            found, description, out=out, metric=metric, dtype=dtype, memory=memory, progress=say
+            found,
+            description,
+            out=out,
+            metric=metric,
+            dtype=dtype,
+            memory=memory,
+            device=device,
+            progress=say,
         )
     seconds = time.perf_counter() - started
     facts = {"seconds": seconds, **facts_of(index, out)}

@@ -46,7 +46,7 @@ class _Order:
 
     def __init__(self, engine: Any) -> None:
         self._engine = engine
-        self._written: Stream | None = None
+        self._written: dict[int, Stream] = {}
         self._read: dict[int, Stream] = {}
 
     def reading(self, stream: Stream) -> None:
@@ -54,14 +54,13 @@ class _Order:
         self._read[stream.handle] = stream
 
     def writing(self, stream: Stream) -> None:
-        for other in (self._written, *self._read.values()):
-            self._wait(other, stream)
-        self._read.clear()
-        self._written = stream
+        self._wait({**self._written, **self._read}, stream)
+        self._written, self._read = {stream.handle: stream}, {}
 
-    def _wait(self, other: Stream | None, stream: Stream) -> None:
-        if other is not None and other.handle != stream.handle:
-            self._engine.synchronize(other.handle)
+    def _wait(self, others: dict[int, Stream], stream: Stream) -> None:
+        for handle in others:
+            if handle != stream.handle:
+                self._engine.synchronize(handle)
 
 
 class Queries:
@@ -175,7 +174,12 @@ class GpuIndex(ABC):
         self.ntotal = 0
         self.is_trained = True
         self.verbose = False
-        self._config = config if config is not None else self._default_config()
+        default = self._default_config()
+        if config is not None and not isinstance(config, type(default)):
+            raise TypeError(
+                f"config is a {type(config).__name__}; expected {type(default).__name__}"
+            )
+        self._config = config if config is not None else default
         self._resources = resources
         self._engine = resources._engine(self._config.device)
         self._order = _Order(self._engine)
@@ -290,7 +294,7 @@ class GpuIndex(ABC):
                     self._search(work, queries, k, params, allowed, near, numbers)
                     work.copy(place, near, 4 * size)
                     work.copy(named, numbers, 8 * size)
-            if not (here and direct):
+            if not (here and direct and asked.library):
                 work.synchronize()
         return self._result(asked, told, D), self._result(asked, ids, I)
 
@@ -355,7 +359,7 @@ class GpuIndex(ABC):
             if x.device is not None:
                 raise ArgumentError(f"{name} is on GPU {x.device}; the index is on the host")
             return x.library != "numpy"
-        if x.device not in (None, self._config.device):
+        if x.device not in (None, -1, self._config.device):
             raise ArgumentError(
                 f"{name} is on GPU {x.device}; the index is on GPU {self._config.device}"
             )
@@ -370,6 +374,8 @@ class GpuIndex(ABC):
         seen = look(x, name, wanted.handle)
         at = stream_of(seen, stream, default)
         here = self._is_here(seen, name)
+        if seen.after is not None and seen.after != at.handle:
+            self._engine.synchronize(seen.after)
         asked = as_floats(seen, name, at, halves=halves)
         if asked.shape[1] != self.d:
             raise DimensionError(
@@ -421,7 +427,7 @@ class GpuIndex(ABC):
                     part = Queries(work, _part(rows, begin, end), here)
                     self._add(work, part, None if ids is None else ids[begin:end])
                 self.ntotal += end - begin
-            if not here:
+            if not (here and rows.library):
                 work.synchronize()
 
     def _allowed(self, work: Work, params: SearchParameters | None) -> int | None:

@@ -29,10 +29,11 @@ _NUMBERS = ("float32", "float16", "uint8", "int8")  # that rows may be of as the
 _SHARE = 0.6  # of the device's free memory, for rows
 _HOST_BYTES = 1 << 30  # likewise, where there is no device
 _ROOM_BYTES = 256 << 20  # of a call of scan_many
-_COPY_BYTES = 64 << 20  # of rows that are made float32 at a time
+_COPY_BYTES = 8 << 20  # of rows that are made float32 at a time
 GROUP = 32  # rows that stores keep together
 _MOST_QUERIES = 65535 // GROUP * GROUP  # of a call
 _MOST_KEPT = 2048  # of a query
+_WITH_ROOM = ("scan", "scan_many", "update")
 _WITH_ROOM = ("scan_many", "update", "reverse")
 
 
@@ -170,6 +171,11 @@ class Rows:
         self._stored = jobs.memory(form.stored_bytes(self.most))
         self._there = -1  # the part that was put there last
 
+    def replace(self, x: Array) -> None:
+        """Others in their place, of as many dimensions."""
+        self.x, self._there = x, -1
+        self.squares = np.empty(len(x), np.float32)
+
     def __len__(self) -> int:
         return len(self.x)
 
@@ -210,7 +216,7 @@ class Centroids:
         self._stored = jobs.memory(form.stored_bytes(k))
         self._squares, self._half = jobs.memory(4 * k), jobs.memory(4 * k)
         self._calls: dict[int, int] = {}  # of how many are kept, queries at a time
-        self._kept: tuple[Any, Any] | None = None
+        self._kept: tuple[Any, ...] | None = None
 
     @property
     def l2(self) -> bool:
@@ -277,7 +283,9 @@ class Centroids:
         """
         kept = min(self.k, _MOST_KEPT, n * (4 if self.form.halves else 2))
         rows = end - begin
-        numbers, distances = self._memory(rows * kept * 8, rows * kept * 4)
+        numbers, distances, least, best = self._memory(
+            rows * kept * 8, rows * kept * 4, rows * n * 4, rows * n * 8
+        )
         self._search(part, begin, end, kept, numbers.place, distances.place)
         bytes = 4 * self.form.floats
         self.jobs.run(
@@ -293,7 +301,6 @@ class Centroids:
             candidates_n=rows * kept,
             distances=distances,
         )
-        least, best = self.jobs.memory(rows * n * 4), self.jobs.memory(rows * n * 8)
         self.jobs.run(
             "select",
             distances=distances,
@@ -357,13 +364,18 @@ class Search:
         self._near = Centroids(self._jobs, self._form, len(centroids), metric)
         self._centre: Floats | float = mean_of(centroids) if self._near.l2 else 0.0
         self._near.set(centroids - self._centre)
+        self._rows: Rows | None = None
 
     def search(self, x: Any, n: int) -> tuple[Floats, npt.NDArray[np.int64]]:
         """The n nearest of each row of x: distances (len(x), n) in faiss's signs, and numbers.
 
         What is told of each is exact but for float32; that none is nearer is not proven.
         """
-        rows = Rows(self._jobs, self._form, as_numbers(x), self._centre, None)
+        if self._rows is None:
+            self._rows = Rows(self._jobs, self._form, as_numbers(x), self._centre, None)
+        else:
+            self._rows.replace(as_numbers(x))
+        rows = self._rows
         distances = np.empty((len(rows), n), np.float32)
         numbers = np.empty((len(rows), n), np.int64)
         for part in rows:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass, field
 from functools import cached_property
 from pathlib import Path
@@ -17,6 +18,7 @@ from ._plan import Plan
 Array = npt.NDArray[Any]
 
 _CHUNK = 4096  # rows whose postings are looked for at a time
+_CHUNK_ON_DEVICE = 1 << 14  # likewise on a GPU
 _FACTORS, _HALVINGS = (0.25, 64.0), 12  # among which that of the RNG rule is found
 _HEAD = np.dtype(
     [("id", "<i8"), ("posting", "<u4"), ("distance", "<f4"), ("rank", "<u4"), ("zero", "<u4")]
@@ -38,6 +40,8 @@ class Assigner:
     rng_factor: float = 1.0
     parents: Array = field(default_factory=lambda: np.empty(0, np.int64))
     """Of the last postings: relative to whose centroid their codes are."""
+    near: Callable[[Array, int], tuple[Array, Array]] | None = None
+    """Who finds the postings near rows, as search does; None: the graph."""
 
     @property
     def code_size(self) -> int:
@@ -74,8 +78,9 @@ class Assigner:
         """Of each row the postings it goes to, nearest first, -1 behind the last; and how far."""
         shape = len(rows), self.plan.replicas
         postings, distances = np.full(shape, -1, np.int32), np.zeros(shape, np.float32)
-        for at in range(0, len(rows), _CHUNK):
-            some = slice(at, at + _CHUNK)
+        step = _CHUNK if self.near is None else _CHUNK_ON_DEVICE
+        for at in range(0, len(rows), step):
+            some = slice(at, at + step)
             near, lists = self._candidates(rows[some])
             kept = self._chosen(rows[some], near, lists, self.rng_factor)
             at_kept = np.maximum(kept, 0)
@@ -130,8 +135,11 @@ class Assigner:
 
     def _candidates(self, rows: Array) -> tuple[Array, Array]:
         """The postings near each row, nearest first, and their squared distances."""
-        ask = _core.SearchParametersHNSW(efSearch=max(self.plan.candidates, 32))
-        near, lists = self.graph.search(rows, self.plan.candidates, params=ask)
+        if self.near is not None:
+            near, lists = self.near(rows, self.plan.candidates)
+        else:
+            ask = _core.SearchParametersHNSW(efSearch=max(self.plan.candidates, 32))
+            near, lists = self.graph.search(rows, self.plan.candidates, params=ask)
         if self.plan.number == _core.METRIC_L2:
             return near, lists
         # |x - c|^2 = |x|^2 + |c|^2 - 2 <x, c>

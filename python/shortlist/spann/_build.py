@@ -13,7 +13,7 @@ from typing import Any
 
 import numpy as np
 
-from .. import _core
+from .. import _core, gpu
 from .._core import _disk
 from .._sizes import bytes_of
 from ..datasets import Dataset, Vectors, load
@@ -43,6 +43,7 @@ def build(
     dtype: str | None = None,
     ids: Any = None,
     queries: Any = None,
+    device: str = "cpu",
     progress: Progress | None = None,
     **knobs: Any,
 ) -> IndexSPANN:
@@ -59,13 +60,16 @@ def build(
     ids: (n,) integers of your own, each once; default: the rows' numbers.
     queries: (m, d), such as will be asked: search(recall=...) keeps its promise for those.
         Default: the Dataset's queries, else some of the vectors.
+    device: "cuda" trains on a GPU, and finds there which postings are near each vector. The index
+        is as good as that of "cpu", not the same byte for byte; searches need no GPU.
     progress: called as progress(stage, done, total); what it raises ends the build.
     knobs: fields of shortlist.spann.Plan, such as replicas=4, or assignment="soar" for SOAR's rule.
 
     If the folder has this index already, it is verified and opened. Killed at any point, the same
     call goes on where it was, and gives the same bytes. Raises FactoryError, ValueError for vectors
     with NaN or Inf and where the folder holds changes that would be lost, MemoryError where the
-    budget is too small, OSError where the disk is, BlockingIOError while another process builds.
+    budget is too small, OSError where the disk is, BlockingIOError while another process builds,
+    UnsupportedError for "cuda" without a GPU or the CUDA plugin.
     """
     found = load(source) if isinstance(source, (str, os.PathLike)) else source
     if isinstance(found, Dataset):
@@ -90,8 +94,11 @@ def build(
         metric=metric,
         dtype=kept,
         memory=budget,
+        device=device,
         **knobs,
     )
+    if device != "cpu":
+        gpu.engine()  # or an error, before anything is written
     if ids is not None:
         ids = checked_ids(ids, len(vectors))
         if len(np.unique(ids)) < len(ids):

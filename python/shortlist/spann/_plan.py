@@ -16,6 +16,7 @@ from ..factory import parse
 VERSION = 2
 """Of files and of what a configuration means. No release wrote the first, without a file of ids."""
 
+_DEVICES = ("cpu", "cuda")
 _RATIO = 0.03  # postings for each vector
 _RAW_BYTES = 200  # vectors of at most so many bytes are kept whole in postings
 M, EF_CONSTRUCTION = 16, 100  # of the centroids' graph
@@ -62,11 +63,17 @@ class Plan:
     later ones by the sum over all before them, which the paper does not have)."""
     soar_lambda: float = 0.0
     """SOAR's: how much a residual along those before weighs; 1.5 if "soar" is chosen."""
+    device: str = "cpu"
+    """Where it is built: "cuda" trains on a GPU, and finds the postings near vectors there."""
 
     def __post_init__(self) -> None:
         if self.assignment not in _REPLICAS:
             raise _core.ArgumentError(
                 f"assignment = {self.assignment!r}; choose {' or '.join(map(repr, _REPLICAS))}"
+            )
+        if self.device not in _DEVICES:
+            raise _core.ArgumentError(
+                f"device = {self.device!r}; choose {' or '.join(map(repr, _DEVICES))}"
             )
         weight = self.soar_lambda
         if not (isinstance(weight, (int, float)) and 0 <= weight < math.inf):

@@ -15,10 +15,11 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from .. import _core
+from .. import _core, gpu
 from .._core import _disk
 from .._kmeans import hierarchical_kmeans
 from ..datasets import Vectors
+from ..gpu.nearest import Search
 from ._assign import Array, Assigner, bytes_of_rows
 from ._files import read_arrays, read_json, write_arrays, write_json
 from ._plan import EF_CONSTRUCTION, M, Plan, lists_of
@@ -103,10 +104,20 @@ class Work:
 
     @cached_property
     def assigner(self) -> Assigner:
-        assigner = Assigner(self.plan, self.graph, self.codec)
+        assigner = Assigner(self.plan, self.graph, self.codec, near=self.near)
         if self.plan.assignment == "rng":
             assigner.rng_factor = float(read_arrays(self.folder / "closure")["rng_factor"][0])
         return assigner
+
+    @property
+    def near(self) -> Callable[[Array, int], tuple[Array, Array]] | None:
+        """Who finds postings on the plan's device; None: the graph does."""
+        return None if self.plan.device == "cpu" else lambda x, n: self._search.search(x, n)
+
+    @cached_property
+    def _search(self) -> Search:
+        centroids = self.graph.reconstruct_n(0, self.graph.ntotal)
+        return Search(gpu.engine(), centroids, self.plan.number)
 
     @property
     def radius(self) -> float:
@@ -124,7 +135,7 @@ class Work:
 
     def unload(self) -> None:
         """Give back the memory of what comes from files when it is needed."""
-        for name in ("assigner", "graph", "codec"):
+        for name in ("assigner", "graph", "codec", "_search"):
             self.__dict__.pop(name, None)
         _disk.release_freed()
 
@@ -183,7 +194,11 @@ def train(work: Work, sample: Array, progress: Progress) -> None:
         # Clusters end about 85 % full.
         most = max(1, round(len(sample) / (0.85 * plan.postings)))
         centroids, labels = hierarchical_kmeans(
-            sample, most, seed=plan.seed, progress=lambda done, n: progress("train", done, n)
+            sample,
+            most,
+            seed=plan.seed,
+            gpu=plan.device != "cpu",
+            progress=lambda done, n: progress("train", done, n),
         )
         total = 0.0
         for at in range(0, len(sample), _FEW):
@@ -226,7 +241,7 @@ def fit_closure(work: Work, source: Vectors) -> None:
     plan = work.plan
     step = max(1, plan.ntotal // _CLOSURE_ROWS)
     rows = [source.read(row, row + 1) for row in range(0, plan.ntotal, step)][:_CLOSURE_ROWS]
-    assigner = Assigner(plan, work.graph, work.codec)
+    assigner = Assigner(plan, work.graph, work.codec, near=work.near)
     assigner.fit(stored(np.concatenate(rows), plan))
     write_arrays(path, rng_factor=np.array([assigner.rng_factor]))
 
