@@ -7,6 +7,7 @@ namespace shortlist::cuda {
 namespace {
 
 constexpr unsigned kLanes = 128;
+constexpr unsigned kBlocks = 8;  // of a multiprocessor, at least: with fewer registers some spill
 
 template <ShortlistCudaKind kKind>
 __global__ void __launch_bounds__(kLanes) graph_kernel(const ShortlistCudaGraph job) {
@@ -16,7 +17,7 @@ __global__ void __launch_bounds__(kLanes) graph_kernel(const ShortlistCudaGraph 
 }
 
 template <ShortlistCudaKind kKind>
-__global__ void __launch_bounds__(kLanes) prune_kernel(const ShortlistCudaPrune job) {
+__global__ void __launch_bounds__(kLanes, kBlocks) prune_kernel(const ShortlistCudaPrune job) {
   extern __shared__ Unit shared[];
   const Block group;
   prune_row<kKind>(group, job, blockIdx.x, shared);
