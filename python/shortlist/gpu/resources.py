@@ -5,7 +5,7 @@ from __future__ import annotations
 import operator
 import threading
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from typing import Any
 
 import numpy as np
@@ -115,8 +115,9 @@ class _Scratch:
         self._wanted = max(self._wanted, self._used)
         if begin == 0 and self._size < self._wanted <= self._most:
             self._kept = None  # before there is another
-            wanted, self._wanted = self._wanted, bytes  # not again if it does not fit
-            self._kept = _gpu.Memory(self._engine, wanted)
+            wanted, self._wanted = self._wanted, bytes
+            with suppress(MemoryError):  # then it goes without
+                self._kept = _gpu.Memory(self._engine, wanted)
         if self._used <= self._size:
             return int(self._kept.place) + begin
         self._beyond.append(_gpu.Memory(self._engine, bytes))
