@@ -151,7 +151,7 @@ def test_what_matters_is_there():
         assert "POPC" in names
     for names in every(r"scan: scan_kernel<Kind(3|4|8|9)>"):
         assert any(name.startswith("IDP.4A") for name in names)
-    for names in every(r"scan: scan_kernel"):
+    for names in every(r"(scan: scan|lists: scan_lists)_kernel"):
         assert any(name.startswith("LDG.E.128") for name in names)
 
 

@@ -168,7 +168,7 @@ def test_lists_of_codes(engine, m, length, inner_product, residual):
             engine(seed=k, lanes=lanes, chunks=chunks),
             "tables",
             listed(codes, labels, 4),
-            queries,
+            queries_for("ip_f32", queries, queries),
             probes,
             k,
             d=d,
@@ -212,7 +212,13 @@ def test_answers_are_those_of_the_cpu(engine, name, metric):
         codes |= {"centroids": index.quantizer.reconstruct_n(0, 6), "inner_product": int(ip)}
     kind = "tables" if codes else "ip_f32" if ip else "l2_f32"
     got, numbers = scan_lists(
-        engine(seed=1, lanes=64, chunks=5), kind, lists_of(index), queries, probes, 20, **codes
+        engine(seed=1, lanes=64, chunks=5),
+        kind,
+        lists_of(index),
+        as_bytes(queries),
+        probes,
+        20,
+        **codes,
     )
     np.testing.assert_allclose(-got if ip else got, want, rtol=1e-4, atol=1e-4)
     assert np.mean(numbers == ids) > 0.98  # others change places with their equals

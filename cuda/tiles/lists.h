@@ -107,7 +107,7 @@ class ListQuery<SHORTLIST_CUDA_TABLES, Group> {
   SL_TILE ListQuery(const Group& group, const ShortlistCudaLists& job, size_t q, void* shared)
       : group_(group),
         job_(job),
-        query_(static_cast<const float*>(job.queries) + q * job.d),
+        query_(static_cast<const float*>(job.queries) + q * ((job.d + 3) / 4 * 4)),
         tables_(static_cast<float*>(shared)),
         vector_(tables_ + parts() * Tables::kCodewords),
         sums_(vector_ + job.d) {

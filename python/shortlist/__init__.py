@@ -77,6 +77,14 @@ if TYPE_CHECKING:
     from .gpu import GpuIndexFlatConfig as GpuIndexFlatConfig
     from .gpu import GpuIndexFlatIP as GpuIndexFlatIP
     from .gpu import GpuIndexFlatL2 as GpuIndexFlatL2
+    from .gpu import GpuIndexIVF as GpuIndexIVF
+    from .gpu import GpuIndexIVFConfig as GpuIndexIVFConfig
+    from .gpu import GpuIndexIVFFlat as GpuIndexIVFFlat
+    from .gpu import GpuIndexIVFFlatConfig as GpuIndexIVFFlatConfig
+    from .gpu import GpuIndexIVFPQ as GpuIndexIVFPQ
+    from .gpu import GpuIndexIVFPQConfig as GpuIndexIVFPQConfig
+    from .gpu import GpuIndexSDC as GpuIndexSDC
+    from .gpu import GpuIndexHNSWFlat as GpuIndexHNSWFlat
     from .gpu import GpuMultipleClonerOptions as GpuMultipleClonerOptions
     from .gpu import IndexReplicas as IndexReplicas
     from .gpu import SearchParametersGpuFlat as SearchParametersGpuFlat
@@ -128,6 +136,14 @@ _LAZY = {
             "GpuIndexFlatConfig",
             "GpuIndexFlatIP",
             "GpuIndexFlatL2",
+            "GpuIndexSDC",
+            "GpuIndexIVF",
+            "GpuIndexIVFConfig",
+            "GpuIndexIVFFlat",
+            "GpuIndexIVFFlatConfig",
+            "GpuIndexIVFPQ",
+            "GpuIndexIVFPQConfig",
+            "GpuIndexHNSWFlat",
             "GpuMultipleClonerOptions",
             "IndexReplicas",
             "SearchParametersGpuFlat",

@@ -50,10 +50,14 @@ class Engine:
         bytes: typing.SupportsIndex,
         stream: typing.SupportsIndex = 0,
     ) -> None: ...
-    def graph(self, **kwargs: typing.Any) -> int: ...
+    def graph(self, **kwargs: typing.Any) -> None: ...
     def max_sim(self, **kwargs: typing.Any) -> None: ...
+    def negate(
+        self, distances: typing.Any, n: typing.SupportsIndex, stream: typing.SupportsIndex = 0
+    ) -> None: ...
     def prune(self, **kwargs: typing.Any) -> None: ...
     def rescore(self, **kwargs: typing.Any) -> None: ...
+    def reverse(self, **kwargs: typing.Any) -> int: ...
     def scan(self, **kwargs: typing.Any) -> int: ...
     def scan_lists(self, **kwargs: typing.Any) -> int: ...
     def scan_many(self, **kwargs: typing.Any) -> int: ...
@@ -85,6 +89,11 @@ class Memory:
     @property
     def place(self) -> int: ...
 
+def connect(links: numpy.typing.NDArray[numpy.uint32], entry: typing.SupportsIndex) -> None:
+    """
+    Links (n, degree) of rows, 2^32 - 1 at a row's end, are changed so that they lead everywhere from the entry.
+    """
+
 def query_bytes(kind: str, units: typing.SupportsIndex) -> int: ...
 def sdc_codes(
     index: shortlist._core.IndexSDC, begin: typing.SupportsIndex, end: typing.SupportsIndex
@@ -105,6 +114,15 @@ def sdc_queries(
     Queries of an IndexSDC: bytes of each as `scan` or `scan_many` takes them, bits of their values, terms (2, n) near and scale, and offsets (n,).
     """
 
+@typing.overload
+def selected(
+    sel: shortlist._core.IDSelector, n: typing.SupportsIndex
+) -> numpy.typing.NDArray[numpy.uint32]:
+    """
+    A bit for each of the ids 0 to n - 1, in words.
+    """
+
+@typing.overload
 def selected(
     selector: shortlist._core.IDSelector, ids: typing.Any = None, n: typing.SupportsIndex = 0
 ) -> numpy.typing.NDArray[numpy.uint32]:

@@ -17,10 +17,20 @@ from .flat import (
     GpuIndexFlatL2,
     SearchParametersGpuFlat,
 )
+from .graph import GpuIndexHNSWFlat
 from .index import GpuIndex, GpuIndexConfig
+from .ivf import (
+    GpuIndexIVF,
+    GpuIndexIVFConfig,
+    GpuIndexIVFFlat,
+    GpuIndexIVFFlatConfig,
+    GpuIndexIVFPQ,
+    GpuIndexIVFPQConfig,
+)
 from .knn import knn_gpu
 from .plugin import Device, devices, engine, get_num_gpus, plugin, plugin_path
 from .resources import StandardGpuResources
+from .sdc import GpuIndexSDC
 
 __all__ = [
     "Device",
@@ -31,6 +41,14 @@ __all__ = [
     "GpuIndexFlatConfig",
     "GpuIndexFlatIP",
     "GpuIndexFlatL2",
+    "GpuIndexIVF",
+    "GpuIndexIVFConfig",
+    "GpuIndexIVFFlat",
+    "GpuIndexIVFFlatConfig",
+    "GpuIndexIVFPQ",
+    "GpuIndexIVFPQConfig",
+    "GpuIndexSDC",
+    "GpuIndexHNSWFlat",
     "GpuMultipleClonerOptions",
     "IndexReplicas",
     "SearchParametersGpuFlat",

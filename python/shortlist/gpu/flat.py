@@ -424,13 +424,6 @@ class GpuIndexFlat(GpuIndex):
             rows = self.reconstruct_n(begin, min(step, self.ntotal - begin))
             index.add(rows, allow_nan=True)
 
-    def _check_like(self, index: IndexFlat) -> None:
-        if index.d != self.d or index.metric_type != self.metric_type:
-            raise ArgumentError(
-                f"the index has d = {index.d} and metric {int(index.metric_type)}; expected "
-                f"{self.d} and {self.metric_type}"
-            )
-
 
 class GpuIndexFlatL2(GpuIndexFlat):
     """GpuIndexFlat by squared L2 distance."""

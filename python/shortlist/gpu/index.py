@@ -26,7 +26,7 @@ from .arrays import Array, Stream, as_floats, empty, in_kind, look, stream_of, t
 from .resources import StandardGpuResources, Work
 from .store import put_rows
 
-__all__ = ["MOST_NEAREST", "GpuIndex", "GpuIndexConfig", "Queries"]
+__all__ = ["MOST_NEAREST", "GpuIndex", "GpuIndexConfig", "Queries", "check_finite"]
 
 MOST_NEAREST = 2048  # k
 _MOST_QUERIES = 65_535  # of a job
@@ -190,6 +190,8 @@ class GpuIndex(ABC):
 
     # What a class of index writes.
 
+    _at_once = False  # whether what is added must not be cut in parts
+
     @abstractmethod
     def _add(self, work: Work, queries: Queries, ids: npt.NDArray[np.int64] | None) -> None:
         """Stores the rows of a batch behind those that are there."""
@@ -339,6 +341,14 @@ class GpuIndex(ABC):
         """Whether vectors are rounded to float16 before they are stored."""
         return False
 
+    def _check_like(self, index: Any) -> None:
+        """Whether an index of the CPU can be copied from or to this one."""
+        if index.d != self.d or index.metric_type != self.metric_type:
+            raise ArgumentError(
+                f"the index has d = {index.d} and metric {int(index.metric_type)}; expected "
+                f"{self.d} and {self.metric_type}"
+            )
+
     def _check_trained(self) -> None:
         if not self.is_trained:
             raise NotTrainedError(f"this {type(self).__name__} is not trained; call train(x) first")
@@ -407,8 +417,8 @@ class GpuIndex(ABC):
         rows, at, here = self._given(x, stream, halves=self._halves)
         n = rows.shape[0]
         if not here:
-            _check_finite(to_numpy(rows))
-        step = n if here else max(1, _PART // (4 * self.d))
+            check_finite(to_numpy(rows))
+        step = n if here or self._at_once else max(1, _PART // (4 * self.d))
         with self._resources._work(self._config.device, at) as work:
             self._order.writing(at)
             for begin in range(0, n, max(step, 1)):
@@ -448,7 +458,7 @@ def _part(x: Array, begin: int, end: int) -> Array:
     return Array(**{**vars(x), **changed, **given})
 
 
-def _check_finite(x: npt.NDArray[np.float32]) -> None:
+def check_finite(x: npt.NDArray[np.float32]) -> None:
     if not np.isfinite(x).all():
         row, column = np.argwhere(~np.isfinite(x))[0]
         raise ArgumentError(
