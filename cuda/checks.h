@@ -41,7 +41,10 @@ int guarded(char* why, size_t room, const Work& work) {
   }
 }
 
-constexpr size_t kMostQueries = 65535;  // blocks along the second axis of a grid
+constexpr size_t kMostQueries = 65535;   // blocks along the second axis of a grid
+constexpr size_t kMostWalked = 1024;     // ef of a graph's search
+constexpr size_t kMostLinks = 1024;      // that it follows at a time
+constexpr size_t kMostCandidates = 256;  // of a row, for its links
 
 inline bool of_bytes(ShortlistCudaKind kind) {
   return kind == SHORTLIST_CUDA_L2_U8 || kind == SHORTLIST_CUDA_L2_I8 ||
@@ -89,6 +92,51 @@ inline void check(const ShortlistCudaScan& job) {
                 job.query_bits >= 1 && job.query_bits <= 9 &&
                 job.units_per_row == size_t{job.plane} * job.bits,
             "planes do not fit the rows");
+}
+
+inline void require_vectors(ShortlistCudaKind kind) {
+  require_kind(kind);
+  require(kind != SHORTLIST_CUDA_PLANES && kind != SHORTLIST_CUDA_TABLES,
+          "codes are not compared by graphs");
+}
+inline void require_degree(size_t degree) {
+  require(degree >= 1 && degree <= 128,
+          "degree = " + std::to_string(degree) + "; it must be from 1 to 128");
+}
+
+inline void check(const ShortlistCudaGraph& job) {
+  require_vectors(job.kind);
+  require(job.n <= size_t{1} << 31, "more rows than 31 bits can number; split them");
+  require_rows(job.kind, job.n, (job.bytes + kUnitBytes - 1) / kUnitBytes);
+  require_degree(job.degree);
+  require(
+      job.ef >= 1 && job.ef <= kMostWalked,
+      "ef = " + std::to_string(job.ef) + "; it must be from 1 to " + std::to_string(kMostWalked));
+  require(job.k >= 1 && job.k <= job.ef,
+          "k = " + std::to_string(job.k) + "; it must be from 1 to ef = " + std::to_string(job.ef));
+  require(job.width >= 1 && job.width <= kMostLinks / job.degree,
+          "width = " + std::to_string(job.width) + "; width * degree must be from 1 to " +
+              std::to_string(kMostLinks));
+  require(job.queries_n < 0x7fffffff, "too many queries in one call; split them");
+  require_aligned({job.queries});
+}
+
+inline void check(const ShortlistCudaPrune& job) {
+  require_vectors(job.kind);
+  require_rows(job.kind, job.rows_n, (job.bytes + kUnitBytes - 1) / kUnitBytes);
+  require_degree(job.degree);
+  require(job.apart >= job.degree, "links lie over each other");
+  require(job.first <= job.rows_n && job.n <= job.rows_n - job.first,
+          "rows whose links are asked for are not there");
+  require(job.n < 0x7fffffff, "too many rows in one call; split them");
+  require(job.candidates_n <= kMostCandidates,
+          std::to_string(job.candidates_n) + " candidates of each row; at most " +
+              std::to_string(kMostCandidates) + " are compared");
+}
+
+inline void check(const ShortlistCudaReverse& job) {
+  require(job.degree >= 1, "there must be links");
+  require(job.n <= 0xffffffffu / job.degree, "more links than 32 bits can number; split them");
 }
 
 inline void require_parts(size_t d, size_t m, const float* codewords) {
@@ -146,15 +194,6 @@ inline void check(const ShortlistCudaAssign& job) {
 inline void check(const ShortlistCudaUpdate& job) {
   require(job.n < size_t{1} << 31 && job.k < size_t{1} << 31,
           "more rows or centroids than 31 bits can number; split them");
-}
-
-template <class Job>
-int absent(const Job*, char* why, size_t room) {
-  return guarded(why, room, [] { require(false, "not there yet"); });
-}
-template <class Job>
-int absent_room(const Job*, size_t*, char* why, size_t room) {
-  return guarded(why, room, [] { require(false, "not there yet"); });
 }
 
 }  // namespace shortlist::cuda

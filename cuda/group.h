@@ -44,6 +44,16 @@ class Block {
   }
   // Adds to what lanes share, within a step; returns what was there.
   __device__ unsigned add(unsigned* shared, unsigned x) const { return atomicAdd(shared, x); }
+  // Puts x where `free` is; returns what was there.
+  __device__ unsigned put(unsigned* shared, unsigned free, unsigned x) const {
+    return atomicCAS(shared, free, x);
+  }
+  // Of kTeam lanes side by side, to each of them: halves are added, in the same order everywhere.
+  template <unsigned kTeam, class T>
+  __device__ void sum_teams(Own<T>& own) const {
+    for (unsigned apart = kTeam / 2; apart; apart /= 2)
+      own[0] += __shfl_xor_sync(~0u, own[0], apart);
+  }
 
   // Copies into shared memory that go on meanwhile: `fetch` begins one (of zeros unless `there`),
   // within a step; `commit` ends a batch of them; arrived<n>() waits for all of this group's
@@ -159,6 +169,19 @@ class HostGroup {
     const unsigned before = *shared;
     *shared += x;
     return before;
+  }
+  unsigned put(unsigned* shared, unsigned free, unsigned x) const {
+    const unsigned before = *shared;
+    if (before == free) *shared = x;
+    return before;
+  }
+  template <unsigned kTeam, class T>
+  void sum_teams(Own<T>& own) const {
+    std::vector<T> x(lanes_);
+    for (unsigned apart = kTeam / 2; apart; apart /= 2) {
+      for (unsigned i = 0; i < lanes_; ++i) x[i] = own[i] + own[i ^ apart];
+      for (unsigned i = 0; i < lanes_; ++i) own[i] = x[i];
+    }
   }
   void raise(float* place, float x) const {
     if (!(x <= *place)) *place = x;

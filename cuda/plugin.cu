@@ -53,6 +53,12 @@ void allow_shared(const void* kernel, size_t bytes) {
         "asking for shared memory");
 }
 
+unsigned blocks_for(size_t n, size_t each) {
+  const size_t blocks = (n + each - 1) / each;
+  require(blocks < 0x7fffffff, "too much for one call; split it");
+  return static_cast<unsigned>(blocks);
+}
+
 namespace {
 
 constexpr int kLeastMajor = 8;  // of the compute capability that kernels are compiled for
@@ -168,9 +174,10 @@ constexpr ShortlistCuda kTable{.abi = SHORTLIST_CUDA_ABI,
                                .scan_lists_room = room_of<ShortlistCudaLists, scan_lists_room>,
                                .scan_lists = run<ShortlistCudaLists, scan_lists>,
                                .tables = run<ShortlistCudaTables, tables>,
-                               .graph_room = absent_room<ShortlistCudaGraph>,
-                               .graph = absent<ShortlistCudaGraph>,
-                               .prune = absent<ShortlistCudaPrune>,
+                               .graph = run<ShortlistCudaGraph, graph>,
+                               .prune = run<ShortlistCudaPrune, prune>,
+                               .reverse_room = room_of<ShortlistCudaReverse, reverse_room>,
+                               .reverse = run<ShortlistCudaReverse, reverse>,
                                .certify = run<ShortlistCudaCertify, certify>,
                                .select = run<ShortlistCudaSelect, select>,
                                .rescore = run<ShortlistCudaRescore, rescore>,

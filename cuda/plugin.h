@@ -149,30 +149,33 @@ typedef struct {
   float* tables;
 } ShortlistCudaTables;
 
-/* Best-first search of a graph of fixed degree. */
+/* Best-first search of a graph of fixed degree: of the ef nearest rows found so far, the `width`
+ * nearest whose links were not followed yet are next, until there are none. */
 typedef struct {
   int device;
   void* stream;
-  ShortlistCudaKind kind; /* not of planes or tables */
-  const void* rows;       /* one after the other, as of a rescore */
-  size_t n, stride, bytes;
-  const uint32_t* links; /* n * degree; numbers that are no row end a row's */
-  size_t degree;         /* 1 to 128 */
-  const void* queries;   /* as of a scan */
+  ShortlistCudaKind kind;  /* not of planes or tables */
+  const void* rows;        /* one after the other, as of a rescore */
+  size_t n, stride, bytes; /* n up to 2^31 */
+  const uint32_t* links;   /* n * degree; numbers that are no row are left out */
+  size_t degree;           /* 1 to 128 */
+  const void* queries;     /* as of a scan */
   size_t queries_n;
-  const uint32_t* entries; /* queries_n * entries_n rows to begin at */
+  const uint32_t* entries; /* entries_n rows that every query begins at */
   size_t entries_n;
-  const uint32_t* allowed; /* what may be found; others are walked through */
+  const uint32_t* allowed; /* a bit for each row that may be found, or null; others are walked */
   size_t ef, k;            /* k <= ef <= 1024 */
+  size_t width;            /* width * degree up to 1024 */
   size_t steps;            /* rows whose links are followed, at most */
-  void* room;              /* graph_room bytes */
+  int negate;              /* as of a scan */
   float* distances;
   int64_t* numbers; /* queries_n * k */
 } ShortlistCudaGraph;
 
 /* Links of rows first to first + n of a graph, chosen among near ones: each is taken unless it is
  * nearer to one taken before than to the row itself (HNSW's heuristic; Malkov and Yashunin 2016,
- * algorithm 4). What is left free is filled with the nearest that were not taken. */
+ * algorithm 4). Those as near are taken too, but only for half the links, lest equal rows link to
+ * nothing else. What is left free is filled with the nearest that were not taken. */
 typedef struct {
   int device;
   void* stream;
@@ -180,13 +183,27 @@ typedef struct {
   const void* rows;
   size_t rows_n, stride, bytes;
   size_t first, n;
-  const int64_t*
-      candidates; /* n * candidates_n, nearest first; -1 for none, a row itself is left out */
+  /* n * candidates_n, nearest first; numbers that are no row, the row itself, and what stands twice
+   * side by side are left out. */
+  const int64_t* candidates;
   const float* distances; /* of them, in the kind's sign */
   size_t candidates_n;    /* at most 256 */
-  size_t degree;
-  uint32_t* links; /* of all rows: rows_n * degree, 0xffffffff where there are fewer */
+  size_t degree;          /* 1 to 128 */
+  size_t apart;           /* where a row's links begin behind those of the row before */
+  uint32_t* links;        /* of all rows, `degree` each, 0xffffffff where there are fewer */
 } ShortlistCudaPrune;
+
+/* Candidates for links both ways: of each row those it links to, then up to `most` rows that link
+ * to it: those first that have it first among their links, and of equal ones the smaller number. */
+typedef struct {
+  int device;
+  void* stream;
+  const uint32_t* links; /* n * degree; numbers that are no row are left out */
+  size_t n, degree;      /* n * degree below 2^32 */
+  size_t most;
+  void* room;          /* reverse_room bytes */
+  int64_t* candidates; /* n * (degree + most), -1 for none */
+} ShortlistCudaReverse;
 
 /* Queries whose k nearest of `kept` coarse ones may not be the k nearest of all: those for which
  * the k-th distance is not below the last coarse one less what products may be wrong by,
@@ -311,9 +328,10 @@ typedef struct {
   int (*scan_lists_room)(const ShortlistCudaLists* job, size_t* bytes, char* why, size_t room);
   int (*scan_lists)(const ShortlistCudaLists* job, char* why, size_t room);
   int (*tables)(const ShortlistCudaTables* job, char* why, size_t room);
-  int (*graph_room)(const ShortlistCudaGraph* job, size_t* bytes, char* why, size_t room);
   int (*graph)(const ShortlistCudaGraph* job, char* why, size_t room);
   int (*prune)(const ShortlistCudaPrune* job, char* why, size_t room);
+  int (*reverse_room)(const ShortlistCudaReverse* job, size_t* bytes, char* why, size_t room);
+  int (*reverse)(const ShortlistCudaReverse* job, char* why, size_t room);
   int (*certify)(const ShortlistCudaCertify* job, char* why, size_t room);
   int (*select)(const ShortlistCudaSelect* job, char* why, size_t room);
   int (*rescore)(const ShortlistCudaRescore* job, char* why, size_t room);

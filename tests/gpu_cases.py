@@ -135,7 +135,7 @@ class Job:
     def run(self, name: str, **job: Any) -> None:
         """Brings the room that a job asks for."""
         call = getattr(self.engine, name)
-        if name.startswith("scan") or name in ("update", "graph"):
+        if name.startswith("scan") or name in ("update", "reverse"):
             job["room"] = self.memory(call(**job))
         call(**job)
 
@@ -432,3 +432,14 @@ def update(
         job.get(counts, (k,), np.uint64),
         job.get(totals, (k,), np.float64),
     )
+
+
+def reached(links: np.ndarray, entry: int) -> np.ndarray:
+    """Whether links lead to each row from the entry."""
+    seen, todo = np.zeros(len(links), bool), np.array([entry])
+    while len(todo):
+        seen[todo] = True
+        to = np.unique(links[todo].astype(np.int64))
+        to = to[(to >= 0) & (to < len(links))]
+        todo = to[~seen[to]]
+    return seen

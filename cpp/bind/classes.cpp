@@ -7,6 +7,7 @@
 #include "base/error.h"
 #include "bind/arrays.h"
 #include "bind/bind.h"
+#include "bind/calls.h"
 #include "index/hnsw.h"
 #include "index/wrap.h"
 
@@ -274,6 +275,36 @@ void bind_hnsw(py::module_& m) {
           "doubled; repr says whether they are in use. Set it before add: setting it later "
           "keeps the links. Saved with the index; faiss's files have no place for it.\n\n"
           "Source: scalar quantisation with reordering, as in VSAG (arXiv 2503.17911) and glass.")
+      .def(
+          "add_with_links",
+          [](IndexHNSW& self, const ArrayLike& x, const ArrayLike& links) {
+            const Vectors2D v = vectors(x);
+            const auto known =
+                ids(links, {signed_size(v.rows.n), signed_size(self.hnsw->max_links(0))}, "links");
+            const Unlocked unlocked;
+            self.add_with_links(v.rows, known);
+          },
+          py::arg("x"), py::arg("links"),
+          "Adds the rows of x (n, d) to an empty index, as a graph that was made elsewhere: links "
+          "(n, 2 M) are those of the lowest level, numbers of other rows, -1 for none. The levels "
+          "above, and links to rows that those lead to from nowhere, are made here; later "
+          "changes are as ever.\n\n"
+          "Raises ArgumentError for a number that is no row and where vectors are there already; "
+          "interrupted or short of memory, the index is left empty.")
+      .def(
+          "links",
+          [](const IndexHNSW& self) {
+            std::vector<slot_t> found;
+            {
+              const Unlocked unlocked;
+              found = self.links();
+            }
+            const size_t width = self.hnsw->max_links(0);
+            const auto n = signed_size(found.size() / width);
+            return owning<int32_t>(std::move(found), {n, signed_size(width)});
+          },
+          "The links of the lowest level: (ntotal, 2 M) int32, -1 where there are fewer. Raises "
+          "UnsupportedError where vectors were removed, replaced or added under ids of their own.")
       .def("release_building_vectors", &IndexHNSW::release_building_vectors,
            py::call_guard<Unlocked>(),
            "Gives back the float32 vectors that graphs over small codes keep for further small "

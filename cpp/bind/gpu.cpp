@@ -12,9 +12,9 @@
 #include "base/error.h"
 #include "base/selector.h"
 #include "bind/arrays.h"
-#include "bind/bind.h"
 #include "gpu/engine.h"
 #include "gpu/sdc.h"
+#include "graph/connect.h"
 #include "index/sdc.h"
 
 namespace py = pybind11;
@@ -131,11 +131,11 @@ template <>
 const Setters<ShortlistCudaGraph>& setters() {
   using Job = ShortlistCudaGraph;
   static const Setters<Job> all{
-      SL_MEMBER(stream),  SL_MEMBER(kind),      SL_MEMBER(rows),    SL_MEMBER(n),
-      SL_MEMBER(stride),  SL_MEMBER(bytes),     SL_MEMBER(links),   SL_MEMBER(degree),
-      SL_MEMBER(queries), SL_MEMBER(queries_n), SL_MEMBER(entries), SL_MEMBER(entries_n),
-      SL_MEMBER(allowed), SL_MEMBER(ef),        SL_MEMBER(k),       SL_MEMBER(steps),
-      SL_MEMBER(room),    SL_MEMBER(distances), SL_MEMBER(numbers)};
+      SL_MEMBER(stream),  SL_MEMBER(kind),      SL_MEMBER(rows),      SL_MEMBER(n),
+      SL_MEMBER(stride),  SL_MEMBER(bytes),     SL_MEMBER(links),     SL_MEMBER(degree),
+      SL_MEMBER(queries), SL_MEMBER(queries_n), SL_MEMBER(entries),   SL_MEMBER(entries_n),
+      SL_MEMBER(allowed), SL_MEMBER(ef),        SL_MEMBER(k),         SL_MEMBER(width),
+      SL_MEMBER(steps),   SL_MEMBER(negate),    SL_MEMBER(distances), SL_MEMBER(numbers)};
   return all;
 }
 template <>
@@ -145,7 +145,15 @@ const Setters<ShortlistCudaPrune>& setters() {
       SL_MEMBER(stream),     SL_MEMBER(kind),      SL_MEMBER(rows),         SL_MEMBER(rows_n),
       SL_MEMBER(stride),     SL_MEMBER(bytes),     SL_MEMBER(first),        SL_MEMBER(n),
       SL_MEMBER(candidates), SL_MEMBER(distances), SL_MEMBER(candidates_n), SL_MEMBER(degree),
-      SL_MEMBER(links)};
+      SL_MEMBER(apart),      SL_MEMBER(links)};
+  return all;
+}
+template <>
+const Setters<ShortlistCudaReverse>& setters() {
+  using Job = ShortlistCudaReverse;
+  static const Setters<Job> all{SL_MEMBER(stream),    SL_MEMBER(links), SL_MEMBER(n),
+                                SL_MEMBER(degree),    SL_MEMBER(most),  SL_MEMBER(room),
+                                SL_MEMBER(candidates)};
   return all;
 }
 template <>
@@ -405,8 +413,9 @@ void bind_gpu(py::module_& m) {
   def(engine, "scan_many", &T::scan_many, &T::scan_many_room);
   def(engine, "scan_lists", &T::scan_lists, &T::scan_lists_room);
   def(engine, "tables", &T::tables);
-  def(engine, "graph", &T::graph, &T::graph_room);
+  def(engine, "graph", &T::graph);
   def(engine, "prune", &T::prune);
+  def(engine, "reverse", &T::reverse, &T::reverse_room);
   def(engine, "certify", &T::certify);
   def(engine, "select", &T::select);
   def(engine, "rescore", &T::rescore);
@@ -421,6 +430,25 @@ void bind_gpu(py::module_& m) {
         "values, terms (2, n) near and scale, and offsets (n,).");
   g.def("selected", &selected, py::arg("selector"), py::arg("ids") = py::none(), py::arg("n") = 0,
         "A bit for each of n rows, or of those with these ids, as jobs take `allowed`.");
+  g.def(
+      "connect",
+      [](py::array_t<uint32_t, py::array::c_style> links, slot_t entry) {
+        const size_t n = static_cast<size_t>(links.shape(0)),
+                     degree = static_cast<size_t>(links.shape(1));
+        const std::span<slot_t> rows(links.mutable_data(), n * degree);
+        const Unlocked unlocked;
+        connect(
+            rows, degree, entry, {},
+            [&](slot_t s, std::vector<slot_t>& out) {
+              for (const slot_t to : rows.subspan(s * degree, degree))
+                if (to != kNoSlot) out.push_back(to);
+            },
+            [](slot_t) {});
+      },
+      py::arg("links").noconvert(), py::arg("entry"),
+      "Links (n, degree) of rows, 2^32 - 1 at a row's end, are changed so that they lead "
+      "everywhere "
+      "from the entry.");
   g.def(
       "query_bytes",
       [](const std::string& kind, size_t units) {

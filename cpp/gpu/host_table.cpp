@@ -2,6 +2,7 @@
 #include <cuda/group.h>
 #include <cuda/tiles/assign.h>
 #include <cuda/tiles/certify.h>
+#include <cuda/tiles/graph.h>
 #include <cuda/tiles/jobs.h>
 #include <cuda/tiles/lists.h>
 #include <cuda/tiles/many.h>
@@ -125,6 +126,33 @@ void scan_many(const ShortlistCudaScan& job) {
   });
 }
 
+// Of tiles that compare rows by teams.
+unsigned lanes_in_teams() { return std::max(host_run().lanes, kTeam); }
+
+void graph(const ShortlistCudaGraph& job) {
+  for_kind(job.kind, [&](auto kind) {
+    constexpr ShortlistCudaKind kKind = decltype(kind)::value;
+    if constexpr (kOfVectors<kKind>) {
+      using Walk = GraphWalk<kKind, HostGroup>;
+      std::vector<Unit> shared = shared_of(Walk::shared_bytes(job));
+      for (size_t q = 0; q < job.queries_n; ++q) {
+        const HostGroup lanes = group_of(lanes_in_teams());
+        Walk(lanes, job, q, shared.data()).run();
+      }
+    }
+  });
+}
+void prune(const ShortlistCudaPrune& job) {
+  for_kind(job.kind, [&](auto kind) {
+    constexpr ShortlistCudaKind kKind = decltype(kind)::value;
+    if constexpr (kOfVectors<kKind>) {
+      std::vector<Unit> shared = shared_of(prune_shared<kKind>(job));
+      for (size_t i = 0; i < job.n; ++i)
+        prune_row<kKind>(group_of(lanes_in_teams()), job, i, shared.data());
+    }
+  });
+}
+
 size_t scan_lists_room(const ShortlistCudaLists& job) {
   return job.queries_n * host_run().chunks * job.k * sizeof(Key);
 }
@@ -184,17 +212,36 @@ void assign(const ShortlistCudaAssign& job) {
     Tile::run(group_of(Tile::kLanes), job, block, shared);
 }
 
+// Numbers 0 to n - 1 in the order of their labels below k, others left out; and where each label's
+// begin.
+struct ByLabel {
+  template <class Label>
+  ByLabel(size_t n, size_t k, const Label& label) : starts(k + 1) {
+    for (size_t i = 0; i < n; ++i)
+      if (label(i) < k) ++starts[label(i) + 1];
+    std::partial_sum(starts.begin(), starts.end(), starts.begin());
+    order.resize(starts[k]);
+    std::vector<uint64_t> next(starts);
+    for (size_t i = 0; i < n; ++i)
+      if (label(i) < k) order[next[label(i)]++] = static_cast<uint32_t>(i);
+  }
+  std::vector<uint32_t> order;
+  std::vector<uint64_t> starts;
+};
+
+size_t reverse_room(const ShortlistCudaReverse&) { return 0; }
+void reverse(const ShortlistCudaReverse& job) {
+  ByLabel by(job.n * job.degree, job.n, [&](size_t i) { return Link(job, i).to; });
+  for (uint32_t& link : by.order) link = Link(job, link).from;
+  for (size_t i = 0; i < job.n * (job.degree + job.most); ++i)
+    job.candidates[i] = both_ways(job, by.starts.data(), by.order.data(), i);
+}
+
 size_t update_room(const ShortlistCudaUpdate&) { return 0; }
 void update(const ShortlistCudaUpdate& job) {
-  std::vector<uint32_t> labels(job.n), order(job.n);
-  for (size_t i = 0; i < job.n; ++i) labels[i] = sorted_label(job, i);
-  std::iota(order.begin(), order.end(), 0u);
-  std::stable_sort(order.begin(), order.end(),
-                   [&](uint32_t a, uint32_t b) { return labels[a] < labels[b]; });
-  std::vector<uint64_t> starts(job.k + 2);
-  for (uint32_t label : labels) ++starts[label + 1];
-  std::partial_sum(starts.begin(), starts.end(), starts.begin());
-  for (size_t c = 0; c < job.k; ++c) update_centroid(group(), job, order.data(), starts.data(), c);
+  const ByLabel by(job.n, job.k, [&](size_t i) { return sorted_label(job, i); });
+  for (size_t c = 0; c < job.k; ++c)
+    update_centroid(group(), job, by.order.data(), by.starts.data(), c);
 }
 
 // Functions of the table from those above.
@@ -279,9 +326,10 @@ const ShortlistCuda& host_table() {
       .scan_lists_room = room_of<ShortlistCudaLists, scan_lists_room>,
       .scan_lists = run<ShortlistCudaLists, scan_lists>,
       .tables = run<ShortlistCudaTables, tables>,
-      .graph_room = absent_room<ShortlistCudaGraph>,
-      .graph = absent<ShortlistCudaGraph>,
-      .prune = absent<ShortlistCudaPrune>,
+      .graph = run<ShortlistCudaGraph, graph>,
+      .prune = run<ShortlistCudaPrune, prune>,
+      .reverse_room = room_of<ShortlistCudaReverse, reverse_room>,
+      .reverse = run<ShortlistCudaReverse, reverse>,
       .certify = run<ShortlistCudaCertify, certify>,
       .select = run<ShortlistCudaSelect, select>,
       .rescore = run<ShortlistCudaRescore, rescore>,

@@ -71,6 +71,11 @@ class Hnsw {
   // thread, and with any number where `deterministic` is set.
   void insert(const Vectors& base, std::span<const slot_t> slots, const ProgressFn* progress,
               size_t* completed);
+  // As insert, of all slots there are, with links of the lowest level that are known: max_links(0)
+  // of each slot, kNoSlot for none. Levels above are linked as by insert, and what the entry's
+  // links do not lead to gets one. On an exception the graph must be reset.
+  void insert_linked(const Vectors& base, std::span<const slot_t> links,
+                     const ProgressFn* progress);
   // Hides slots from results; they still carry the search until consolidate().
   void erase(std::span<const slot_t> slots);
   // What changes leave to be done, for a turn: consolidates once a fifth is erased, and makes
@@ -109,9 +114,10 @@ class Hnsw {
   struct Inserter;
   struct Admitted;
 
-  void insert_side_by_side(const Vectors& base, std::span<const slot_t> slots,
+  // On levels from `lowest` up; slots have them.
+  void insert_side_by_side(const Vectors& base, std::span<const slot_t> slots, int lowest,
                            const ProgressFn* progress, size_t* completed);
-  void insert_in_batches(const Vectors& base, std::span<const slot_t> slots,
+  void insert_in_batches(const Vectors& base, std::span<const slot_t> slots, int lowest,
                          const ProgressFn* progress, size_t* completed);
 
   slot_t* row(slot_t s, int level);

@@ -6,6 +6,7 @@
 #include <mutex>
 #include <thread>
 
+#include "graph/connect.h"
 #include "graph/hnsw.h"
 #include "graph/select.h"
 #include "graph/walk.h"
@@ -19,9 +20,10 @@ namespace shortlist {
 struct Hnsw::Inserter {
   using Links = std::vector<std::vector<Neighbor>>;  // by level
 
-  Inserter(Hnsw& graph, const Vectors& base, size_t threads, bool shared)
+  Inserter(Hnsw& graph, const Vectors& base, int lowest, size_t threads, bool shared)
       : graph(graph),
         base(base),
+        lowest(lowest),
         shared(shared),
         ef(std::clamp<size_t>(static_cast<size_t>(graph.efConstruction.load()), 1, graph.size())),
         workers(threads) {
@@ -68,15 +70,15 @@ struct Hnsw::Inserter {
   }
 
   // Whether s can be compared: what has NaN or Inf or is too large is stored, but never found.
-  static bool ask_for(slot_t s, Worker& w) {
+  static bool ask_for(slot_t s, DistanceComputer& computer) {
     float itself;
-    w.computer->set_query(s);
-    w.computer->score(&s, 1, &itself);
+    computer.set_query(s);
+    computer.score(&s, 1, &itself);
     return std::isfinite(itself);
   }
 
   void insert(slot_t s, Worker& w) {
-    if (!ask_for(s, w)) return;
+    if (!ask_for(s, *w.computer)) return;
     const int level = graph.levels_[s];
     std::unique_lock entry_lock(entry_mutex);
     const slot_t entry = graph.entry_;
@@ -99,7 +101,7 @@ struct Hnsw::Inserter {
     parallel_for(slots.size(), {.grain = 16, .max_threads = workers.size()},
                  [&](size_t begin, size_t end, size_t i) {
                    for (size_t at = begin; at < end; ++at)
-                     if (ask_for(slots[at], worker(i))) batch[at] = slots[at];
+                     if (ask_for(slots[at], *worker(i).computer)) batch[at] = slots[at];
                  });
     std::erase(batch, kNoSlot);
     parallel_for(batch.size(), {.progress = &progress, .max_threads = workers.size()},
@@ -148,7 +150,7 @@ struct Hnsw::Inserter {
                     [&](slot_t x) { return read_links(w, x, l); });
     w.computer->score(others.data(), others.size(), w.within.data());
     w.chosen.resize(static_cast<size_t>(highest) + 1);
-    for (int l = highest; l >= 0; --l) {
+    for (int l = highest; l >= lowest; --l) {
       w.candidates.clear();
       if (l <= top) {
         walk_level(
@@ -221,6 +223,7 @@ struct Hnsw::Inserter {
 
   Hnsw& graph;
   const Vectors& base;
+  const int lowest;  // level that nodes are linked on
   const bool shared;
   const size_t ef;
   std::vector<std::unique_ptr<Worker>> workers;
@@ -247,19 +250,58 @@ void Hnsw::insert(const Vectors& base, std::span<const slot_t> slots, const Prog
   *completed = 0;
   try {
     if (deterministic)
-      insert_in_batches(base, slots, progress, completed);
+      insert_in_batches(base, slots, 0, progress, completed);
     else
-      insert_side_by_side(base, slots, progress, completed);
+      insert_side_by_side(base, slots, 0, progress, completed);
   } catch (...) {
     unlink(slots.subspan(*completed));
     throw;
   }
 }
 
-void Hnsw::insert_side_by_side(const Vectors& base, std::span<const slot_t> slots,
+void Hnsw::insert_linked(const Vectors& base, std::span<const slot_t> links,
+                         const ProgressFn* progress) {
+  constexpr size_t kGrain = 256;
+  std::vector<uint8_t> compared(size());  // what cannot be is not linked
+  parallel_for(size(), {.grain = kGrain}, [&](size_t begin, size_t end, size_t) {
+    const auto computer = base.computer();
+    for (auto s = static_cast<slot_t>(begin); s < end; ++s)
+      compared[s] = Inserter::ask_for(s, *computer);
+  });
+  unpack();
+  const size_t most = max_links(0);
+  std::vector<slot_t> upper;
+  for (auto s = slot_t{0}; s < size(); ++s) {
+    set_state(s, State::live);
+    if (!compared[s]) continue;
+    slot_t* to = row(s, 0);
+    for (const slot_t x : links.subspan(s * most, most))
+      if (x != kNoSlot && x != s && compared[x]) *to++ = x;
+    changed(s);
+    if (levels_[s]) upper.push_back(s);
+  }
+  size_t completed = 0;
+  if (deterministic)
+    insert_in_batches(base, upper, 1, progress, &completed);
+  else
+    insert_side_by_side(base, upper, 1, progress, &completed);
+  if (entry_ == kNoSlot) choose_entry();
+  const auto computer = base.computer();
+  std::vector<Neighbor> candidates;
+  connect(
+      base_, most, entry_, compared,
+      [&](slot_t s, std::vector<slot_t>& out) {
+        computer->set_query(s);
+        near(*computer, static_cast<size_t>(efConstruction.load()), candidates);
+        for (const Neighbor& n : candidates) out.push_back(n.slot);
+      },
+      [&](slot_t s) { changed(s); });
+}
+
+void Hnsw::insert_side_by_side(const Vectors& base, std::span<const slot_t> slots, int lowest,
                                const ProgressFn* progress, size_t* completed) {
   const size_t threads = std::min(num_threads(), slots.size());
-  Inserter inserter(*this, base, std::max<size_t>(threads, 1), threads > 1);
+  Inserter inserter(*this, base, lowest, std::max<size_t>(threads, 1), threads > 1);
   parallel_for(slots.size(), {.progress = progress, .completed = completed, .max_threads = threads},
                [&](size_t begin, size_t end, size_t worker) {
                  for (size_t i = begin; i < end; ++i)
@@ -267,14 +309,14 @@ void Hnsw::insert_side_by_side(const Vectors& base, std::span<const slot_t> slot
                });
 }
 
-void Hnsw::insert_in_batches(const Vectors& base, std::span<const slot_t> slots,
+void Hnsw::insert_in_batches(const Vectors& base, std::span<const slot_t> slots, int lowest,
                              const ProgressFn* progress, size_t* completed) {
   constexpr size_t kShare = 8;  // of what is in the graph already
-  Inserter inserter(*this, base, num_threads(), false);
+  Inserter inserter(*this, base, lowest, num_threads(), false);
   const ProgressFn within = [&](size_t done, size_t) {
     if (progress && *progress) (*progress)(*completed + done, slots.size());
   };
-  const size_t before = live_count_ + erased_count_ - slots.size();
+  const size_t before = lowest ? 0 : live_count_ + erased_count_ - slots.size();
   while (*completed < slots.size()) {
     const size_t n = std::clamp<size_t>((before + *completed) / kShare, 1, kBatch);
     const auto batch = slots.subspan(*completed, std::min(n, slots.size() - *completed));

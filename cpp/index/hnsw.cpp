@@ -235,8 +235,54 @@ void IndexHNSW::update_vectors(const Rows& x, const id_t* ids, const AddOptions&
            [&](const Rows& part, size_t at, const AddOptions& o) { insert(part, ids + at, o); });
 }
 
+void IndexHNSW::add_with_links(const Rows& x, std::span<const id_t> links,
+                               const AddOptions& options) {
+  check_dimension(x);
+  if (!options.allow_nan) check_finite(x, "add");
+  const size_t width = hnsw->max_links(0);
+  if (links.size() != x.n * width)
+    throw ArgumentError(text("there are ", links.size(), " links for ", x.n, " vectors; ", width,
+                             " each are right, -1 where there are fewer"));
+  std::vector<slot_t> slots(links.size(), kNoSlot);
+  for (size_t i = 0; i < links.size(); ++i) {
+    if (links[i] == -1) continue;
+    if (links[i] < 0 || static_cast<size_t>(links[i]) >= x.n)
+      throw ArgumentError(text("links[", i / width, ", ", i % width, "] = ", links[i],
+                               " is no row of x; pass 0 to ", x.n - 1, ", or -1 for none"));
+    slots[i] = static_cast<slot_t>(links[i]);
+  }
+  const std::lock_guard hold(lock());
+  check_trained("add vectors");
+  if (hnsw->size())
+    throw ArgumentError(text("this ", class_name(), " holds ", ntotal(),
+                             " vectors, and links are those of all; add with links to an empty "
+                             "index, or add(x) to this one"));
+  if (!x.n) return;
+  do_expect(x, nullptr);
+  try {
+    insert(x, nullptr, options, nullptr, slots);
+  } catch (...) {
+    do_reset();
+    throw;
+  }
+  settle();
+}
+
+std::vector<slot_t> IndexHNSW::links() const {
+  const std::shared_lock hold(lock());
+  if (names_.kept)
+    throw UnsupportedError(text("vectors of this ", class_name(),
+                                " were removed or have ids of their own, so links are not by id; "
+                                "add the vectors to a new one"));
+  const size_t width = hnsw->max_links(0);
+  std::vector<slot_t> out(hnsw->size() * width, kNoSlot);
+  for (slot_t s = 0; s < hnsw->size(); ++s)
+    std::ranges::copy(hnsw->links(s, 0), out.begin() + static_cast<ptrdiff_t>(s * width));
+  return out;
+}
+
 void IndexHNSW::insert(const Rows& x, const id_t* ids, const AddOptions& options,
-                       const std::byte* given) {
+                       const std::byte* given, std::span<const slot_t> links) {
   const std::lock_guard hold(storage->lock());
   check_storage();
   CodeStore& store = storage->mutable_codes();
@@ -275,7 +321,10 @@ void IndexHNSW::insert(const Rows& x, const id_t* ids, const AddOptions& options
       hnsw->release(slots);
       throw;
     }
-    hnsw->insert(built_by(), slots, &options.progress, &done);
+    if (links.empty())
+      hnsw->insert(built_by(), slots, &options.progress, &done);
+    else
+      hnsw->insert_linked(built_by(), links, &options.progress);
   } catch (...) {
     keep_names(before);
     name(std::span(slots).first(done), ids);

@@ -52,6 +52,12 @@ class IndexHNSW : public Index {
   // Replaces the vectors of ids that are present; the ids stay.
   void update_vectors(const Rows& x, const id_t* ids, const AddOptions& options = {});
 
+  // Adds x to an empty index, with the links of the lowest level: 2 M of each row, numbers of other
+  // rows, -1 for none. Throws ArgumentError on others. On an exception the index is empty.
+  void add_with_links(const Rows& x, std::span<const id_t> links, const AddOptions& options = {});
+  // Those links: next_id() * 2 M. Throws UnsupportedError where vectors were removed or named.
+  std::vector<slot_t> links() const;
+
   // The names of slots. Not kept while id == slot, that is, until one is removed or named.
   struct Names {
     bool kept = false;
@@ -87,9 +93,9 @@ class IndexHNSW : public Index {
 
  private:
   // Adds x under `ids`, or under the next ones if null; an id already present moves to the new
-  // vector. `codes` are those of x, or null.
+  // vector. `codes` are those of x, or null; so are `links`, of an index that was empty.
   void insert(const Rows& x, const id_t* ids, const AddOptions& options,
-              const std::byte* codes = nullptr);
+              const std::byte* codes = nullptr, std::span<const slot_t> links = {});
   void name(std::span<const slot_t> slots, const id_t* ids);
   void keep_names(size_t slots);
   void check_storage() const;

@@ -11,6 +11,7 @@ struct Hamming {
   const Unit* query;
 
   SL_HD static constexpr size_t query_bytes(size_t units) { return units * kUnitBytes; }
+  SL_HD static void ask_for(Unit* query, size_t u, const Unit& x) { query[u] = x; }
   SL_HD void add(Sum& sum, size_t u, const Unit& x) const {
     SL_UNROLL
     for (unsigned w = 0; w < 4; ++w) sum += popcount(query[u].word[w] ^ x.word[w]);

@@ -39,6 +39,12 @@ struct Floats {
   SL_HD static constexpr size_t query_bytes(size_t units) {
     return units * Type::kNumbers * sizeof(float);
   }
+  // Of a row that becomes a query, the u-th unit.
+  SL_HD static void ask_for(float* query, size_t u, const Unit& x) {
+    SL_UNROLL
+    for (unsigned i = 0; i < Type::kNumbers; ++i)
+      query[u * Type::kNumbers + i] = Type::widened(x, i);
+  }
   SL_HD void add(Sum& sum, size_t u, const Unit& x) const {
     const float* q = query + u * Type::kNumbers;
     SL_UNROLL
@@ -62,6 +68,7 @@ struct Bytes {
   const Unit* query;
 
   SL_HD static constexpr size_t query_bytes(size_t units) { return units * kUnitBytes; }
+  SL_HD static void ask_for(Unit* query, size_t u, const Unit& x) { query[u] = x; }
   SL_HD void add(Sum& sum, size_t u, const Unit& x) const {
     SL_UNROLL
     for (unsigned w = 0; w < 4; ++w) {

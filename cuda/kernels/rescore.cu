@@ -34,18 +34,12 @@ __global__ void __launch_bounds__(kWarps* Warp::kLanes)
   });
 }
 
-unsigned blocks_for(size_t candidates) {
-  const size_t blocks = (candidates + kWarps - 1) / kWarps;
-  require(blocks < 0x7fffffff, "too many candidates in one call; split them");
-  return static_cast<unsigned>(blocks);
-}
-
 }  // namespace
 
 void rescore(const ShortlistCudaRescore& job) {
   check(job);
   if (!job.candidates_n) return;
-  const unsigned blocks = blocks_for(job.candidates_n);
+  const unsigned blocks = blocks_for(job.candidates_n, kWarps);
   for_kind(job.kind, [&](auto k) {
     constexpr ShortlistCudaKind kKind = decltype(k)::value;
     if constexpr (kOfVectors<kKind>)
@@ -58,7 +52,7 @@ void rescore(const ShortlistCudaRescore& job) {
 void max_sim(const ShortlistCudaMaxSim& job) {
   check(job);
   if (!job.candidates_n) return;
-  const unsigned blocks = blocks_for(job.candidates_n), threads = kWarps * Warp::kLanes;
+  const unsigned blocks = blocks_for(job.candidates_n, kWarps), threads = kWarps * Warp::kLanes;
   const auto stream = static_cast<cudaStream_t>(job.stream);
   if (job.kind == SHORTLIST_CUDA_IP_F32)
     max_sim_kernel<F32><<<blocks, threads, 0, stream>>>(job);

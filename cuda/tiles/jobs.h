@@ -144,19 +144,23 @@ SL_TILE void scan_chunk(const Group& group, const ShortlistCudaScan& scan, size_
   scan_part(group, scan, body_of<kKind>(scan, q, query), q, chunk, chunks, query + units);
 }
 
-// Writes what was kept in faiss's shape, by its names where there are any.
+// Writes keys of a job in faiss's shape, by what name(number) makes of their numbers.
+template <class Group, class Job, class Name>
+SL_TILE void write_keys(const Group& group, const Key* best, const Job& job, float* distances,
+                        int64_t* numbers, const Name& name) {
+  group.each([&](unsigned lane) {
+    for (size_t i = lane; i < job.k; i += group.lanes()) {
+      const float distance = best[i] == kNone ? FLT_MAX : distance_of(best[i]);
+      distances[i] = job.negate ? -distance : distance;
+      numbers[i] = best[i] == kNone ? -1 : name(number_of(best[i]));
+    }
+  });
+}
 template <class Group, class Job>
 SL_TILE void write_nearest(const Group& group, Nearest<Group>& nearest, const Job& job,
                            float* distances, int64_t* numbers, const int64_t* names = nullptr) {
-  const Key* const best = nearest.finish();
-  group.each([&](unsigned lane) {
-    for (size_t i = lane; i < job.k; i += group.lanes()) {
-      const uint32_t number = number_of(best[i]);
-      const float distance = best[i] == kNone ? FLT_MAX : distance_of(best[i]);
-      distances[i] = job.negate ? -distance : distance;
-      numbers[i] = best[i] == kNone ? -1 : names ? names[number] : int64_t{number};
-    }
-  });
+  write_keys(group, nearest.finish(), job, distances, numbers,
+             [&](uint32_t number) { return names ? names[number] : static_cast<int64_t>(number); });
 }
 
 // The nearest of all chunks of query q.

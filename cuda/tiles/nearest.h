@@ -30,8 +30,42 @@ SL_HD constexpr unsigned power_of_two_from(unsigned n) {
   return out;
 }
 
+// Of a network that sorts n keys, a power of two, one step: pairs `apart`, ascending in even runs
+// (bitonic sorting, Batcher 1968).
+template <class Group>
+SL_TILE void order(const Group& group, Key* keys, unsigned n, unsigned apart, unsigned run) {
+  group.each([&](unsigned lane) {
+    for (unsigned p = lane; p < n / 2; p += group.lanes()) {
+      const unsigned low = 2 * p - (p & (apart - 1)), high = low + apart;
+      const bool ascending = (low & run) == 0;
+      const Key a = keys[low], b = keys[high];
+      if ((a > b) == ascending) {
+        keys[low] = b;
+        keys[high] = a;
+      }
+    }
+  });
+}
+template <class Group>
+SL_TILE void sort(const Group& group, Key* keys, unsigned n) {
+  for (unsigned run = 2; run <= n; run *= 2)
+    for (unsigned apart = run / 2; apart; apart /= 2) order(group, keys, n, apart, run);
+}
+// The first `kept` of two sorted runs, `kept` in `best` and n others; both are powers of two.
+template <class Group>
+SL_TILE void merge(const Group& group, Key* best, unsigned kept, const Key* others, unsigned n) {
+  // Of two sorted runs, one turned round, the nearer of each pair are the nearest of all.
+  group.each([&](unsigned lane) {
+    for (unsigned i = lane; i < kept; i += group.lanes()) {
+      const unsigned from = kept - 1 - i;
+      if (from < n && others[from] < best[i]) best[i] = others[from];
+    }
+  });
+  for (unsigned apart = kept / 2; apart; apart /= 2) order(group, best, kept, apart, 2 * kept);
+}
+
 // Offers wait in a buffer; a full one is sorted and merged into the nearest so far, whose last one
-// is what later offers must beat. Bitonic sorting (Batcher 1968).
+// is what later offers must beat.
 //
 // Shared memory: room(k, lanes) keys, then one counter.
 template <class Group>
@@ -69,44 +103,23 @@ class Nearest {
     // What is decided by must not change until all lanes have read it.
     typename Group::template Own<unsigned> count(group_);
     group_.each([&](unsigned lane) { count[lane] = *count_; });
-    if (count[0] + group_.lanes() > waiting_) merge();
+    if (count[0] + group_.lanes() > waiting_) take_in();
   }
   // The nearest in order, kNone where there are fewer; by all lanes, after the last offer.
   SL_TILE const Key* finish() {
-    merge();
+    take_in();
     return best_;
   }
 
  private:
-  SL_TILE void merge() {
+  SL_TILE void take_in() {
     group_.each([&](unsigned lane) {
       for (unsigned i = *count_ + lane; i < waiting_; i += group_.lanes()) buffer_[i] = kNone;
     });
-    for (unsigned run = 2; run <= waiting_; run *= 2)
-      for (unsigned apart = run / 2; apart; apart /= 2) order(buffer_, waiting_, apart, run);
-    // Of two sorted runs, one turned round, the nearer of each pair are the nearest of all.
+    sort(group_, buffer_, waiting_);
+    merge(group_, best_, kept_, buffer_, waiting_);
     group_.each([&](unsigned lane) {
-      for (unsigned i = lane; i < kept_; i += group_.lanes()) {
-        const Key other = buffer_[kept_ - 1 - i];
-        if (other < best_[i]) best_[i] = other;
-      }
       if (lane == 0) *count_ = 0;
-    });
-    for (unsigned apart = kept_ / 2; apart; apart /= 2) order(best_, kept_, apart, 2 * kept_);
-  }
-
-  // One step of the network over n keys: pairs `apart`, ascending in even runs.
-  SL_TILE void order(Key* keys, unsigned n, unsigned apart, unsigned run) {
-    group_.each([&](unsigned lane) {
-      for (unsigned p = lane; p < n / 2; p += group_.lanes()) {
-        const unsigned low = 2 * p - (p & (apart - 1)), high = low + apart;
-        const bool ascending = (low & run) == 0;
-        const Key a = keys[low], b = keys[high];
-        if ((a > b) == ascending) {
-          keys[low] = b;
-          keys[high] = a;
-        }
-      }
     });
   }
 

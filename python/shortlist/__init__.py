@@ -83,6 +83,8 @@ if TYPE_CHECKING:
     from .gpu import GpuIndexIVFFlatConfig as GpuIndexIVFFlatConfig
     from .gpu import GpuIndexIVFPQ as GpuIndexIVFPQ
     from .gpu import GpuIndexIVFPQConfig as GpuIndexIVFPQConfig
+    from .gpu import GpuIndexSDC as GpuIndexSDC
+    from .gpu import GpuIndexHNSWFlat as GpuIndexHNSWFlat
     from .gpu import GpuMultipleClonerOptions as GpuMultipleClonerOptions
     from .gpu import IndexReplicas as IndexReplicas
     from .gpu import SearchParametersGpuFlat as SearchParametersGpuFlat
@@ -134,12 +136,14 @@ _LAZY = {
             "GpuIndexFlatConfig",
             "GpuIndexFlatIP",
             "GpuIndexFlatL2",
+            "GpuIndexSDC",
             "GpuIndexIVF",
             "GpuIndexIVFConfig",
             "GpuIndexIVFFlat",
             "GpuIndexIVFFlatConfig",
             "GpuIndexIVFPQ",
             "GpuIndexIVFPQConfig",
+            "GpuIndexHNSWFlat",
             "GpuMultipleClonerOptions",
             "IndexReplicas",
             "SearchParametersGpuFlat",

@@ -882,6 +882,16 @@ class IndexHNSW(Index):
     index.hnsw.efSearch trades speed for recall. Vectors can be removed, replaced and added at any time; ids of the others do not change and are never issued again.
     """
     def __init__(self, storage: IndexFlatCodes, M: typing.SupportsIndex = 32) -> None: ...
+    def add_with_links(self, x: numpy.typing.ArrayLike, links: numpy.typing.ArrayLike) -> None:
+        """
+        Adds the rows of x (n, d) to an empty index, as a graph that was made elsewhere: links (n, 2 M) are those of the lowest level, numbers of other rows, -1 for none. The levels above, and links to rows that those lead to from nowhere, are made here; later changes are as ever.
+
+        Raises ArgumentError for a number that is no row and where vectors are there already; interrupted or short of memory, the index is left empty.
+        """
+    def links(self) -> numpy.typing.NDArray[numpy.int32]:
+        """
+        The links of the lowest level: (ntotal, 2 M) int32, -1 where there are fewer. Raises UnsupportedError where vectors were removed, replaced or added under ids of their own.
+        """
     def release_building_vectors(self) -> None:
         """
         Gives back the float32 vectors that graphs over small codes keep for further small additions; the next addition decodes all codes once. Others keep none.

@@ -17,6 +17,7 @@ from .flat import (
     GpuIndexFlatL2,
     SearchParametersGpuFlat,
 )
+from .graph import GpuIndexHNSWFlat
 from .index import GpuIndex, GpuIndexConfig
 from .ivf import GpuIndexIVF, GpuIndexIVFConfig
 from .ivf_flat import GpuIndexIVFFlat, GpuIndexIVFFlatConfig
@@ -24,6 +25,7 @@ from .ivf_pq import GpuIndexIVFPQ, GpuIndexIVFPQConfig
 from .knn import knn_gpu
 from .plugin import Device, devices, engine, get_num_gpus, plugin, plugin_path
 from .resources import StandardGpuResources
+from .sdc import GpuIndexSDC
 
 __all__ = [
     "Device",
@@ -40,6 +42,8 @@ __all__ = [
     "GpuIndexIVFFlatConfig",
     "GpuIndexIVFPQ",
     "GpuIndexIVFPQConfig",
+    "GpuIndexSDC",
+    "GpuIndexHNSWFlat",
     "GpuMultipleClonerOptions",
     "IndexReplicas",
     "SearchParametersGpuFlat",

@@ -23,9 +23,11 @@ __all__ = ["Array", "Stream", "as_floats", "empty", "in_kind", "look", "stream_o
 
 @dataclass(frozen=True)
 class Array:
-    """Where an array's numbers are. strides: bytes. device: a GPU's number, or None for the host.
+    """Where an array's numbers are. strides: bytes.
 
-    library: "numpy", "torch", "cupy", or "" for others; given: the array itself.
+    device: a GPU's number, -1 for one that is not told, or None for the host. library: "numpy",
+    "torch", "cupy", or "" for others. given: the array itself; keep: what holds its numbers where
+    that is another. after: the stream that must be waited for, if any.
     """
 
     place: int
@@ -36,7 +38,8 @@ class Array:
     library: str
     read_only: bool
     given: Any
-    keep: Any = None  # what holds the numbers, where that is not `given`
+    keep: Any = None
+    after: int | None = None
 
     @property
     def contiguous(self) -> bool:
@@ -126,8 +129,17 @@ def _look_at_interface(x: Any, name: str) -> Array:
     if strides is None:
         steps = np.cumprod((dtype.itemsize, *shape[:0:-1]), dtype=np.int64)[: len(shape)]
         strides = tuple(int(s) for s in steps[::-1])
-    # The interface does not tell the device; that of the pointer is found when it is used.
-    return Array(place or 0, shape, tuple(strides), dtype.name, 0, "", bool(read_only), x)
+    return Array(
+        place or 0,
+        shape,
+        tuple(strides),
+        dtype.name,
+        -1,
+        "",
+        bool(read_only),
+        x,
+        after=told.get("stream"),
+    )
 
 
 def stream_of(x: Array | None, stream: Any, default: Stream) -> Stream:

@@ -10,9 +10,17 @@ from typing import Any
 
 import numpy as np
 
-from .._core import ArgumentError, Index, IndexFlat, SearchParameters, UnsupportedError
+from .._core import (
+    ArgumentError,
+    Index,
+    IndexFlat,
+    IndexHNSWFlat,
+    SearchParameters,
+    UnsupportedError,
+)
 from .flat import GpuIndexFlat, GpuIndexFlatConfig
-from .index import GpuIndex
+from .graph import GpuIndexHNSWFlat
+from .index import GpuIndex, GpuIndexConfig
 from .plugin import devices
 from .resources import StandardGpuResources
 
@@ -221,3 +229,23 @@ def _flat_to_cpu(index: GpuIndexFlat) -> IndexFlat:
 
 
 register(IndexFlat, GpuIndexFlat, _flat_to_gpu, _flat_to_cpu)
+
+
+def _graph_to_gpu(
+    resources: StandardGpuResources, device: int, index: IndexHNSWFlat, options: GpuClonerOptions
+) -> GpuIndexHNSWFlat:
+    if options.useFloat16:
+        raise UnsupportedError("useFloat16 = True: graphs on a GPU are of float32; leave it False")
+    config = GpuIndexConfig(device=device)
+    made = GpuIndexHNSWFlat(resources, index.d, index.hnsw.M, index.metric_type, config)
+    made.copyFrom(index)
+    return made
+
+
+def _graph_to_cpu(index: GpuIndexHNSWFlat) -> IndexHNSWFlat:
+    made = IndexHNSWFlat(index.d, index.M, index.metric_type)
+    index.copyTo(made)
+    return made
+
+
+register(IndexHNSWFlat, GpuIndexHNSWFlat, _graph_to_gpu, _graph_to_cpu)

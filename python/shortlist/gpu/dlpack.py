@@ -97,7 +97,7 @@ class Borrowed:
         managed = form.from_address(address)
         _rename(capsule, used)
         if managed.deleter:
-            weakref.finalize(self, _Deleter(managed.deleter), address)
+            weakref.finalize(self, _Deleter(managed.deleter), address).atexit = False
         if form is _Versioned and managed.major != _VERSION[0]:
             raise ArgumentError(
                 f"the array speaks DLPack {managed.major}.{managed.minor}; expected 1.x"

@@ -107,6 +107,7 @@ class GpuIndexFlat(GpuIndex):
         super().__init__(resources, dimensions, metric, config)
         self.precision: str = self._config.precision
         self.exact: bool = self._config.exact
+        self._asked(None)
         self._clear()
         if source is not None:
             self.copyFrom(source)
@@ -171,17 +172,18 @@ class GpuIndexFlat(GpuIndex):
         )
         if self._coarse is not None:
             self._coarse.n = n
-            self._append_coarse(work, place, queries.n, stride)
+            self._append_coarse(work, self._coarse, place, queries.n, stride)
 
-    def _append_coarse(self, work: Work, place: int, n: int, stride: int) -> None:
-        assert self._coarse is not None
-        self._coarse.append(work, place, n, stride, most_error=self._largest.place + 4)
+    def _append_coarse(self, work: Work, to: Store, place: int, n: int, stride: int) -> None:
+        to.append(work, place, n, stride, most_error=self._largest.place + 4)
 
     def _coarse_rows(self, work: Work) -> Store:
         """The rows in bfloat16, made when there are none."""
         if self._coarse is None:
-            self._coarse = Store(self._engine, 4 * self.d, "f32_to_bf16")
-            self._append_coarse(work, self._rows.rows, self.ntotal, 0)
+            self._order.writing(work.stream)
+            made = Store(self._engine, 4 * self.d, "f32_to_bf16")
+            self._append_coarse(work, made, self._rows.rows, self.ntotal, 0)
+            self._coarse = made
         return self._coarse
 
     def _asked(self, params: SearchParameters | None) -> tuple[str, bool]:
@@ -421,13 +423,6 @@ class GpuIndexFlat(GpuIndex):
         for begin in range(0, self.ntotal, step):
             rows = self.reconstruct_n(begin, min(step, self.ntotal - begin))
             index.add(rows, allow_nan=True)
-
-    def _check_like(self, index: IndexFlat) -> None:
-        if index.d != self.d or index.metric_type != self.metric_type:
-            raise ArgumentError(
-                f"the index has d = {index.d} and metric {int(index.metric_type)}; expected "
-                f"{self.d} and {self.metric_type}"
-            )
 
 
 class GpuIndexFlatL2(GpuIndexFlat):

@@ -26,7 +26,7 @@ from .arrays import Array, Stream, as_floats, empty, in_kind, look, stream_of, t
 from .resources import StandardGpuResources, Work
 from .store import put_rows
 
-__all__ = ["MOST_NEAREST", "GpuIndex", "GpuIndexConfig", "Queries"]
+__all__ = ["MOST_NEAREST", "GpuIndex", "GpuIndexConfig", "Queries", "check_finite"]
 
 MOST_NEAREST = 2048  # k
 _MOST_QUERIES = 65_535  # of a job
@@ -46,7 +46,7 @@ class _Order:
 
     def __init__(self, engine: Any) -> None:
         self._engine = engine
-        self._written: Stream | None = None
+        self._written: dict[int, Stream] = {}
         self._read: dict[int, Stream] = {}
 
     def reading(self, stream: Stream) -> None:
@@ -54,14 +54,13 @@ class _Order:
         self._read[stream.handle] = stream
 
     def writing(self, stream: Stream) -> None:
-        for other in (self._written, *self._read.values()):
-            self._wait(other, stream)
-        self._read.clear()
-        self._written = stream
+        self._wait({**self._written, **self._read}, stream)
+        self._written, self._read = {stream.handle: stream}, {}
 
-    def _wait(self, other: Stream | None, stream: Stream) -> None:
-        if other is not None and other.handle != stream.handle:
-            self._engine.synchronize(other.handle)
+    def _wait(self, others: dict[int, Stream], stream: Stream) -> None:
+        for handle in others:
+            if handle != stream.handle:
+                self._engine.synchronize(handle)
 
 
 class Queries:
@@ -175,7 +174,12 @@ class GpuIndex(ABC):
         self.ntotal = 0
         self.is_trained = True
         self.verbose = False
-        self._config = config if config is not None else self._default_config()
+        default = self._default_config()
+        if config is not None and not isinstance(config, type(default)):
+            raise TypeError(
+                f"config is a {type(config).__name__}; expected {type(default).__name__}"
+            )
+        self._config = config if config is not None else default
         self._resources = resources
         self._engine = resources._engine(self._config.device)
         self._order = _Order(self._engine)
@@ -185,6 +189,8 @@ class GpuIndex(ABC):
         return GpuIndexConfig()
 
     # What a class of index writes.
+
+    _at_once = False  # whether what is added must not be cut in parts
 
     @abstractmethod
     def _add(self, work: Work, queries: Queries, ids: npt.NDArray[np.int64] | None) -> None:
@@ -288,7 +294,7 @@ class GpuIndex(ABC):
                     self._search(work, queries, k, params, allowed, near, numbers)
                     work.copy(place, near, 4 * size)
                     work.copy(named, numbers, 8 * size)
-            if not (here and direct):
+            if not (here and direct and asked.library):
                 work.synchronize()
         return self._result(asked, told, D), self._result(asked, ids, I)
 
@@ -335,6 +341,14 @@ class GpuIndex(ABC):
         """Whether vectors are rounded to float16 before they are stored."""
         return False
 
+    def _check_like(self, index: Any) -> None:
+        """Whether an index of the CPU can be copied from or to this one."""
+        if index.d != self.d or index.metric_type != self.metric_type:
+            raise ArgumentError(
+                f"the index has d = {index.d} and metric {int(index.metric_type)}; expected "
+                f"{self.d} and {self.metric_type}"
+            )
+
     def _check_trained(self) -> None:
         if not self.is_trained:
             raise NotTrainedError(f"this {type(self).__name__} is not trained; call train(x) first")
@@ -345,7 +359,7 @@ class GpuIndex(ABC):
             if x.device is not None:
                 raise ArgumentError(f"{name} is on GPU {x.device}; the index is on the host")
             return x.library != "numpy"
-        if x.device not in (None, self._config.device):
+        if x.device not in (None, -1, self._config.device):
             raise ArgumentError(
                 f"{name} is on GPU {x.device}; the index is on GPU {self._config.device}"
             )
@@ -360,6 +374,8 @@ class GpuIndex(ABC):
         seen = look(x, name, wanted.handle)
         at = stream_of(seen, stream, default)
         here = self._is_here(seen, name)
+        if seen.after is not None and seen.after != at.handle:
+            self._engine.synchronize(seen.after)
         asked = as_floats(seen, name, at, halves=halves)
         if asked.shape[1] != self.d:
             raise DimensionError(
@@ -401,8 +417,8 @@ class GpuIndex(ABC):
         rows, at, here = self._given(x, stream, halves=self._halves)
         n = rows.shape[0]
         if not here:
-            _check_finite(to_numpy(rows))
-        step = n if here else max(1, _PART // (4 * self.d))
+            check_finite(to_numpy(rows))
+        step = n if here or self._at_once else max(1, _PART // (4 * self.d))
         with self._resources._work(self._config.device, at) as work:
             self._order.writing(at)
             for begin in range(0, n, max(step, 1)):
@@ -411,7 +427,7 @@ class GpuIndex(ABC):
                     part = Queries(work, _part(rows, begin, end), here)
                     self._add(work, part, None if ids is None else ids[begin:end])
                 self.ntotal += end - begin
-            if not here:
+            if not (here and rows.library):
                 work.synchronize()
 
     def _allowed(self, work: Work, params: SearchParameters | None) -> int | None:
@@ -442,7 +458,7 @@ def _part(x: Array, begin: int, end: int) -> Array:
     return Array(**{**vars(x), **changed, **given})
 
 
-def _check_finite(x: npt.NDArray[np.float32]) -> None:
+def check_finite(x: npt.NDArray[np.float32]) -> None:
     if not np.isfinite(x).all():
         row, column = np.argwhere(~np.isfinite(x))[0]
         raise ArgumentError(

@@ -7,6 +7,7 @@ rounded; where more than the nearest is asked for, what they find is compared ag
 from __future__ import annotations
 
 from collections.abc import Iterator
+from copy import copy
 from dataclasses import dataclass
 from typing import Any
 
@@ -32,7 +33,8 @@ _COPY_BYTES = 8 << 20  # of rows that are made float32 at a time
 GROUP = 32  # rows that stores keep together
 _MOST_QUERIES = 65535 // GROUP * GROUP  # of a call
 _MOST_KEPT = 2048  # of a query
-_WITH_ROOM = ("scan_many", "update")
+_WITH_ROOM = ("scan", "scan_many", "update")
+_WITH_ROOM = ("scan_many", "update", "reverse")
 
 
 def as_numbers(x: Any) -> Array:
@@ -220,6 +222,17 @@ class Centroids:
     def l2(self) -> bool:
         return self.metric == _core.METRIC_L2
 
+    @property
+    def rows(self) -> Part:
+        """The centroids as rows, whose nearest centroids may be asked for."""
+        return Part(0, self.k, self.raw, self._stored)
+
+    def first(self, k: int) -> Centroids:
+        """The first k of them, where these are."""
+        out = copy(self)
+        out.k, out._calls = k, {}
+        return out
+
     def set(self, centroids: Floats) -> None:
         """centroids: (k, d), less what rows are less."""
         rows = self.form.padded(centroids)
@@ -258,7 +271,13 @@ class Centroids:
         return told
 
     def near(self, part: Part, begin: int, end: int, n: int) -> tuple[Floats, Array]:
-        """Of the part's rows [begin, end) the n nearest, and their distances, smaller is nearer.
+        """Of the part's rows [begin, end) the n nearest, and their distances, smaller is nearer."""
+        least, best = self.near_there(part, begin, end, n)
+        shape = end - begin, n
+        return self.jobs.get(least, shape, np.float32), self.jobs.get(best, shape, np.int64)
+
+    def near_there(self, part: Part, begin: int, end: int, n: int) -> tuple[Any, Any]:
+        """As near, in memory of the device.
 
         They are compared again by the rows themselves, unless there is nothing to be gained.
         """
@@ -292,8 +311,7 @@ class Centroids:
             least=least,
             numbers=best,
         )
-        shape = rows, n
-        return self.jobs.get(least, shape, np.float32), self.jobs.get(best, shape, np.int64)
+        return least, best
 
     def _memory(self, *bytes: int) -> tuple[Any, ...]:
         """For what one call hands to the next, as large as any needed."""

@@ -96,7 +96,7 @@ class StandardGpuResources:
                 self._scratch[place] = _Scratch(self._engine(device), self._temp_memory)
             scratch = self._scratch[place]
             try:
-                yield Work(self._engine(device), stream.handle, scratch, self._temp_memory)
+                yield Work(self._engine(device), stream, scratch, self._temp_memory)
             finally:
                 scratch.give_back((0, 0))
 
@@ -140,7 +140,7 @@ class _Scratch:
 class Work:
     """Jobs on one stream, and memory until the call ends. Places are addresses on the device."""
 
-    def __init__(self, engine: Any, stream: int, scratch: _Scratch, temp_memory: int) -> None:
+    def __init__(self, engine: Any, stream: Stream, scratch: _Scratch, temp_memory: int) -> None:
         self.engine, self.stream = engine, stream
         self._scratch, self._temp_memory = scratch, temp_memory
 
@@ -159,7 +159,7 @@ class Work:
 
     def run(self, name: str, **job: Any) -> None:
         """A job of cuda/plugin.h that needs no room."""
-        getattr(self.engine, name)(**job, stream=self.stream)
+        getattr(self.engine, name)(**job, stream=self.stream.handle)
 
     def room(self, name: str, **job: Any) -> int:
         """The bytes that a job wants."""
@@ -170,7 +170,7 @@ class Work:
             self.run(name, **job, room=self.take(self.room(name, **job)))
 
     def copy(self, to: int, from_: int, bytes: int) -> None:
-        self.engine.copy(to, from_, bytes, self.stream)
+        self.engine.copy(to, from_, bytes, self.stream.handle)
 
     def put(self, x: npt.NDArray[Any]) -> int:
         """A copy on the device of an array in C order."""
@@ -186,7 +186,7 @@ class Work:
         return out
 
     def synchronize(self) -> None:
-        self.engine.synchronize(self.stream)
+        self.engine.synchronize(self.stream.handle)
 
     def batch(self, n: int, most: int, bytes_of: Any) -> int:
         """How many of n at a time, at most `most`, for bytes_of(that many) to fit."""
