@@ -77,6 +77,7 @@ if TYPE_CHECKING:
     from .gpu import GpuIndexFlatConfig as GpuIndexFlatConfig
     from .gpu import GpuIndexFlatIP as GpuIndexFlatIP
     from .gpu import GpuIndexFlatL2 as GpuIndexFlatL2
+    from .gpu import GpuIndexHNSWFlat as GpuIndexHNSWFlat
     from .gpu import GpuIndexIVF as GpuIndexIVF
     from .gpu import GpuIndexIVFConfig as GpuIndexIVFConfig
     from .gpu import GpuIndexIVFFlat as GpuIndexIVFFlat
@@ -84,7 +85,6 @@ if TYPE_CHECKING:
     from .gpu import GpuIndexIVFPQ as GpuIndexIVFPQ
     from .gpu import GpuIndexIVFPQConfig as GpuIndexIVFPQConfig
     from .gpu import GpuIndexSDC as GpuIndexSDC
-    from .gpu import GpuIndexHNSWFlat as GpuIndexHNSWFlat
     from .gpu import GpuMultipleClonerOptions as GpuMultipleClonerOptions
     from .gpu import IndexReplicas as IndexReplicas
     from .gpu import SearchParametersGpuFlat as SearchParametersGpuFlat
