@@ -268,9 +268,9 @@ def test_bad_input(resources):
         (lambda: index.copyFrom(shortlist.IndexFlatL2(5)), shortlist.ArgumentError, "d = 5"),
         (lambda: index.copyTo(shortlist.IndexFlatIP(4)), shortlist.ArgumentError, "metric 0"),
         (
-            lambda: shortlist.index_cpu_to_gpu(resources, 0, shortlist.IndexHNSWFlat(4, 8)),
+            lambda: shortlist.index_cpu_to_gpu(resources, 0, shortlist.IndexLSH(4, 8)),
             shortlist.UnsupportedError,
-            "IndexHNSWFlat cannot be put on a GPU",
+            "IndexLSH cannot be put on a GPU",
         ),
         (
             lambda: shortlist.GpuIndexFlatL2(resources, shortlist.IndexFlatIP(4)),

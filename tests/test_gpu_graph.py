@@ -330,7 +330,7 @@ def recall(found: np.ndarray, truth: np.ndarray) -> float:
 def test_a_graph_made_in_bulk_serves_on_the_cpu(engine, tmp_path):
     """As well as one that the CPU has made by itself."""
     sample = datasets.sample("sift")
-    x = np.asarray(sample.base, np.float32)[:2500]
+    x = np.asarray(sample.base, np.float32)[:2000]
     q = np.asarray(sample.queries, np.float32)[:200]
     made = index_on(engine(seed=1), 128, 16)
     made.add(x)
@@ -350,13 +350,13 @@ def test_a_graph_made_in_bulk_serves_on_the_cpu(engine, tmp_path):
     assert index.remove_ids(np.arange(1000)) == 1000
     index.add(x[:1000])
     found = index.search(x[:100], 1)[1][:, 0]
-    assert (found == np.arange(2500, 2600)).mean() > 0.95
+    assert (found == np.arange(2000, 2100)).mean() > 0.95
 
 
 def test_clusters_that_are_far_apart_are_linked(engine, oracle):
     """What a query between clusters finds."""
     rng = np.random.default_rng(5)
-    x, q = blobs(rng, 2000, centres=20), blobs(rng, 60, centres=60)
+    x, q = blobs(rng, 1300, centres=20), blobs(rng, 60, centres=60)
     made = index_on(engine(seed=2), 19, 8, oracle.metric)
     added = shortlist.IndexHNSWFlat(19, 8, oracle.metric)
     made.add(x)
@@ -484,3 +484,20 @@ def test_what_an_index_refuses(engine):
         with pytest.raises(error, match=said):
             call()
     assert index.ntotal == 20
+
+
+def test_tensors_of_torch(engine):
+    torch = pytest.importorskip("torch")
+    x = blobs(np.random.default_rng(11), 300)
+    index = index_on(engine(1), 19, 8)
+    if not index._engine.host:
+        pytest.skip("of the host")
+    index.add(torch.from_numpy(x))
+    index.efSearch = 50
+    _, I = index.search(torch.from_numpy(x[:5]), 3)
+    assert isinstance(I, torch.Tensor)
+    assert I[:, 0].tolist() == list(range(5))
+    np.testing.assert_array_equal(I.numpy(), index.search(x[:5], 3)[1])
+    with pytest.raises(shortlist.ArgumentError, match="NaN"):
+        index.add(torch.full((1, 19), torch.nan))
+    assert index.ntotal == 300

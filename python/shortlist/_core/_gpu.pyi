@@ -52,9 +52,6 @@ class Engine:
     ) -> None: ...
     def graph(self, **kwargs: typing.Any) -> None: ...
     def max_sim(self, **kwargs: typing.Any) -> None: ...
-    def negate(
-        self, distances: typing.Any, n: typing.SupportsIndex, stream: typing.SupportsIndex = 0
-    ) -> None: ...
     def prune(self, **kwargs: typing.Any) -> None: ...
     def rescore(self, **kwargs: typing.Any) -> None: ...
     def reverse(self, **kwargs: typing.Any) -> int: ...
@@ -114,15 +111,6 @@ def sdc_queries(
     Queries of an IndexSDC: bytes of each as `scan` or `scan_many` takes them, bits of their values, terms (2, n) near and scale, and offsets (n,).
     """
 
-@typing.overload
-def selected(
-    sel: shortlist._core.IDSelector, n: typing.SupportsIndex
-) -> numpy.typing.NDArray[numpy.uint32]:
-    """
-    A bit for each of the ids 0 to n - 1, in words.
-    """
-
-@typing.overload
 def selected(
     selector: shortlist._core.IDSelector, ids: typing.Any = None, n: typing.SupportsIndex = 0
 ) -> numpy.typing.NDArray[numpy.uint32]:

@@ -26,8 +26,8 @@ MOST_M = 64
 
 _NEAR = 4  # candidates for each link that is chosen
 _TURNED = 3  # rows linking to a row, for each of its links, that are candidates
-_STEP = 16  # rows of which a smaller sample has one
-_LEAST_SAMPLE = 32
+_STEP = 8  # rows of which a smaller sample has one
+_LEAST_SAMPLE = 16
 _MOST_CANDIDATES = 256  # of a row
 _SEED = 0x5EED
 _NO_ROW = np.uint32(0xFFFFFFFF)
