@@ -28,7 +28,8 @@ def test_every_part_runs(tmp_path: Path) -> None:
     assert found["bandwidth"] > 0
     assert found["failed"] == {}
     kernels = {row["kernel"] for row in found["rows"]}
-    assert kernels >= {"scan", "scan_many", "assign", "update", "rescore", "max_sim", "select"}
+    assert kernels >= {"scan", "scan_many", "scan_lists", "graph", "assign", "update", "rescore"}
+    assert kernels >= {"max_sim", "select"}
     for row in found["rows"]:
         assert row["ms"] > 0
         assert row["roof_ms"] > 0

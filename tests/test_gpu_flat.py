@@ -20,6 +20,7 @@ from shortlist import (
     StandardGpuResources,
     knn_gpu,
 )
+from shortlist._core import _gpu
 
 MAX = np.finfo(np.float32).max
 
@@ -185,6 +186,26 @@ def test_batches_and_temporary_memory(resources, l2, temp, monkeypatch):
     assert temp == 0 or sum(kept) > 0
 
 
+def test_memory_that_was_not_there_is_not_asked_for_again(l2, monkeypatch):
+    resources = StandardGpuResources._over(host(1))
+    rng = np.random.default_rng(8)
+    x, q = vectors(rng, 100, 5), vectors(rng, 50, 5)
+    index = GpuIndexFlat(resources, 5)
+    index.add(x)
+    memory = _gpu.Memory
+
+    def little(engine, bytes):
+        if bytes > 1 << 17:
+            raise MemoryError(bytes)
+        return memory(engine, bytes)
+
+    monkeypatch.setattr(_gpu, "Memory", little)
+    for _ in range(2):
+        with pytest.raises(MemoryError):
+            index.search(q, 4)
+        check(l2, index.search(q[:2], 4), q[:2], x, 4)
+
+
 def test_results_in_the_arrays_that_are_given(resources, torch):
     rng = np.random.default_rng(9)
     index = GpuIndexFlat(resources, 4)
@@ -247,9 +268,9 @@ def test_bad_input(resources):
         (lambda: index.copyFrom(shortlist.IndexFlatL2(5)), shortlist.ArgumentError, "d = 5"),
         (lambda: index.copyTo(shortlist.IndexFlatIP(4)), shortlist.ArgumentError, "metric 0"),
         (
-            lambda: shortlist.index_cpu_to_gpu(resources, 0, shortlist.IndexHNSWFlat(4, 8)),
+            lambda: shortlist.index_cpu_to_gpu(resources, 0, shortlist.IndexLSH(4, 8)),
             shortlist.UnsupportedError,
-            "IndexHNSWFlat cannot be put on a GPU",
+            "IndexLSH cannot be put on a GPU",
         ),
         (
             lambda: shortlist.GpuIndexFlatL2(resources, shortlist.IndexFlatIP(4)),
@@ -485,7 +506,7 @@ def test_what_knn_refuses(resources):
             "queriesMemoryLimit = -1",
         ),
         (lambda: knn_gpu(resources, x, x, 1, metric=4), shortlist.UnsupportedError, "metric 4"),
-        (lambda: knn_gpu(resources, x, x, 1, use_cuvs=True), shortlist.ArgumentError, "use_cuvs"),
+        (lambda: knn_gpu(resources, x, x, 1, use_cuvs=True), shortlist.UnsupportedError, "cuvs"),
         (
             lambda: knn_gpu(resources, x, x, 1, I=np.empty((2, 1), np.int32)),
             shortlist.DimensionError,

@@ -284,6 +284,12 @@ def test_what_is_refused(res, rng):
         (lambda: shortlist.index_cpu_to_gpu(res, 0, bytes_), "Unsupported", "uint8"),
         (lambda: shortlist.index_cpu_to_gpu(res, 0, twice), "Unsupported", "IndexIVFPQR"),
         (lambda: shortlist.index_cpu_to_gpu(res, 0, bits), "Unsupported", "nbits"),
+        (lambda: shortlist.GpuIndexIVFFlat(res, flat), "Type", "d is a IndexFlat"),
+        (
+            lambda: shortlist.GpuIndexIVFFlat(res, D, NLIST, L2, shortlist.GpuIndexConfig()),
+            "Type",
+            "GpuIndexIVFFlatConfig",
+        ),
         (lambda: setattr(gpu, "nprobe", 0), "Argument", "nprobe"),
         (lambda: gpu.search(x[:2, :5], 3), "Dimension", "12"),
         (lambda: gpu.search(x[:2], 2049), "Argument", "2048"),

@@ -79,6 +79,16 @@ def test_the_nearest_of_lists(engine, kind, d):
         check_found(got, want, k)
 
 
+def test_products_are_told_in_faiss_sign(engine):
+    rows, queries = np.eye(3, dtype=np.float32), np.full((1, 4), 2, np.float32)
+    told, numbers = scan_lists(
+        engine(seed=0), "ip_f32", [([7, 8, 9], as_bytes(rows))], as_bytes(queries),
+        np.zeros((1, 1)), 4, negate=1,
+    )  # fmt: skip
+    assert told.tolist() == [[2, 2, 2, -MAX]]
+    assert numbers.tolist() == [[7, 8, 9, -1]]
+
+
 @pytest.mark.parametrize("share", [0.0, 0.1, 1.0])
 def test_ties_filters_and_ids(engine, share):
     """Of equal distances the row that is stored first; here ids ascend as rows do."""

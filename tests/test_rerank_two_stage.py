@@ -9,6 +9,7 @@ pytest.importorskip("torch")
 
 import shortlist
 import torch
+from gpu_cases import host
 from rerank_cases import CharModel, CharTokenizer
 from shortlist.rerank import CrossEncoder, Dot, MaxSim, Reranker, Tokens, TwoStage
 
@@ -99,6 +100,44 @@ def test_an_index_that_names_no_metric_is_read_by_its_order(x, q):
     two = TwoStage(Other(), Reranker(Dot("l2"), x), 20)
     assert two.first_stage(q).score_kind == "distance"
     np.testing.assert_array_equal(two.search(q, 3)[1], hnsw(x).search(q, 3)[1])
+
+
+@pytest.fixture(params=["cuda-host", pytest.param("cuda", marks=pytest.mark.gpu)])
+def resources(request):
+    if request.param == "cuda":
+        request.getfixturevalue("cuda_plugin")
+        return shortlist.StandardGpuResources()
+    return shortlist.StandardGpuResources._over(host(1))
+
+
+@pytest.mark.parametrize("metric", METRICS)
+def test_candidates_stay_on_the_device(x, q, metric, resources, monkeypatch):
+    """From the index through its vectors to the results: nothing comes to the host."""
+    index = shortlist.GpuIndexFlat(resources, DIM, METRICS[metric])
+    index.add(x)
+    device = "cpu" if index._engine.host else f"cuda:{index.getDevice()}"
+    queries = torch.from_numpy(q).to(device)
+    seen = []
+    gather = index.reconstruct_batch
+
+    def watched(ids):
+        rows = gather(ids)
+        seen.append((ids, rows))
+        return rows
+
+    monkeypatch.setattr(index, "reconstruct_batch", watched)
+    two = TwoStage(index, Reranker(Dot(metric), index), 30)
+    found = two.first_stage(queries)
+    D, I = two.search(queries, 5)
+    for held in (found.ids, found.scores, D, I, *seen[0]):
+        assert isinstance(held, torch.Tensor)
+        assert held.device == queries.device
+    wanted_D, wanted_I = by_hand(hnsw(x, metric), q, distances(q, x, metric), N, 5, metric)
+    np.testing.assert_array_equal(I.cpu(), wanted_I)
+    np.testing.assert_allclose(D.cpu(), wanted_D, rtol=1e-4, atol=1e-5)
+    np.testing.assert_array_equal(two.search(q, 5)[1], wanted_I)
+    with pytest.raises(KeyError, match=f"id {N} is not in the store"):
+        two.reranker.store.gather(torch.tensor([0, N], device=device))
 
 
 def test_faiss_finds_candidates_too(x, q):

@@ -51,8 +51,9 @@ class Inputs:
 
         def put(begin: int) -> None:
             some = min(_PIECE, n - begin)
+            words = -(-some * dtype.itemsize // 8)
             rng = np.random.default_rng([seed, begin])
-            x = np.frombuffer(rng.bytes(some * dtype.itemsize), dtype)
+            x = rng.integers(0, 1 << 64, words, np.uint64).view(dtype)[:some]
             if kind in _MASKS:
                 keep, add = _MASKS[kind]
                 x = x & dtype.type(keep) | dtype.type(add)
@@ -86,7 +87,13 @@ def cases(engine: Any, group: str, sizes: dict[str, tuple[int, ...]]) -> Iterato
         yield from _brute(inputs, "tf32", *size[:2], size[2:])
     else:
         makers = {"bits": _bits, "codes": _codes, "rescore": _rescore, "max_sim": _max_sim}
-        makers |= {"select": _select, "assign": _assign, "update": _update}
+        makers |= {
+            "lists": _lists,
+            "graph": _graph,
+            "select": _select,
+            "assign": _assign,
+            "update": _update,
+        }
         yield from makers[group](inputs, *size)
 
 
@@ -238,6 +245,55 @@ def _codes(inputs: Inputs, n: int, m: int) -> Iterator[Case]:
         bytes=n * m,
         operations=float(n * m),
         unit="lookups",
+    )
+
+
+def _lists(inputs: Inputs, n: int, d: int, nlist: int, nprobe: int, batch: int) -> Iterator[Case]:
+    """Lists of one length, as vectors and as codes of d / 2 bytes of what is left of them."""
+    each, m = n // nlist, d // 2
+    rng = np.random.default_rng(3)
+    probes = np.argsort(rng.random((batch, nlist)), axis=1)[:, :nprobe]
+    job: dict[str, Any] = {"n": n, "lists_n": nlist, "nprobe": nprobe, "queries_n": batch, "k": K}
+    job |= {"starts": inputs.jobs.put(np.arange(nlist, dtype=np.uint64) * np.uint64(each))}
+    job |= {"sizes": inputs.jobs.put(np.full(nlist, each, np.uint32))}
+    job |= {"probes": inputs.jobs.put(np.ascontiguousarray(probes))}
+    job |= {"queries": inputs.random("f32", batch * d), **inputs.results(batch * K)}
+    looked_at = float(batch) * nprobe * each
+    vectors = {"kind": "ip_bf16", "rows": inputs.random("bf16", n * d), "units_per_row": d // 8}
+    yield Case(
+        "scan_lists",
+        f"ip_bf16, {nprobe} of {nlist:,} lists of {each:,} x {d}, {batch:,} queries, k = {K}",
+        lambda i: inputs.jobs.run("scan_lists", **job, **vectors),
+        bytes=looked_at * 2 * d,
+    )
+    codes = {"kind": "tables", "units_per_row": -(-m // 16), "d": d, "m": m, "inner_product": 0}
+    codes |= {"rows": inputs.random("bytes", n * -(-m // 16) * 16)}
+    codes |= {"codewords": inputs.random("f32", 256 * d)}
+    codes |= {"centroids": inputs.random("f32", nlist * d)}
+    yield Case(
+        "scan_lists",
+        f"tables, {nprobe} of {nlist:,} lists of {each:,} codes of {m} bytes, {batch:,} queries, "
+        f"k = {K}",
+        lambda i: inputs.jobs.run("scan_lists", **job, **codes),
+        bytes=looked_at * m,
+        operations=looked_at * m,
+        unit="lookups",
+    )
+
+
+def _graph(inputs: Inputs, n: int, d: int, degree: int, ef: int, batch: int) -> Iterator[Case]:
+    """Links at random, so that nearly every row that is met is a new one."""
+    links = np.random.default_rng(4).integers(0, n, n * degree, np.uint32)
+    job: dict[str, Any] = {"kind": "ip_bf16", "rows": inputs.random("bf16", n * d), "n": n}
+    job |= {"stride": 2 * d, "bytes": 2 * d, "links": inputs.jobs.put(links), "degree": degree}
+    job |= {"queries": inputs.random("f32", batch * d), "queries_n": batch, "entries_n": 1}
+    job |= {"entries": inputs.jobs.put(np.zeros(1, np.uint32)), "ef": ef, "k": min(K, ef)}
+    job |= {"width": 1, "steps": ef, **inputs.results(batch * K)}
+    yield Case(
+        "graph",
+        f"ip_bf16, {n:,} x {d}, {degree} links, {ef} rows followed, {batch:,} queries",
+        lambda i: inputs.jobs.run("graph", **job),
+        bytes=float(batch) * ef * degree * (2 * d + 4),
     )
 
 

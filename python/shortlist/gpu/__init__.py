@@ -19,14 +19,9 @@ from .flat import (
 )
 from .graph import GpuIndexHNSWFlat
 from .index import GpuIndex, GpuIndexConfig
-from .ivf import (
-    GpuIndexIVF,
-    GpuIndexIVFConfig,
-    GpuIndexIVFFlat,
-    GpuIndexIVFFlatConfig,
-    GpuIndexIVFPQ,
-    GpuIndexIVFPQConfig,
-)
+from .ivf import GpuIndexIVF, GpuIndexIVFConfig
+from .ivf_flat import GpuIndexIVFFlat, GpuIndexIVFFlatConfig
+from .ivf_pq import GpuIndexIVFPQ, GpuIndexIVFPQConfig
 from .knn import knn_gpu
 from .plugin import Device, devices, engine, get_num_gpus, plugin, plugin_path
 from .resources import StandardGpuResources

@@ -10,6 +10,7 @@ import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
+from functools import cache
 from typing import Any
 
 import numpy as np
@@ -65,6 +66,11 @@ def _of(x: Any, library: str, kind: str) -> bool:
     return module is not None and isinstance(x, getattr(module, kind, ()))
 
 
+@cache
+def _name(dtype: np.dtype[Any]) -> str:
+    return dtype.name
+
+
 def look(x: Any, name: str = "x", stream: int | None = None) -> Array:
     """What x is and where. Lists become numpy arrays.
 
@@ -75,7 +81,7 @@ def look(x: Any, name: str = "x", stream: int | None = None) -> Array:
         if not x.dtype.isnative:
             x = x.astype(x.dtype.newbyteorder("="))
         place, read_only = x.__array_interface__["data"]
-        return Array(place, x.shape, x.strides, x.dtype.name, None, "numpy", read_only, x)
+        return Array(place, x.shape, x.strides, _name(x.dtype), None, "numpy", read_only, x)
     if _of(x, "torch", "Tensor"):
         return _look_at_tensor(x, name)
     if _of(x, "cupy", "ndarray"):

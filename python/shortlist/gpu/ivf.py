@@ -1,4 +1,4 @@
-"""Inverted files on a GPU: whole vectors, and product-quantised codes."""
+"""Inverted files on a GPU: what those of all codes share."""
 
 from __future__ import annotations
 
@@ -13,35 +13,23 @@ import numpy as np
 import numpy.typing as npt
 
 from .._core import (
-    METRIC_L2,
     ArgumentError,
     DimensionError,
     IdError,
-    IndexFlat,
     IndexIVF,
     IndexIVFFlat,
-    IndexIVFPQ,
     SearchParameters,
     SearchParametersIVF,
     UnsupportedError,
-    _gpu,
     clone_index,
 )
-from .convert import GpuClonerOptions, register
 from .flat import GpuIndexFlat, GpuIndexFlatConfig
 from .index import _MOST_QUERIES, MOST_NEAREST, GpuIndex, GpuIndexConfig, Queries, _part
 from .kmeans import kmeans
 from .lists import Lists
 from .resources import StandardGpuResources, Work
 
-__all__ = [
-    "GpuIndexIVF",
-    "GpuIndexIVFConfig",
-    "GpuIndexIVFFlat",
-    "GpuIndexIVFFlatConfig",
-    "GpuIndexIVFPQ",
-    "GpuIndexIVFPQConfig",
-]
+__all__ = ["GpuIndexIVF", "GpuIndexIVFConfig", "check_once"]
 
 _PART = 64 << 20  # bytes of codes that go back to the CPU at a time
 _CLUSTERING = (
@@ -64,18 +52,6 @@ class GpuIndexIVFConfig(GpuIndexConfig):
     flatConfig: GpuIndexFlatConfig = field(default_factory=GpuIndexFlatConfig)
 
 
-@dataclass(slots=True)
-class GpuIndexIVFFlatConfig(GpuIndexIVFConfig):
-    """Of GpuIndexIVFFlat. useFloat16: vectors are stored as float16."""
-
-    useFloat16: bool = False
-
-
-@dataclass(slots=True)
-class GpuIndexIVFPQConfig(GpuIndexIVFConfig):
-    """Of GpuIndexIVFPQ."""
-
-
 class GpuIndexIVF(GpuIndex):
     """An inverted file on a GPU: a vector is kept in the list of the nearest of nlist centroids,
     and a search looks at the nprobe nearest lists.
@@ -84,6 +60,9 @@ class GpuIndexIVF(GpuIndex):
     reckoned on the host. quantizer: the GpuIndexFlat of the centroids. cp: how train finds them, as
     of the CPU's index; set its fields. An index on the CPU whose quantizer is not flat is searched
     here by all of its centroids.
+
+    search takes SearchParametersIVF: sel, and nprobe instead of the index's. It raises
+    UnsupportedError for the others of their fields, TypeError for parameters of other indexes.
     """
 
     def __init__(
@@ -91,16 +70,35 @@ class GpuIndexIVF(GpuIndex):
         resources: StandardGpuResources,
         cpu: Any,
         width: int,
-        config: GpuIndexIVFConfig | None,
+        config: GpuIndexIVFConfig,
     ) -> None:
         super().__init__(resources, cpu.d, cpu.metric_type, config)
-        assert isinstance(self._config, GpuIndexIVFConfig)
         self._cpu = cpu  # without vectors: it keeps what was trained
         self._nprobe = 1
         self._lists = Lists(cpu.nlist, width)
         flat = replace(self._config.flatConfig, device=self._config.device)
         self.quantizer = GpuIndexFlat(resources, self.d, self.metric_type, flat)
         self._trained()
+
+    _config: GpuIndexIVFConfig
+
+    @classmethod
+    def _arguments(cls, d: Any, nlist: Any, config: Any) -> tuple[Any, Any]:
+        """The index of the CPU that is to be copied, or None, and the config. faiss has both
+        (resources, d, nlist, ..., config) and (resources, index, config)."""
+        source = isinstance(d, IndexIVF)
+        if not source and not hasattr(d, "__index__"):
+            raise TypeError(
+                f"d is a {type(d).__name__}; expected a number of dimensions, or an inverted file"
+            )
+        if source and config is None:
+            config = nlist
+        default = cls._default_config()
+        if config is not None and not isinstance(config, type(default)):
+            raise TypeError(
+                f"config is a {type(config).__name__}; expected {type(default).__name__}"
+            )
+        return (d if source else None), (default if config is None else config)
 
     # What a class of inverted file writes.
 
@@ -317,8 +315,9 @@ class GpuIndexIVF(GpuIndex):
 
     def reset(self) -> None:
         """Removes every vector; what was trained stays."""
-        self._lists.clear()
-        self.ntotal = 0
+        with self._resources._lock:
+            self._lists.clear()
+            self.ntotal = 0
 
     def reclaimMemory(self) -> int:
         """Lays the lists out anew without room to grow; how many bytes that gives back."""
@@ -436,200 +435,8 @@ class GpuIndexIVF(GpuIndex):
         return out
 
 
-def _check_once(index: Any) -> None:
+def check_once(index: Any) -> None:
     if index.soar_lambda > 0:
         raise UnsupportedError(
             "vectors in two lists (soar_lambda) are not for a GPU; build one with soar_lambda = 0"
         )
-
-
-class GpuIndexIVFFlat(GpuIndexIVF):
-    """GpuIndexIVF of whole vectors: exact among those in the lists looked at.
-
-    GpuIndexIVFFlat(resources, d, nlist, metric, config), or (resources, index, config) of an
-    IndexIVFFlat of the CPU, of float32 or float16 vectors. Raises UnsupportedError for others.
-    """
-
-    _config: GpuIndexIVFFlatConfig
-
-    def __init__(
-        self,
-        resources: StandardGpuResources,
-        d: Any,
-        nlist: Any = None,
-        metric: int = METRIC_L2,
-        config: GpuIndexIVFFlatConfig | None = None,
-    ) -> None:
-        if isinstance(d, IndexIVF):
-            index, config = d, config or nlist
-            dtype = self._check_source(index)
-            if config and config.useFloat16:
-                dtype = "float16"
-            quantizer = clone_index(index.quantizer)
-            cpu = IndexIVFFlat(quantizer, index.d, index.nlist, index.metric_type, dtype=dtype)
-        else:
-            index, dtype = None, "float16" if config and config.useFloat16 else "float32"
-            cpu = IndexIVFFlat(IndexFlat(d, metric), d, nlist, metric, dtype=dtype)
-        self._kind = "f16" if dtype == "float16" else "f32"
-        super().__init__(resources, cpu, cpu.code_size, config)
-        if index is not None:
-            self._take(index)
-
-    @staticmethod
-    def _check_source(index: Any) -> str:
-        if type(index) is not IndexIVFFlat:
-            raise UnsupportedError(
-                f"{type(index).__name__} is not for a GPU; expected IndexIVFFlat"
-            )
-        if index.dtype not in ("float32", "float16"):
-            raise UnsupportedError(
-                f"vectors of {index.dtype} are not for a GPU's inverted file; build one of float32 "
-                "or float16"
-            )
-        _check_once(index)
-        return str(index.dtype)
-
-    @staticmethod
-    def _default_config() -> GpuIndexIVFFlatConfig:
-        return GpuIndexIVFFlatConfig()
-
-    @property
-    def _halves(self) -> bool:
-        return self._kind == "f16"
-
-    def _append(self, work: Work, rows: Queries, labels: Any, ids: Any) -> None:
-        place, stride = rows.rows()
-        conversion = "f32_to_f16" if self._halves else "as_they_are"
-        self._lists.add(work, place, stride, labels, ids, bytes=4 * self.d, conversion=conversion)
-
-    def _job(self, queries: Queries | None) -> dict[str, Any]:
-        floats = self._lists.units * (8 if self._halves else 4)
-        return {
-            "kind": f"{'l2' if self._l2 else 'ip'}_{self._kind}",
-            "queries": queries.padded(floats) if queries else None,
-        }
-
-
-class GpuIndexIVFPQ(GpuIndexIVF):
-    """GpuIndexIVF of product-quantised codes of a byte for each of M parts, of residuals unless
-    by_residual is set to False before train.
-
-    GpuIndexIVFPQ(resources, d, nlist, M, nbits, metric, config), or (resources, index, config) of
-    an IndexIVFPQ of the CPU. nbits must be 8; M divides d, and M KiB must fit the GPU's shared
-    memory with what k needs (about 200 on an H100). Codes are made by the CPU, and add waits for
-    it. Raises UnsupportedError for other nbits.
-    """
-
-    _config: GpuIndexIVFPQConfig
-
-    def __init__(
-        self,
-        resources: StandardGpuResources,
-        d: Any,
-        nlist: Any = None,
-        M: Any = None,
-        nbits: int = 8,
-        metric: int = METRIC_L2,
-        config: GpuIndexIVFPQConfig | None = None,
-    ) -> None:
-        if isinstance(d, IndexIVF):
-            index, config = d, config or nlist
-            self._check_source(index)
-            cpu: Any = clone_index(index)
-            cpu.reset()
-        else:
-            if nbits != 8:
-                raise UnsupportedError(f"nbits = {nbits}; on a GPU codes have 8 bits a part")
-            index, cpu = None, IndexIVFPQ(IndexFlat(d, metric), d, nlist, M, nbits, metric)
-        self._codewords: Any = None
-        self._centroids: Any = None
-        super().__init__(resources, cpu, cpu.code_size, config)
-        if index is not None:
-            self._take(index)
-
-    @staticmethod
-    def _check_source(index: Any) -> None:
-        if type(index) is not IndexIVFPQ:
-            raise UnsupportedError(f"{type(index).__name__} is not for a GPU; expected IndexIVFPQ")
-        if index.pq.nbits != 8:
-            raise UnsupportedError(f"nbits = {index.pq.nbits}; on a GPU codes have 8 bits a part")
-        _check_once(index)
-
-    @staticmethod
-    def _default_config() -> GpuIndexIVFPQConfig:
-        return GpuIndexIVFPQConfig()
-
-    @property
-    def pq(self) -> Any:
-        """The ProductQuantizer, on the CPU; train it by the index."""
-        return self._cpu.pq
-
-    @property
-    def by_residual(self) -> bool:
-        """Whether codes are of what the centroid leaves of a vector; set it before train."""
-        return bool(self._cpu.by_residual)
-
-    @by_residual.setter
-    def by_residual(self, value: bool) -> None:
-        self._cpu.by_residual = value
-
-    def getNumSubQuantizers(self) -> int:
-        """M: parts of a vector."""
-        return int(self.pq.M)
-
-    def getBitsPerCode(self) -> int:
-        """Bits of a part."""
-        return int(self.pq.nbits)
-
-    def getCentroidsPerSubQuantizer(self) -> int:
-        """Codewords of a part."""
-        return int(self.pq.ksub)
-
-    def _trained(self) -> None:
-        super()._trained()
-        if self.is_trained:
-            self._means = self._cpu.quantizer.reconstruct_n(0, self.nlist)
-            with self._writing() as work:
-                self._codewords = _on_device(work, self.pq.centroids)
-                self._centroids = _on_device(work, self._means) if self.by_residual else None
-
-    def _append(self, work: Work, rows: Queries, labels: Any, ids: Any) -> None:
-        x = rows.host()
-        codes = self.pq.compute_codes(x - self._means[labels] if self.by_residual else x)
-        self._lists.add(work, work.put(codes), self.code_size, labels, ids)
-
-    def _job(self, queries: Queries | None) -> dict[str, Any]:
-        return {
-            "kind": "tables",
-            "queries": queries.padded(-(-self.d // 4) * 4) if queries else None,
-            "inner_product": int(not self._l2),
-            "d": self.d,
-            "m": self.pq.M,
-            "codewords": self._codewords,
-            "centroids": self._centroids,
-        }
-
-
-def _on_device(work: Work, x: npt.NDArray[np.float32]) -> Any:
-    """A copy that stays."""
-    out = _gpu.Memory(work.engine, x.nbytes)
-    work.copy(out.place, x.ctypes.data, x.nbytes)
-    work.synchronize()
-    return out
-
-
-def _flat_to_gpu(
-    resources: StandardGpuResources, device: int, index: Any, options: GpuClonerOptions
-) -> GpuIndexIVFFlat:
-    config = GpuIndexIVFFlatConfig(device=device, useFloat16=options.useFloat16)
-    return GpuIndexIVFFlat(resources, index, config=config)
-
-
-def _pq_to_gpu(
-    resources: StandardGpuResources, device: int, index: Any, options: GpuClonerOptions
-) -> GpuIndexIVFPQ:
-    return GpuIndexIVFPQ(resources, index, config=GpuIndexIVFPQConfig(device=device))
-
-
-register(IndexIVFFlat, GpuIndexIVFFlat, _flat_to_gpu, GpuIndexIVFFlat._to_cpu)
-register(IndexIVFPQ, GpuIndexIVFPQ, _pq_to_gpu, GpuIndexIVFPQ._to_cpu)

@@ -7,7 +7,7 @@ from typing import Any
 
 import numpy as np
 
-from .._core import METRIC_L2, ArgumentError, DimensionError
+from .._core import METRIC_L2, ArgumentError, DimensionError, UnsupportedError
 from .arrays import Array, in_kind, look, to_numpy
 from .flat import GpuIndexFlat, GpuIndexFlatConfig
 from .resources import StandardGpuResources
@@ -30,16 +30,16 @@ def knn_gpu(
 ) -> tuple[Any, Any]:
     """The k nearest rows of xb (n, d) to each row of xq (m, d): (D, I) as GpuIndexFlat.search.
 
-    Both are float32 or float16, in any layout, in host memory or on the GPU; xb is stored as it is,
-    and sums are float32. I may be int32 or int64. device: the GPU, by default that of the arrays,
-    else 0. vectorsMemoryLimit and queriesMemoryLimit: bytes of xb and xq in host memory that go to
-    the GPU at a time; 0 is all of xb.
+    Both are float32 or float16, in any layout, in host memory or on the GPU. xb is copied into an
+    index, in its type; sums are float32. I may be int32 or int64. device: the GPU, by default that
+    of the arrays, else 0. vectorsMemoryLimit and queriesMemoryLimit: bytes of xb and xq in host
+    memory that go to the GPU at a time; 0 is all of them.
 
     Raises ArgumentError for limits and devices that cannot be, TypeError for other dtypes,
     UnsupportedError for use_cuvs; else as GpuIndexFlat does.
     """
     if use_cuvs:
-        raise ArgumentError("use_cuvs = True; these are kernels of our own, leave it at False")
+        raise UnsupportedError("use_cuvs = True is not available; leave it at False")
     queries, vectors = look(xq, "xq"), look(xb, "xb")
     for x, name in ((queries, "xq"), (vectors, "xb")):
         if x.dtype not in ("float32", "float16"):

@@ -33,8 +33,7 @@ _COPY_BYTES = 8 << 20  # of rows that are made float32 at a time
 GROUP = 32  # rows that stores keep together
 _MOST_QUERIES = 65535 // GROUP * GROUP  # of a call
 _MOST_KEPT = 2048  # of a query
-_WITH_ROOM = ("scan", "scan_many", "update")
-_WITH_ROOM = ("scan_many", "update", "reverse")
+_WITH_ROOM = ("scan", "scan_many", "scan_lists", "update", "reverse")
 
 
 def as_numbers(x: Any) -> Array:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import operator
 import threading
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from typing import Any
 
 import numpy as np
@@ -94,11 +94,9 @@ class StandardGpuResources:
             place = device, stream.handle
             if place not in self._scratch:
                 self._scratch[place] = _Scratch(self._engine(device), self._temp_memory)
-            scratch = self._scratch[place]
-            try:
-                yield Work(self._engine(device), stream, scratch, self._temp_memory)
-            finally:
-                scratch.give_back((0, 0))
+            work = Work(self._engine(device), stream, self._scratch[place], self._temp_memory)
+            with work.passing():
+                yield work
 
 
 class _Scratch:
@@ -115,9 +113,11 @@ class _Scratch:
         begin = self._used
         self._used += bytes
         self._wanted = max(self._wanted, self._used)
-        if begin == 0 and self._wanted <= self._most and self._size < self._wanted:
+        if begin == 0 and self._size < self._wanted <= self._most:
             self._kept = None  # before there is another
-            self._kept = _gpu.Memory(self._engine, self._wanted)
+            wanted, self._wanted = self._wanted, bytes
+            with suppress(MemoryError):  # then it goes without
+                self._kept = _gpu.Memory(self._engine, wanted)
         if self._used <= self._size:
             return int(self._kept.place) + begin
         self._beyond.append(_gpu.Memory(self._engine, bytes))

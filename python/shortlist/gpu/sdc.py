@@ -66,7 +66,7 @@ class GpuIndexSDC(GpuIndex):
     def _take(self, cpu: Any) -> None:
         self._cpu = cpu
         self.is_trained = cpu.is_trained
-        self._plane = -(-cpu.code_dim // _PLANE)
+        self._plane: int = -(-cpu.code_dim // _PLANE)
         self._clear()
         at = self._resources._default_stream(self._config.device)
         with self._resources._work(self._config.device, at) as work:

@@ -29,7 +29,8 @@ def as_store(docs: Any) -> Store:
     """What a Reranker accepts as its store.
 
     An array or tensor (n, d), whose row is the id, on disk too (numpy.memmap); Tokens; a list of
-    texts, or a mapping from id to text; an index, whose vectors are reconstructed; or a Store.
+    texts, or a mapping from id to text; an index, whose vectors are reconstructed (on its GPU, for
+    ids that are there); or a Store.
     Raises TypeError for anything else.
     """
     if isinstance(docs, Store):
@@ -37,7 +38,7 @@ def as_store(docs: Any) -> Store:
     if isinstance(docs, Tokens):
         return _TokenStore(docs)
     if hasattr(docs, "reconstruct_batch"):
-        return _IndexStore(docs)
+        return _GpuIndexStore(docs) if hasattr(docs, "getDevice") else _IndexStore(docs)
     if isinstance(docs, Mapping) or (
         isinstance(docs, Sequence) and not isinstance(docs, str) and all_texts(docs)
     ):
@@ -91,6 +92,12 @@ class _IndexStore:
 
     def lengths(self, ids: Tensor) -> Tensor:
         return torch.ones_like(ids)
+
+
+class _GpuIndexStore(_IndexStore):
+    def gather(self, ids: Tensor) -> Tensor:
+        check_ids(ids, self._index.ntotal)
+        return as_tensor(self._index.reconstruct_batch(ids))
 
 
 class _TokenStore:
