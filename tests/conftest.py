@@ -13,6 +13,7 @@ from pathlib import Path
 from types import ModuleType
 from typing import Any
 
+import gpu_cases
 import numpy as np
 import pytest
 import shortlist
@@ -121,6 +122,15 @@ def cuda_plugin() -> Any:
     except shortlist.UnsupportedError as error:
         pytest.skip(str(error))
     return plugin
+
+
+@pytest.fixture(params=["cuda-host", pytest.param("cuda", marks=pytest.mark.gpu)])
+def engine(request: pytest.FixtureRequest) -> Callable[..., Any]:
+    """engine(seed, lanes, chunks) makes one; a GPU chooses lanes and chunks itself."""
+    if request.param == "cuda-host":
+        return gpu_cases.host
+    plugin = request.getfixturevalue("cuda_plugin")
+    return lambda seed=0, lanes=0, chunks=0: gpu_cases._gpu.Engine(plugin, 0)
 
 
 @pytest.fixture

@@ -8,7 +8,6 @@ import shortlist
 from gpu_cases import (
     Job,
     as_bytes,
-    host,
     nearest,
     queries_for,
     query_rows,
@@ -23,15 +22,6 @@ from shortlist._core import _gpu
 KINDS = [kind for kind in _gpu.kinds if kind not in ("planes", "tables")]
 MAX = np.finfo(np.float32).max
 NO_ROW = 0xFFFFFFFF
-
-
-@pytest.fixture(params=["cuda-host", pytest.param("cuda", marks=pytest.mark.gpu)])
-def engine(request):
-    """engine(seed, lanes) makes one; a GPU chooses lanes itself."""
-    if request.param == "cuda-host":
-        return host
-    plugin = request.getfixturevalue("cuda_plugin")
-    return lambda seed=0, lanes=0: _gpu.Engine(plugin, 0)
 
 
 def walk(engine, kind, rows, links, queries, entries, k, ef, allowed=None, width=1, steps=10**6):

@@ -31,15 +31,6 @@ KINDS = [kind for kind in _gpu.kinds if kind not in ("planes", "tables")]
 MAX = np.finfo(np.float32).max
 
 
-@pytest.fixture(params=["cuda-host", pytest.param("cuda", marks=pytest.mark.gpu)])
-def engine(request):
-    """engine(seed, lanes, chunks) makes one; a GPU chooses lanes and chunks itself."""
-    if request.param == "cuda-host":
-        return host
-    plugin = request.getfixturevalue("cuda_plugin")
-    return lambda seed=0, lanes=0, chunks=0: _gpu.Engine(plugin, 0)
-
-
 @pytest.mark.parametrize("kind", KINDS)
 @pytest.mark.parametrize(("n", "d"), [(1, 1), (31, 3), (33, 16), (100, 17), (257, 128), (70, 385)])
 def test_a_scan_finds_the_nearest(engine, kind, n, d):

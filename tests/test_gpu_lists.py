@@ -9,7 +9,6 @@ import shortlist
 from gpu_cases import (
     Job,
     as_bytes,
-    host,
     nearest,
     queries_for,
     query_rows,
@@ -23,15 +22,6 @@ from shortlist._core import _gpu
 
 KINDS = [kind for kind in _gpu.kinds if kind not in ("planes", "tables")]
 MAX = np.finfo(np.float32).max
-
-
-@pytest.fixture(params=["cuda-host", pytest.param("cuda", marks=pytest.mark.gpu)])
-def engine(request):
-    """engine(seed, lanes, chunks) makes one; a GPU chooses lanes and chunks itself."""
-    if request.param == "cuda-host":
-        return host
-    plugin = request.getfixturevalue("cuda_plugin")
-    return lambda seed=0, lanes=0, chunks=0: _gpu.Engine(plugin, 0)
 
 
 def listed(rows, labels, lists_n):

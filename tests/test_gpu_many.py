@@ -6,20 +6,10 @@ from __future__ import annotations
 import numpy as np
 import pytest
 import shortlist
-from gpu_cases import Job, host, nearest, planes_of, rounded, scan_many
-from shortlist._core import _gpu
+from gpu_cases import Job, nearest, planes_of, rounded, scan_many
 
 FLOATS = ["l2_f32", "l2_f16", "l2_bf16", "ip_f32", "ip_f16", "ip_bf16"]
 BYTES = ["l2_u8", "l2_i8", "ip_u8", "ip_i8"]
-
-
-@pytest.fixture(params=["cuda-host", pytest.param("cuda", marks=pytest.mark.gpu)])
-def engine(request):
-    """engine(seed, lanes, chunks) makes one; a GPU chooses lanes and chunks itself."""
-    if request.param == "cuda-host":
-        return host
-    plugin = request.getfixturevalue("cuda_plugin")
-    return lambda seed=0, lanes=0, chunks=0: _gpu.Engine(plugin, 0)
 
 
 def numbers(rng: np.random.Generator, kind: str, n: int, d: int) -> np.ndarray:

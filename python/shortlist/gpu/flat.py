@@ -22,6 +22,7 @@ from .._core import (
 )
 from .arrays import as_floats, empty, look, stream_of, to_numpy
 from .index import MOST_NEAREST, GpuIndex, GpuIndexConfig, Queries
+from .nearest import check_precision
 from .resources import StandardGpuResources, Work
 from .store import Growing, Store, passing_store
 
@@ -34,7 +35,6 @@ __all__ = [
 ]
 
 _CONVERSIONS = {"bfloat16": "f32_to_bf16", "tfloat32": "f32_to_tf32", "float16": "f32_to_f16"}
-_PRECISIONS = ("bfloat16", "tfloat32", "float32")
 _FEW = 4  # queries, below which each by itself is as fast
 _LEAST_KEPT, _KEPT = 64, 4  # coarse ones: so many, and so many times k
 _UNIT_ROUNDOFF = 2.0**-24  # of float32
@@ -192,10 +192,7 @@ class GpuIndexFlat(GpuIndex):
         if isinstance(params, SearchParametersGpuFlat):
             precision = params.precision if params.precision is not None else precision
             exact = params.exact if params.exact is not None else exact
-        if precision not in _PRECISIONS:
-            raise ArgumentError(
-                f"precision = {precision!r}; expected one of {', '.join(_PRECISIONS)}"
-            )
+        check_precision(precision)
         return precision, exact
 
     def _through_tensor_cores(self, n: int, precision: str) -> bool:

@@ -16,8 +16,9 @@ import numpy.typing as npt
 from .. import _core
 from .._core import _gpu
 from .index import GpuIndex, GpuIndexConfig, Queries, check_finite
-from .nearest import GROUP, Centroids, Floats, Form, Jobs, mean_of
+from .nearest import Centroids, Floats, Form, Jobs, mean_of
 from .resources import StandardGpuResources, Work
+from .store import GROUP
 
 __all__ = ["MOST_M", "GpuIndexHNSWFlat", "make_links"]
 

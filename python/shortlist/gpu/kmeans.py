@@ -20,7 +20,6 @@ import numpy.typing as npt
 from .. import _core
 from .._core import _cluster
 from .nearest import (
-    GROUP,
     Array,
     Centroids,
     Floats,
@@ -32,6 +31,7 @@ from .nearest import (
     check_precision,
     mean_of,
 )
+from .store import GROUP
 
 __all__ = ["assign", "cut", "kmeans"]
 

@@ -10,13 +10,12 @@ import numpy.typing as npt
 from .. import _core
 from .._core import _gpu
 from .resources import Work
+from .store import GROUP, UNIT, units_of
 
 __all__ = ["Lists"]
 
 Integers = npt.NDArray[np.int64]
 
-_GROUP = 32  # rows that a store has side by side
-_UNIT = 16  # bytes
 _MOST = (1 << 32) - 2  # rows of a store
 
 
@@ -30,7 +29,7 @@ class Lists:
 
     def __init__(self, nlist: int, width: int) -> None:
         self.width = width
-        self.units = -(-width // _UNIT)
+        self.units = units_of(width)
         self.sizes = np.zeros(nlist, np.int64)
         self.clear()
 
@@ -52,13 +51,13 @@ class Lists:
 
     def reserve(self, work: Work, sizes: Integers) -> None:
         """Lays lists out anew, with room for so many rows of each; not fewer than there are."""
-        whole = -(-np.maximum(sizes, self.sizes) // _GROUP) * _GROUP
+        whole = -(-np.maximum(sizes, self.sizes) // GROUP) * GROUP
         starts = np.concatenate([[0], whole.cumsum()])
         if starts[-1] > _MOST:
             raise _core.ArgumentError(
                 f"{starts[-1]} rows are more than the 2^32 - 2 of one index on a GPU; split them"
             )
-        rows = _gpu.Memory(work.engine, int(starts[-1]) * self.units * _UNIT)
+        rows = _gpu.Memory(work.engine, int(starts[-1]) * self.units * UNIT)
         held, ids = self._places(), np.full(int(starts[-1]), -1, np.int64)
         if len(held):
             # Of every place its new one; room stays behind.
@@ -135,8 +134,8 @@ class Lists:
 
     def codes_of(self, work: Work, number: int) -> npt.NDArray[np.uint8]:
         """A copy of a list's rows: uint8 (size, width)."""
-        size, unit = int(self.sizes[number]), self.units * _UNIT
-        shape = (-(-size // _GROUP), self.units, _GROUP, _UNIT)
+        size, unit = int(self.sizes[number]), self.units * UNIT
+        shape = (-(-size // GROUP), self.units, GROUP, UNIT)
         if not size:
             return np.empty((0, self.width), np.uint8)
         stored = work.get(self.rows.place + int(self.starts[number]) * unit, shape, np.uint8)

@@ -16,6 +16,7 @@ import numpy.typing as npt
 
 from .. import _core
 from .._core import _gpu
+from .store import GROUP
 
 __all__ = ["PRECISIONS", "Search"]
 
@@ -30,7 +31,6 @@ _SHARE = 0.6  # of the device's free memory, for rows
 _HOST_BYTES = 1 << 30  # likewise, where there is no device
 _ROOM_BYTES = 256 << 20  # of a call of scan_many
 _COPY_BYTES = 8 << 20  # of rows that are made float32 at a time
-GROUP = 32  # rows that stores keep together
 _MOST_QUERIES = 65535 // GROUP * GROUP  # of a call
 _MOST_KEPT = 2048  # of a query
 _WITH_ROOM = ("scan", "scan_many", "scan_lists", "update", "reverse")

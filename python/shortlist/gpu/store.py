@@ -10,15 +10,15 @@ import numpy.typing as npt
 from .._core import _gpu
 from .resources import Work
 
-__all__ = ["GROUP", "Growing", "Store", "passing_store", "put_rows", "units_of"]
+__all__ = ["GROUP", "UNIT", "Growing", "Store", "passing_store", "put_rows", "units_of"]
 
 GROUP = 32  # rows that lie side by side
-_UNIT = 16  # bytes
+UNIT = 16  # bytes
 _PART = 64 << 20  # bytes that are read back at a time
 
 
 def units_of(bytes: int) -> int:
-    return -(-bytes // _UNIT)
+    return -(-bytes // UNIT)
 
 
 def width_of(bytes: int, conversion: str) -> int:
@@ -56,7 +56,7 @@ def passing_store(
 ) -> int:
     """A store in memory of the call."""
     units = units_of(width_of(bytes, conversion))
-    to = work.take(-(-n // GROUP) * GROUP * units * _UNIT)
+    to = work.take(-(-n // GROUP) * GROUP * units * UNIT)
     put_rows(work, place, n, stride, bytes, conversion, to, **measures)
     return to
 
@@ -95,7 +95,7 @@ class Store:
         self.bytes, self.conversion = bytes, conversion
         self.width = width_of(bytes, conversion)
         self.units = units_of(self.width)
-        self._groups = Growing(engine, GROUP * self.units * _UNIT)
+        self._groups = Growing(engine, GROUP * self.units * UNIT)
         self.n = 0
 
     @property
@@ -132,7 +132,7 @@ class Store:
     def read(self, work: Work, first: int, n: int) -> npt.NDArray[np.uint8]:
         """Rows first to first + n: (n, width) bytes, on the host."""
         out = np.empty((n, self.width), np.uint8)
-        row = self.units * _UNIT
+        row = self.units * UNIT
         step = max(1, _PART // row)
         for at in range(0, n, step):
             part = min(step, n - at)
