@@ -138,16 +138,18 @@ def markdown(about: dict[str, Any], rows: list[dict[str, Any]]) -> str:
 
 
 def plot(rows: list[dict[str, Any]], file: Path) -> None:
-    """Both axes logarithmic. Needs matplotlib."""
+    """Both axes logarithmic; reads beside what they were if they grew as the root of the vectors.
+    Needs matplotlib."""
     import matplotlib
 
     matplotlib.use("Agg")
     import matplotlib.pyplot as plt
 
-    figure, panels = plt.subplots(1, 3, figsize=(13, 4.5))
+    figure, panels = plt.subplots(1, 4, figsize=(17, 4.5))
     told = {
         "CPU s to build": lambda row: row["cpu_seconds"],
         "peak MiB of the build": lambda row: row["peak_bytes"] / MiB,
+        "reads of a query": lambda row: row["reached"]["reads"],
         "KiB read a query": lambda row: row["reached"]["bytes"] / 1024,
     }
     for panel, (title, value) in zip(panels, told.items(), strict=True):
@@ -155,6 +157,9 @@ def plot(rows: list[dict[str, Any]], file: Path) -> None:
             some = [row for row in rows if row["memory"] == memory and row["reached"]]
             xs, ys = [row["rows"] for row in some], [value(row) for row in some]
             panel.plot(xs, ys, "o-", label=f"memory: {memory or 'any'}")
+            if title == "reads of a query" and memory is None:
+                roots = [ys[0] * (x / xs[0]) ** 0.5 for x in xs]
+                panel.plot(xs, roots, "k:", label="square root of the vectors")
         panel.set(xscale="log", yscale="log", xlabel="vectors", title=title)
         panel.grid(True, which="both", alpha=0.3)
         panel.legend(fontsize=8)
