@@ -135,6 +135,19 @@ def test_changes_are_not_lost_to_another_build(spann_copy, spann_vectors):
         index = shortlist.open(spann_copy)
 
 
+def test_what_a_killed_compact_left_is_no_change(spann_copy, spann_vectors, monkeypatch):
+    def fail(*_: Any) -> None:
+        raise OSError(errno.EIO, "the manifest")
+
+    kinds = set(os.listdir(spann_copy))
+    monkeypatch.setattr("shortlist.spann._compact.write_json", fail)
+    with pytest.raises(OSError, match="the manifest"):
+        shortlist.open(spann_copy).compact()
+    assert any("-g1-" in name for name in set(os.listdir(spann_copy)) - kinds)
+    assert build(spann_copy, spann_vectors[:500]).ntotal == 500
+    assert not any("-g1" in name for name in os.listdir(spann_copy))
+
+
 def test_files_of_others_stay(tmp_path, spann_vectors):
     np.save(tmp_path / "vectors-train.npy", spann_vectors)
     (tmp_path / "build-release").mkdir()
@@ -176,6 +189,13 @@ def test_a_change_that_fails_is_made_before_the_next(spann_copy, spann_vectors, 
     assert (index.ntotal, index.next_id, shortlist.open(spann_copy).ntotal) == (3003, 3003, 3003)
 
 
+@pytest.mark.parametrize("knob", ["candidates", "train_rows", "postings", "shard_rows", "limit"])
+def test_knobs_beyond_what_there_is(tmp_path, spann_vectors, knob):
+    x = spann_vectors[:200]
+    index = build(tmp_path, x, **{knob: np.int64(10**9)})
+    assert (index.search(x, 1)[1][:, 0] == np.arange(200)).mean() > 0.95
+
+
 def test_what_cannot_be_built(tmp_path, spann_vectors):
     bad = spann_vectors[:100].copy()
     bad[7, 2] = np.inf
@@ -190,6 +210,15 @@ def test_what_cannot_be_built(tmp_path, spann_vectors):
         (MemoryError, "allowed", {"x": spann_vectors, "description": "SPANN2000", "memory": 1000}),
         (ValueError, "not a size", {"x": spann_vectors, "memory": "plenty"}),
         (TypeError, "unknown knobs", {"x": spann_vectors, "replica": 3}),
+        (TypeError, "unknown knobs", {"x": spann_vectors, "codec": "SDC1"}),
+        (ValueError, "postings = 0", {"x": spann_vectors, "description": "SPANN0"}),
+        (ValueError, "shard_rows = 0", {"x": spann_vectors, "shard_rows": 0}),
+        (ValueError, "buckets = 1000;.* to 999", {"x": spann_vectors, "buckets": 1000}),
+        (ValueError, "limit = 2.5", {"x": spann_vectors, "limit": 2.5}),
+        (ValueError, "seed = -1", {"x": spann_vectors, "seed": -1}),
+        (ValueError, "mean_replicas = nan", {"x": spann_vectors, "mean_replicas": np.nan}),
+        (ValueError, "mean_replicas = 9", {"x": spann_vectors, "mean_replicas": 9}),
+        (ValueError, "train_rows = 5 cannot", {"x": spann_vectors, "train_rows": 5}),
         (ValueError, "ids", {"x": spann_vectors, "ids": [1, 2]}),
         (ValueError, "more than once", {"x": spann_vectors[:2], "ids": [1, 1]}),
         (ValueError, "integers", {"x": spann_vectors[:2], "ids": [1.5, 1]}),

@@ -125,6 +125,7 @@ def build(
 
 def _is_published(folder: Path, key: str) -> bool:
     """Whether this index is there, and sound. Raises ValueError where work would be lost."""
+    manifest = None
     try:
         manifest = read_manifest(folder)
         if manifest["key"] == key:
@@ -135,7 +136,7 @@ def _is_published(folder: Path, key: str) -> bool:
     except _core.UnsupportedError:  # a newer version stays, an older one is built again
         if read_json(folder / MANIFEST)["version"] > VERSION:
             raise
-    if has_changes(folder):
+    if has_changes(folder, manifest):
         raise ValueError(
             f"'{folder}' holds vectors that were added or removed since it was built, which "
             "another build would lose; build in another folder, or remove this one first"

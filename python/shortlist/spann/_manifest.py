@@ -58,9 +58,15 @@ def read_manifest(folder: Path) -> dict[str, Any]:
     return manifest
 
 
-def has_changes(folder: Path) -> bool:
-    """Whether vectors were added or removed since the index was built."""
-    return any(_CHANGED.fullmatch(path.name) for path in folder.iterdir())
+def has_changes(folder: Path, manifest: dict[str, Any] | None) -> bool:
+    """Whether vectors were added or removed since the index was built.
+
+    manifest: the folder's, if it can be read; else the names of files must do, and what a
+    compact() wrote that was killed counts too.
+    """
+    if manifest is None:
+        return any(_CHANGED.fullmatch(path.name) for path in folder.iterdir())
+    return manifest["folded"] > 0 or any(_counts(p.name, manifest) for p in folder.iterdir())
 
 
 def clear(folder: Path, manifest: dict[str, Any]) -> None:

@@ -5,7 +5,9 @@ from __future__ import annotations
 import hashlib
 import json
 import math
+import operator
 import re
+import sys
 from dataclasses import dataclass, fields, replace
 from typing import Any
 
@@ -25,7 +27,11 @@ _HEAD = 24  # bytes of an entry of a run besides its code
 _ID_BYTES = 14  # of an id and its place in a file
 _MEAN_REPLICAS = {False: 5.0, True: 7.0}  # of whole vectors, of codes
 _REPLICAS = {"rng": 8, "soar": 2}
-_MOST_REPLICAS = 1024
+_COUNTS = ("postings", "replicas", "limit", "candidates", "train_rows", "shard_rows", "buckets")
+_LEAST = dict.fromkeys(_COUNTS, 1) | {"seed": 0}
+_MOST = {"replicas": 1024, "buckets": 999}
+_GIVEN = ("d", "ntotal", "metric", "dtype", "codec", "device")  # by the vectors, and build's own
+_SETTLED = ("postings", "mean_replicas", "candidates", "train_rows")  # not always as they are given
 _SOAR_LAMBDA = 1.5
 
 
@@ -139,6 +145,14 @@ class Plan:
         return out + self.train_rows * self.row_bytes
 
 
+def _count(name: str, value: Any) -> int:
+    least, most = _LEAST[name], _MOST.get(name, sys.maxsize)
+    if not (hasattr(value, "__index__") and least <= operator.index(value) <= most):
+        to = f" to {most}" if name in _MOST else ""
+        raise _core.ArgumentError(f"{name} = {value!r}; it must be an integer from {least}{to}")
+    return operator.index(value)
+
+
 def lists_of(codec: str) -> Ivf:
     """The plan of lists of such codes. Raises FactoryError."""
     plan = parse(f"IVF1,{codec}")
@@ -155,12 +169,14 @@ def planned(
     metric: str,
     dtype: str,
     memory: int | None,
+    device: str = "cpu",
     **knobs: Any,
 ) -> Plan:
     """The plan of a factory string, "SPANN", "SPANN,SDC1" or "SPANN4096,Flat".
 
     memory: bytes that the build may take beyond what the interpreter has, or None: as it likes.
-    knobs: fields of Plan, in place of what is derived.
+    knobs: fields of Plan, in place of what is derived; of rows, postings and candidates at most as
+        many as there are.
 
     Raises FactoryError, ArgumentError, TypeError, MemoryError.
     """
@@ -169,24 +185,27 @@ def planned(
         raise _core.FactoryError(
             f"'{description}' is no index on disk; write 'SPANN', 'SPANN,SDC1' or 'SPANN4096,Flat'"
         )
-    if unknown := set(knobs) - set(Plan.__dataclass_fields__):
-        raise TypeError(f"unknown knobs {sorted(unknown)}; they are the fields of spann.Plan")
+    known = [name for name in Plan.__dataclass_fields__ if name not in _GIVEN]
+    if unknown := set(knobs) - set(known):
+        raise TypeError(f"unknown knobs {sorted(unknown)}; they are {', '.join(known)}")
+    if match[1]:
+        knobs["postings"] = int(match[1])
+    knobs |= {name: _count(name, knobs[name]) for name in _LEAST if name in knobs}
     row = d * _ITEM[dtype]
     codec = match[2] or ("Flat" if row <= _RAW_BYTES else "SDC1")
     code = int(lists_of(codec).codec.bytes_per_vector(d, dtype)) if codec != "Flat" else 0
     centroid = 4 * d + row + 8 * M + 48  # while building: floats, and a node of the graph
-    wanted = int(match[1] or 0) or knobs.get("postings") or max(1, round(ntotal * _RATIO))
-    wanted = min(wanted, ntotal)
+    wanted = min(knobs.get("postings", max(1, round(ntotal * _RATIO))), ntotal)
 
     soar = knobs.get("assignment") == "soar"
     replicas = knobs.get("replicas", _REPLICAS["soar" if soar else "rng"])
-    if not isinstance(replicas, int) or not 1 <= replicas <= _MOST_REPLICAS:
-        raise _core.ArgumentError(
-            f"replicas = {replicas!r}; it must be an integer from 1, the nearest posting alone, "
-            f"to {_MOST_REPLICAS}"
-        )
     usual = replicas if soar else min(_MEAN_REPLICAS[codec != "Flat"], 0.9 * replicas)
-    mean_replicas = float(knobs.get("mean_replicas", usual))
+    mean_replicas = knobs.get("mean_replicas", usual)
+    if not (isinstance(mean_replicas, (int, float)) and 0 < mean_replicas <= replicas):
+        raise _core.ArgumentError(
+            f"mean_replicas = {mean_replicas!r}; it must be above 0 and at most {replicas}, which "
+            "replicas is"
+        )
     # While a shard is assigned: vectors, postings, heads and, of codes, one for each posting; half
     # of that again where it is sorted.
     train_row = row + 80 + d // 4
@@ -200,7 +219,7 @@ def planned(
 
     train_rows, shard_rows = min(ntotal, 16 * wanted), max(ntotal // 400, 65536)
     if memory is not None:
-        if not (match[1] or "postings" in knobs):
+        if "postings" not in knobs:
             while wanted > 1 and needed(wanted) > memory:
                 wanted = int(wanted * 0.9)
         if needed(wanted) > memory:
@@ -212,7 +231,13 @@ def planned(
         train_rows = min(train_rows, (int(0.9 * memory) - wanted * 4 * d) // train_row)
         shard_rows = (int(0.9 * memory) - wanted * centroid) // shard_row
         shard_rows = max(shard_rows, least_shard)
-    candidates = knobs.get("candidates", min(64, wanted))
+    candidates = min(knobs.get("candidates", 64), wanted)
+    train_rows = min(knobs.get("train_rows", train_rows), ntotal)
+    if train_rows < wanted and "train_rows" in knobs:
+        raise _core.ArgumentError(
+            f"train_rows = {train_rows} cannot be cut into {wanted} postings; make fewer postings, "
+            "or train with more rows"
+        )
     if soar:
         mean_replicas = float(min(replicas, candidates))
         if knobs.get("mean_replicas", mean_replicas) != mean_replicas:
@@ -228,7 +253,7 @@ def planned(
         codec=codec,
         postings=wanted,
         replicas=replicas,
-        mean_replicas=mean_replicas,
+        mean_replicas=float(mean_replicas),
         limit=max(16, int(4 * mean_replicas * ntotal / wanted)),
         candidates=candidates,
         train_rows=train_rows,
@@ -237,8 +262,9 @@ def planned(
         seed=1234,
         assignment="soar" if soar else "rng",
         soar_lambda=_SOAR_LAMBDA if soar else 0.0,
+        device=device,
     )
-    plan = replace(plan, **(knobs | {"postings": wanted}))
+    plan = replace(plan, **{k: v for k, v in knobs.items() if k not in _SETTLED})
     size = plan.ntotal * plan.code_bytes() * plan.mean_replicas
     if "buckets" not in knobs:
         plan = replace(plan, buckets=max(1, min(200, plan.postings, round(size / (256 << 20)))))
