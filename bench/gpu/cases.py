@@ -12,7 +12,7 @@ from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
-from shortlist.gpu.nearest import Jobs
+from shortlist.gpu.resources import Work
 
 from bench.gpu.sizes import BATCHES, GPU, K
 
@@ -43,11 +43,11 @@ class Inputs:
     """Random numbers on the device."""
 
     def __init__(self, engine: Any) -> None:
-        self.jobs = Jobs(engine)
+        self.work = Work.alone(engine)
 
     def random(self, kind: str, n: int, seed: int = 1) -> Any:
         dtype = np.dtype(_TYPES[kind])
-        out = self.jobs.memory(n * dtype.itemsize)
+        out = self.work.memory(n * dtype.itemsize)
 
         def put(begin: int) -> None:
             some = min(_PIECE, n - begin)
@@ -57,7 +57,7 @@ class Inputs:
             if kind in _MASKS:
                 keep, add = _MASKS[kind]
                 x = x & dtype.type(keep) | dtype.type(add)
-            self.jobs.write(out.place + begin * dtype.itemsize, x)
+            self.work.write(out.place + begin * dtype.itemsize, x)
 
         with ThreadPoolExecutor(_THREADS) as pool:
             list(pool.map(put, range(0, n, _PIECE)))
@@ -69,10 +69,10 @@ class Inputs:
         return [self.random(kind, n, seed) for seed in range(-(-_CACHED // max(bytes, 1 << 20)))]
 
     def numbers(self, below: int, n: int) -> Any:
-        return self.jobs.put(np.random.default_rng(2).integers(0, below, n))
+        return self.work.keep(np.random.default_rng(2).integers(0, below, n))
 
     def results(self, n: int) -> dict[str, Any]:
-        return {"distances": self.jobs.memory(4 * n), "numbers": self.jobs.memory(8 * n)}
+        return {"distances": self.work.memory(4 * n), "numbers": self.work.memory(8 * n)}
 
 
 def cases(engine: Any, group: str, sizes: dict[str, tuple[int, ...]]) -> Iterator[Case]:
@@ -116,7 +116,9 @@ def _brute(
         yield Case(
             "scan",
             f"{kind}, {n:,} x {d}, 1 query, k = {K}",
-            lambda i: inputs.jobs.run("scan", **job, queries=queries, queries_n=1, k=K, **found),
+            lambda i: inputs.work.run_in_room(
+                "scan", **job, queries=queries, queries_n=1, k=K, **found
+            ),
             bytes=n * d * size,
         )
     for batch in batches:
@@ -126,7 +128,7 @@ def _brute(
         yield Case(
             "scan_many",
             f"{kind}, {n:,} x {d}, {batch:,} queries, k = {K}",
-            lambda i, call=call: inputs.jobs.run("scan_many", **call),
+            lambda i, call=call: inputs.work.run_in_room("scan_many", **call),
             bytes=n * d * size,
             operations=2.0 * n * d * batch,
             unit=number,
@@ -155,7 +157,7 @@ def _assign(inputs: Inputs, n: int, d: int, k: int) -> Iterator[Case]:
 
         def call(i: int, calls: list[dict[str, Any]] = calls, held: Any = rows) -> None:
             for some in calls:
-                inputs.jobs.run("scan_many", **some)
+                inputs.work.run_in_room("scan_many", **some)
 
         yield Case(
             "scan_many, k = 1",
@@ -169,11 +171,11 @@ def _assign(inputs: Inputs, n: int, d: int, k: int) -> Iterator[Case]:
     few = n // 8
     job = {"rows": inputs.random("f32", few * d), "n": few, "k": k, "d": d, "bias": bias}
     job |= {"centroids": inputs.random("f32", k * d)}
-    job |= {"labels": inputs.jobs.memory(8 * few), "scores": inputs.jobs.memory(4 * few)}
+    job |= {"labels": inputs.work.memory(8 * few), "scores": inputs.work.memory(4 * few)}
     yield Case(
         "assign",
         f"float32, {few:,} x {d} to {k:,} centroids",
-        lambda i: inputs.jobs.run("assign", **job),
+        lambda i: inputs.work.run("assign", **job),
         bytes=few * (4 * d + 12),
         operations=2.0 * few * d * k,
         unit="f32",
@@ -183,11 +185,11 @@ def _assign(inputs: Inputs, n: int, d: int, k: int) -> Iterator[Case]:
 def _update(inputs: Inputs, n: int, d: int, k: int) -> Iterator[Case]:
     rows, labels = inputs.random("f32", n * d), inputs.numbers(k, n)
     job = {"rows": rows, "n": n, "labels": labels, "k": k, "d": d}
-    job |= {"centroids": inputs.random("f32", k * d), "counts": inputs.jobs.memory(8 * k)}
+    job |= {"centroids": inputs.random("f32", k * d), "counts": inputs.work.memory(8 * k)}
     yield Case(
         "update",
         f"{n:,} x {d}, {k:,} centroids",
-        lambda i: inputs.jobs.run("update", **job),
+        lambda i: inputs.work.run_in_room("update", **job),
         bytes=n * (4 * d + 8),
         peers="update",
     )
@@ -202,7 +204,7 @@ def _bits(inputs: Inputs, n: int, bits: int, batch: int) -> Iterator[Case]:
     yield Case(
         "scan",
         f"hamming, {n:,} x {bits} bits, 1 query, k = {K}",
-        lambda i: inputs.jobs.run("scan", **hamming, queries=one, queries_n=1, **found),
+        lambda i: inputs.work.run_in_room("scan", **hamming, queries=one, queries_n=1, **found),
         bytes=n * bits / 8,
     )
     signs = inputs.random("bytes", -(-batch // 32) * 32 * bits, seed=3)
@@ -211,7 +213,7 @@ def _bits(inputs: Inputs, n: int, bits: int, batch: int) -> Iterator[Case]:
     yield Case(
         "scan_many",
         f"hamming, {n:,} x {bits} bits, {batch:,} queries, k = {K}",
-        lambda i: inputs.jobs.run("scan_many", **job2),
+        lambda i: inputs.work.run_in_room("scan_many", **job2),
         bytes=n * bits / 8,
         operations=2.0 * n * bits * batch,
         unit="int8",
@@ -228,7 +230,7 @@ def _bits(inputs: Inputs, n: int, bits: int, batch: int) -> Iterator[Case]:
         yield Case(
             "scan",
             f"planes, {n:,} x {bits // 2} of 2 bits, 1 query, k = {K}",
-            lambda i: inputs.jobs.run("scan", **planes),
+            lambda i: inputs.work.run_in_room("scan", **planes),
             bytes=n * (bits / 8 + 8),
         )
 
@@ -241,7 +243,7 @@ def _codes(inputs: Inputs, n: int, m: int) -> Iterator[Case]:
     yield Case(
         "scan",
         f"tables, {n:,} codes of {m} bytes, 1 query, k = {K}",
-        lambda i: inputs.jobs.run("scan", **job, queries=tables, queries_n=1, **found),
+        lambda i: inputs.work.run_in_room("scan", **job, queries=tables, queries_n=1, **found),
         bytes=n * m,
         operations=float(n * m),
         unit="lookups",
@@ -254,16 +256,16 @@ def _lists(inputs: Inputs, n: int, d: int, nlist: int, nprobe: int, batch: int) 
     rng = np.random.default_rng(3)
     probes = np.argsort(rng.random((batch, nlist)), axis=1)[:, :nprobe]
     job: dict[str, Any] = {"n": n, "lists_n": nlist, "nprobe": nprobe, "queries_n": batch, "k": K}
-    job |= {"starts": inputs.jobs.put(np.arange(nlist, dtype=np.uint64) * np.uint64(each))}
-    job |= {"sizes": inputs.jobs.put(np.full(nlist, each, np.uint32))}
-    job |= {"probes": inputs.jobs.put(np.ascontiguousarray(probes))}
+    job |= {"starts": inputs.work.keep(np.arange(nlist, dtype=np.uint64) * np.uint64(each))}
+    job |= {"sizes": inputs.work.keep(np.full(nlist, each, np.uint32))}
+    job |= {"probes": inputs.work.keep(np.ascontiguousarray(probes))}
     job |= {"queries": inputs.random("f32", batch * d), **inputs.results(batch * K)}
     looked_at = float(batch) * nprobe * each
     vectors = {"kind": "ip_bf16", "rows": inputs.random("bf16", n * d), "units_per_row": d // 8}
     yield Case(
         "scan_lists",
         f"ip_bf16, {nprobe} of {nlist:,} lists of {each:,} x {d}, {batch:,} queries, k = {K}",
-        lambda i: inputs.jobs.run("scan_lists", **job, **vectors),
+        lambda i: inputs.work.run_in_room("scan_lists", **job, **vectors),
         bytes=looked_at * 2 * d,
     )
     codes = {"kind": "tables", "units_per_row": -(-m // 16), "d": d, "m": m, "inner_product": 0}
@@ -274,7 +276,7 @@ def _lists(inputs: Inputs, n: int, d: int, nlist: int, nprobe: int, batch: int) 
         "scan_lists",
         f"tables, {nprobe} of {nlist:,} lists of {each:,} codes of {m} bytes, {batch:,} queries, "
         f"k = {K}",
-        lambda i: inputs.jobs.run("scan_lists", **job, **codes),
+        lambda i: inputs.work.run_in_room("scan_lists", **job, **codes),
         bytes=looked_at * m,
         operations=looked_at * m,
         unit="lookups",
@@ -285,14 +287,14 @@ def _graph(inputs: Inputs, n: int, d: int, degree: int, ef: int, batch: int) -> 
     """Links at random, so that nearly every row that is met is a new one."""
     links = np.random.default_rng(4).integers(0, n, n * degree, np.uint32)
     job: dict[str, Any] = {"kind": "ip_bf16", "rows": inputs.random("bf16", n * d), "n": n}
-    job |= {"stride": 2 * d, "bytes": 2 * d, "links": inputs.jobs.put(links), "degree": degree}
+    job |= {"stride": 2 * d, "bytes": 2 * d, "links": inputs.work.keep(links), "degree": degree}
     job |= {"queries": inputs.random("f32", batch * d), "queries_n": batch, "entries_n": 1}
-    job |= {"entries": inputs.jobs.put(np.zeros(1, np.uint32)), "ef": ef, "k": min(K, ef)}
+    job |= {"entries": inputs.work.keep(np.zeros(1, np.uint32)), "ef": ef, "k": min(K, ef)}
     job |= {"width": 1, "steps": ef, **inputs.results(batch * K)}
     yield Case(
         "graph",
         f"ip_bf16, {n:,} x {d}, {degree} links, {ef} rows followed, {batch:,} queries",
-        lambda i: inputs.jobs.run("graph", **job),
+        lambda i: inputs.work.run("graph", **job),
         bytes=float(batch) * ef * degree * (2 * d + 4),
     )
 
@@ -302,11 +304,11 @@ def _rescore(inputs: Inputs, queries: int, candidates: int, d: int) -> Iterator[
     rows, asked = inputs.random("bf16", n * d), inputs.random("f32", queries * d)
     job: dict[str, Any] = {"kind": "ip_bf16", "rows": rows, "n": n, "stride": 2 * d, "bytes": 2 * d}
     job |= {"queries": asked, "queries_n": queries, "candidates": inputs.numbers(n, n)}
-    job |= {"candidates_n": n, "distances": inputs.jobs.memory(4 * n)}
+    job |= {"candidates_n": n, "distances": inputs.work.memory(4 * n)}
     yield Case(
         "rescore",
         f"bf16, {queries:,} queries, {candidates:,} candidates each, {d} dimensions",
-        lambda i: inputs.jobs.run("rescore", **job),
+        lambda i: inputs.work.run("rescore", **job),
         bytes=n * (2 * d + 12),
     )
 
@@ -317,16 +319,16 @@ def _max_sim(inputs: Inputs, candidates: int, tokens: int, d: int) -> Iterator[C
     rows_n = candidates * tokens
     ends = np.arange(candidates + 1) * tokens
     job: dict[str, Any] = {"kind": "ip_bf16", "n": rows_n, "stride": 2 * d, "bytes": 2 * d}
-    job |= {"documents": inputs.jobs.put(ends), "documents_n": candidates, "queries_n": 1}
+    job |= {"documents": inputs.work.keep(ends), "documents_n": candidates, "queries_n": 1}
     job |= {"queries": inputs.random("f32", words * d), "candidates_n": candidates}
-    job |= {"tokens": inputs.jobs.put(np.array([0, words]))}
-    job |= {"candidates": inputs.jobs.put(np.arange(candidates))}
-    job |= {"offsets": inputs.jobs.put(np.array([0, candidates]))}
-    job |= {"scores": inputs.jobs.memory(4 * candidates)}
+    job |= {"tokens": inputs.work.keep(np.array([0, words]))}
+    job |= {"candidates": inputs.work.keep(np.arange(candidates))}
+    job |= {"offsets": inputs.work.keep(np.array([0, candidates]))}
+    job |= {"scores": inputs.work.memory(4 * candidates)}
     yield Case(
         "max_sim",
         f"bf16, {words} x {tokens} tokens of {d}, {candidates:,} documents",
-        lambda i: inputs.jobs.run("max_sim", **job, rows=sets[i % len(sets)]),
+        lambda i: inputs.work.run("max_sim", **job, rows=sets[i % len(sets)]),
         bytes=rows_n * 2 * d,
     )
 
@@ -334,11 +336,11 @@ def _max_sim(inputs: Inputs, candidates: int, tokens: int, d: int) -> Iterator[C
 def _select(inputs: Inputs, rows: int, n: int) -> Iterator[Case]:
     distances = inputs.random("f32", rows * n)
     job: dict[str, Any] = {"distances": distances, "rows_n": rows, "n": n, "k": 100}
-    job |= {"least": inputs.jobs.memory(rows * 400), "numbers": inputs.jobs.memory(rows * 800)}
+    job |= {"least": inputs.work.memory(rows * 400), "numbers": inputs.work.memory(rows * 800)}
     yield Case(
         "select",
         f"{rows:,} rows of {n:,}, k = 100",
-        lambda i: inputs.jobs.run("select", **job),
+        lambda i: inputs.work.run("select", **job),
         bytes=4.0 * rows * n,
         peers="select",
     )

@@ -5,7 +5,7 @@ from __future__ import annotations
 import time
 from typing import Any
 
-from shortlist.gpu.nearest import Jobs
+from shortlist.gpu.resources import Work
 
 # Operations a second, dense; lookups in shared memory where 32 lanes meet at random. By the first
 # name that the device's has in it.
@@ -22,13 +22,14 @@ def peaks(device: str) -> dict[str, float]:
 
 def bandwidth(engine: Any, bytes: int, seconds: float = 2.0) -> float:
     """Bytes a second that a copy reads and writes, the median of several."""
-    jobs, rates = Jobs(engine), []
-    a, b = jobs.memory(bytes), jobs.memory(bytes)
+    rates: list[float] = []
+    work = Work.alone(engine)
+    a, b = work.memory(bytes), work.memory(bytes)
     end = time.perf_counter() + seconds
     while len(rates) < 3 or (time.perf_counter() < end and len(rates) < 50):
         started = time.perf_counter()
-        engine.copy(b.place, a.place, bytes)
-        engine.copy(a.place, b.place, bytes)
-        engine.synchronize()
+        work.copy(b.place, a.place, bytes)
+        work.copy(a.place, b.place, bytes)
+        work.synchronize()
         rates.append(4 * bytes / (time.perf_counter() - started))
     return sorted(rates)[len(rates) // 2]

@@ -16,7 +16,7 @@ import numpy.typing as npt
 from .. import _core
 from .._core import _gpu
 from .index import GpuIndex, GpuIndexConfig, Queries, check_finite
-from .nearest import Centroids, Floats, Form, Jobs, mean_of
+from .nearest import Centroids, Floats, Form, mean_of
 from .resources import StandardGpuResources, Work
 from .store import GROUP
 
@@ -39,7 +39,7 @@ _FOLLOWED = 64  # links that a step of a search follows, about
 _ENTRIES = 128  # rows that every search begins at
 
 
-def make_links(jobs: Jobs, x: Floats, M: int, metric: int) -> npt.NDArray[np.uint32]:
+def make_links(work: Work, x: Floats, M: int, metric: int) -> npt.NDArray[np.uint32]:
     """Links of the rows of x (n, d) float32: (n, 2 M) uint32, 2^32 - 1 where there are
     fewer.
 
@@ -52,9 +52,9 @@ def make_links(jobs: Jobs, x: Floats, M: int, metric: int) -> npt.NDArray[np.uin
     n, d = x.shape
     # Samples are the first of the rows, which are therefore in no order.
     order = np.random.default_rng(_SEED).permutation(n)
-    near = Centroids(jobs, Form(d, "bfloat16"), n, metric)
+    near = Centroids(work, Form(d, "bfloat16"), n, metric)
     near.set((x - mean_of(x) if near.l2 else x)[order])
-    found = jobs.get(_Links(near, M).make(), (n, 2 * M), np.uint32)
+    found = work.get(_Links(near, M).make().place, (n, 2 * M), np.uint32)
     del near
     links = np.empty_like(found)
     links[order] = np.where(found < n, order[np.minimum(found, n - 1)], _NO_ROW)
@@ -63,7 +63,7 @@ def make_links(jobs: Jobs, x: Floats, M: int, metric: int) -> npt.NDArray[np.uin
 
 class _Links:
     def __init__(self, near: Centroids, M: int) -> None:
-        self.near, self.jobs, self.n, self.M = near, near.jobs, near.k, M
+        self.near, self.work, self.n, self.M = near, near.work, near.k, M
         self.bytes = 4 * near.form.floats
         self.rows: dict[str, Any] = {
             "kind": "l2_f32" if near.l2 else "ip_f32",
@@ -80,15 +80,17 @@ class _Links:
             samples.append(n // _STEP ** (len(samples) + 1))
         few = min(M, (_MOST_CANDIDATES - 2 * M) // max(1, len(samples)))
         wide = M + few * len(samples)
-        chosen = self.jobs.memory(4 * n * wide)
+        chosen = self.work.memory(4 * n * wide)
         self._choose(n, M, chosen.place, wide)
         for i, sample in enumerate(samples):
             self._choose(sample, few, chosen.place + 4 * (M + i * few), wide)
         turned = min(_TURNED * M, _MOST_CANDIDATES - wide)
         width = wide + turned
-        both = self.jobs.memory(8 * n * width)
-        self.jobs.run("reverse", links=chosen, n=n, degree=wide, most=turned, candidates=both)
-        links = self.jobs.memory(4 * n * 2 * M)
+        both = self.work.memory(8 * n * width)
+        self.work.run_in_room(
+            "reverse", links=chosen, n=n, degree=wide, most=turned, candidates=both
+        )
+        links = self.work.memory(4 * n * 2 * M)
         for begin, end in self._batches(width):
             least, best = self._sorted(begin, end, both.place + 8 * begin * width, width)
             self._prune(begin, end, best, least, width, 2 * M, links, 2 * M)
@@ -110,8 +112,8 @@ class _Links:
     def _sorted(self, begin: int, end: int, candidates: int, width: int) -> tuple[Any, Any]:
         """Distances and numbers of the candidates of rows [begin, end), nearest first."""
         n = end - begin
-        distances = self.jobs.memory(4 * n * width)
-        self.jobs.run(
+        distances = self.work.memory(4 * n * width)
+        self.work.run(
             "rescore",
             **self.rows,
             n=self.n,
@@ -121,8 +123,8 @@ class _Links:
             candidates_n=n * width,
             distances=distances,
         )
-        least, best = self.jobs.memory(4 * n * width), self.jobs.memory(8 * n * width)
-        self.jobs.run(
+        least, best = self.work.memory(4 * n * width), self.work.memory(8 * n * width)
+        self.work.run(
             "select",
             distances=distances,
             rows_n=n,
@@ -145,7 +147,7 @@ class _Links:
         links: Any,
         apart: int,
     ) -> None:
-        self.jobs.run(
+        self.work.run(
             "prune",
             **self.rows,
             rows_n=self.n,
@@ -267,7 +269,7 @@ class GpuIndexHNSWFlat(GpuIndex):
         check_finite(rows)
         if self.ntotal:
             rows = np.concatenate([self._fetched(work, 0, self.ntotal), rows])
-        links = make_links(Jobs(self._engine), rows, self.M, self.metric_type)
+        links = make_links(Work.alone(self._engine), rows, self.M, self.metric_type)
         self._put(work, rows, links, 0)
 
     def _put(self, work: Work, rows: Floats, links: npt.NDArray[np.uint32], entry: int) -> None:
@@ -275,11 +277,7 @@ class GpuIndexHNSWFlat(GpuIndex):
         n = len(rows)
         spread = np.linspace(0, n - 1, min(n, _ENTRIES)).astype(np.uint32)
         entries = np.unique(np.append(spread, np.uint32(entry)))
-        made = []
-        for x in (self._form.padded(rows), links, entries):
-            made.append(_gpu.Memory(self._engine, x.nbytes))
-            work.copy(made[-1].place, x.ctypes.data, x.nbytes)
-            work.synchronize()
+        made = map(work.keep, (self._form.padded(rows), links, entries))
         self._rows, self._links, self._entries = made
         self._entries_n = len(entries)
 

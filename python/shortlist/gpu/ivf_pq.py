@@ -5,15 +5,11 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Any
 
-import numpy as np
-import numpy.typing as npt
-
 from .._core import (
     METRIC_L2,
     IndexFlat,
     IndexIVFPQ,
     UnsupportedError,
-    _gpu,
     clone_index,
 )
 from .convert import GpuClonerOptions, register
@@ -107,8 +103,8 @@ class GpuIndexIVFPQ(GpuIndexIVF):
         if self.is_trained:
             self._means = self._cpu.quantizer.reconstruct_n(0, self.nlist)
             with self._writing() as work:
-                self._codewords = _on_device(work, self.pq.centroids)
-                self._centroids = _on_device(work, self._means) if self.by_residual else None
+                self._codewords = work.keep(self.pq.centroids)
+                self._centroids = work.keep(self._means) if self.by_residual else None
 
     def _append(self, work: Work, rows: Queries, labels: Any, ids: Any) -> None:
         x = rows.host()
@@ -130,14 +126,6 @@ class GpuIndexIVFPQ(GpuIndexIVF):
 def _check_bits(nbits: int) -> None:
     if nbits != 8:
         raise UnsupportedError(f"nbits = {nbits}; on a GPU codes have 8 bits a part")
-
-
-def _on_device(work: Work, x: npt.NDArray[np.float32]) -> Any:
-    """A copy that stays."""
-    out = _gpu.Memory(work.engine, x.nbytes)
-    work.copy(out.place, x.ctypes.data, x.nbytes)
-    work.synchronize()
-    return out
 
 
 def _pq_to_gpu(

@@ -24,13 +24,13 @@ from .nearest import (
     Centroids,
     Floats,
     Form,
-    Jobs,
     Part,
     Rows,
     as_numbers,
     check_precision,
     mean_of,
 )
+from .resources import Work
 from .store import GROUP
 
 __all__ = ["assign", "cut", "kmeans"]
@@ -57,7 +57,7 @@ def _share_out(
 class _Lloyd:
     def __init__(
         self,
-        jobs: Jobs,
+        work: Work,
         x: Array,
         weights: Floats | None,
         k: int,
@@ -66,16 +66,16 @@ class _Lloyd:
         memory: int | None,
     ) -> None:
         n, d = x.shape
-        self.jobs, self.k, self.weights = jobs, k, weights
+        self.work, self.k, self.weights = work, k, weights
         form = Form(d, precision)
-        self.near = Centroids(jobs, form, k, metric)
+        self.near = Centroids(work, form, k, metric)
         # Rows that are far from the origin and near to each other differ in their last bits only.
         self.centre: Floats | float = mean_of(x) if self.near.l2 else 0.0
-        self.rows = Rows(jobs, form, x, self.centre, memory)
-        self._labels, self._distances = jobs.memory(8 * n), jobs.memory(4 * self.rows.most)
-        self._weights = None if weights is None else jobs.put(weights)
-        self._counts, self._totals = jobs.memory(8 * k), jobs.memory(8 * k)
-        self._moved = jobs.memory(4 * form.floats * k)
+        self.rows = Rows(work, form, x, self.centre, memory)
+        self._labels, self._distances = work.memory(8 * n), work.memory(4 * self.rows.most)
+        self._weights = None if weights is None else work.keep(weights)
+        self._counts, self._totals = work.memory(8 * k), work.memory(8 * k)
+        self._moved = work.memory(4 * form.floats * k)
 
     def run(
         self,
@@ -133,12 +133,12 @@ class _Lloyd:
         labels = self._labels.place + 8 * part.begin
         if balance is None:
             self.near.nearest(part, labels, self._distances.place)
-            told = self.jobs.get(self._distances, (part.n,), np.float32)
+            told = self.work.get(self._distances.place, (part.n,), np.float32)
             distances = self.near.scaled(told, self.rows.squares[own])
         else:
             distances = np.empty(part.n, np.float32)
             for first, some, far in _share_out(self.near, balance, part, self.weights):
-                self.jobs.write(self._labels.place + 8 * first, some)
+                self.work.write(self._labels.place + 8 * first, some)
                 distances[first - part.begin :][: len(far)] = far
         weights = 1 if self.weights is None else self.weights[own]
         return float((distances.astype(np.float64) * weights).sum())
@@ -146,7 +146,7 @@ class _Lloyd:
     def _means(self, part: Part) -> tuple[Array, Array, Array]:
         """Of each cluster the mean of its rows of the part, how many they are and their weight."""
         k, floats = self.k, self.near.form.floats
-        self.jobs.run(
+        self.work.run_in_room(
             "update",
             rows=part.raw,
             n=part.n,
@@ -159,9 +159,9 @@ class _Lloyd:
             totals=self._totals,
         )
         return (
-            self.jobs.get(self._moved, (k, floats), np.float32)[:, : self.near.form.d],
-            self.jobs.get(self._counts, (k,), np.int64),
-            self.jobs.get(self._totals, (k,), np.float64),
+            self.work.get(self._moved.place, (k, floats), np.float32)[:, : self.near.form.d],
+            self.work.get(self._counts.place, (k,), np.int64),
+            self.work.get(self._totals.place, (k,), np.float64),
         )
 
     def _split(
@@ -170,7 +170,7 @@ class _Lloyd:
         """Clusters without rows take halves of those with the greatest spread; how many did."""
         if (totals[frozen:] > 0).all():
             return 0
-        labels = self.jobs.get(self._labels, (len(self.rows),), np.int64)
+        labels = self.work.get(self._labels.place, (len(self.rows),), np.int64)
         squares = self.rows.squares.astype(np.float64)
         if self.weights is not None:
             squares *= self.weights
@@ -268,7 +268,7 @@ def kmeans(
     if len(rows) > most:
         chosen = _cluster.sample(len(rows), most, seed)
         rows, weights = rows[chosen], None if weights is None else weights[chosen]
-    lloyd = _Lloyd(Jobs(engine), rows, weights, k, metric, precision, memory)
+    lloyd = _Lloyd(Work.alone(engine), rows, weights, k, metric, precision, memory)
     done = 0
 
     def tell(now: Stats) -> None:
@@ -310,18 +310,18 @@ def assign(
         raise _core.DimensionError(
             f"x has shape {x.shape}; the centroids have {centroids.shape[1]} dimensions"
         )
-    jobs, form = Jobs(engine), Form(x.shape[1], "float32")
-    near = Centroids(jobs, form, len(centroids), metric)
+    work, form = Work.alone(engine), Form(x.shape[1], "float32")
+    near = Centroids(work, form, len(centroids), metric)
     centre = mean_of(centroids) if near.l2 else 0.0
     near.set(centroids - centre)
-    rows = Rows(jobs, form, x, centre, memory)
-    labels, told = jobs.memory(8 * rows.most), jobs.memory(4 * rows.most)
+    rows = Rows(work, form, x, centre, memory)
+    labels, told = work.memory(8 * rows.most), work.memory(4 * rows.most)
     distances, numbers = np.empty(len(x), np.float32), np.empty(len(x), np.int64)
     for part in rows:
         own = slice(part.begin, part.begin + part.n)
         near.nearest(part, labels.place, told.place)
-        numbers[own] = jobs.get(labels, (part.n,), np.int64)
-        some = jobs.get(told, (part.n,), np.float32)
+        numbers[own] = work.get(labels.place, (part.n,), np.int64)
+        some = work.get(told.place, (part.n,), np.float32)
         distances[own] = near.scaled(some, rows.squares[own])
     return (distances if near.l2 else -distances), numbers
 
@@ -358,13 +358,13 @@ def cut(
         precision=precision,
         memory=memory,
     )
-    jobs, form = Jobs(engine), Form(x.shape[1], precision)
-    near = Centroids(jobs, form, k, metric)
+    work, form = Work.alone(engine), Form(x.shape[1], precision)
+    near = Centroids(work, form, k, metric)
     centre = mean_of(x) if near.l2 else 0.0
     near.set(centroids - centre)
     balance = _cluster.Balance(k, 1.0)
     labels = np.empty(len(x), np.int64)
-    for part in Rows(jobs, form, x, centre, memory):
+    for part in Rows(work, form, x, centre, memory):
         for first, some, _ in _share_out(near, balance, part, None):
             labels[first : first + len(some)] = some
     return labels

@@ -8,7 +8,6 @@ import numpy as np
 import numpy.typing as npt
 
 from .. import _core
-from .._core import _gpu
 from .resources import Work
 from .store import GROUP, UNIT, units_of
 
@@ -57,7 +56,7 @@ class Lists:
             raise _core.ArgumentError(
                 f"{starts[-1]} rows are more than the 2^32 - 2 of one index on a GPU; split them"
             )
-        rows = _gpu.Memory(work.engine, int(starts[-1]) * self.units * UNIT)
+        rows = work.memory(int(starts[-1]) * self.units * UNIT)
         held, ids = self._places(), np.full(int(starts[-1]), -1, np.int64)
         if len(held):
             # Of every place its new one; room stays behind.
@@ -112,10 +111,7 @@ class Lists:
         """What a job scan_lists takes of the lists."""
         if self._told is None:
             told: Any = self.starts[:-1].astype(np.uint64), self.sizes.astype(np.uint32), self.ids
-            self._told = tuple(_gpu.Memory(work.engine, x.nbytes) for x in told)
-            for to, x in zip(self._told, told, strict=True):
-                work.copy(to.place, x.ctypes.data, x.nbytes)
-            work.synchronize()
+            self._told = tuple(map(work.keep, told))
         starts, sizes, ids = self._told
         return {
             "rows": self.rows,

@@ -15,8 +15,8 @@ import numpy as np
 import numpy.typing as npt
 
 from .. import _core
-from .._core import _gpu
-from .store import GROUP
+from .resources import Work
+from .store import GROUP, put_rows, store_bytes, units_of, width_of
 
 __all__ = ["PRECISIONS", "Search"]
 
@@ -33,7 +33,6 @@ _ROOM_BYTES = 256 << 20  # of a call of scan_many
 _COPY_BYTES = 8 << 20  # of rows that are made float32 at a time
 _MOST_QUERIES = 65535 // GROUP * GROUP  # of a call
 _MOST_KEPT = 2048  # of a query
-_WITH_ROOM = ("scan", "scan_many", "scan_lists", "update", "reverse")
 
 
 def as_numbers(x: Any) -> Array:
@@ -57,43 +56,6 @@ def mean_of(x: Array) -> Floats:
     return (total / len(x)).astype(np.float32)
 
 
-class Jobs:
-    """An engine and its memory. Work is done in order, and waited for when something is copied."""
-
-    def __init__(self, engine: Any) -> None:
-        self.engine = engine
-        self._room: Any = None  # of one job after another
-
-    def memory(self, bytes: int) -> Any:
-        return _gpu.Memory(self.engine, bytes)
-
-    def write(self, place: int, x: Array) -> None:
-        """Copies an array in C order to a place on the device."""
-        self.engine.copy(place, x.ctypes.data, x.nbytes)
-        self.engine.synchronize()
-
-    def put(self, x: Array) -> Any:
-        out = self.memory(x.nbytes)
-        self.write(out.place, x)
-        return out
-
-    def get(self, memory: Any, shape: tuple[int, ...], dtype: npt.DTypeLike) -> Array:
-        out = np.empty(shape, dtype)
-        self.engine.copy(out.ctypes.data, memory.place, out.nbytes)
-        self.engine.synchronize()
-        return out
-
-    def run(self, name: str, **job: Any) -> None:
-        call = getattr(self.engine, name)
-        if name in _WITH_ROOM:
-            bytes = call(**job)
-            if self._room is None or self._room.bytes < bytes:
-                self._room = None  # before there is another
-                self._room = self.memory(bytes)
-            job["room"] = self._room
-        call(**job)
-
-
 @dataclass(frozen=True)
 class Form:
     """How rows of d numbers are on the device: as float32, and as tensor cores multiply them."""
@@ -113,27 +75,22 @@ class Form:
     @property
     def units(self) -> int:
         """Of a stored row, 16 bytes each."""
-        return -(-self.floats * (2 if self.halves else 4) // 16)
+        return units_of(width_of(4 * self.floats, self.conversion))
+
+    @property
+    def conversion(self) -> str:
+        return "f32_to_bf16" if self.halves else "f32_to_tf32"
 
     def kind(self, metric: int) -> str:
         name = "l2" if metric == _core.METRIC_L2 else "ip"
         return f"{name}_{'bf16' if self.halves else 'f32'}"
 
     def stored_bytes(self, n: int) -> int:
-        return -(-n // GROUP) * GROUP * self.units * 16
+        return store_bytes(n, self.units)
 
-    def store(self, jobs: Jobs, raw: Any, n: int, stored: Any) -> None:
+    def store(self, work: Work, raw: Any, n: int, stored: Any) -> None:
         bytes = 4 * self.floats
-        jobs.run(
-            "store",
-            **{"from": raw},
-            conversion="f32_to_bf16" if self.halves else "f32_to_tf32",
-            n=n,
-            stride=bytes,
-            bytes=bytes,
-            rows=stored,
-            first=0,
-        )
+        put_rows(work, raw.place, n, bytes, bytes, self.conversion, stored.place)
 
     def padded(self, x: Array) -> Floats:
         out = np.zeros((len(x), self.floats), np.float32)
@@ -158,16 +115,16 @@ class Rows:
     """
 
     def __init__(
-        self, jobs: Jobs, form: Form, x: Array, centre: Floats | float, memory: int | None
+        self, work: Work, form: Form, x: Array, centre: Floats | float, memory: int | None
     ) -> None:
-        self.jobs, self.form, self.x, self.centre = jobs, form, x, centre
+        self.work, self.form, self.x, self.centre = work, form, x, centre
         self.squares = np.empty(len(x), np.float32)
         if memory is None:
-            memory = int(_SHARE * jobs.engine.free) or _HOST_BYTES
+            memory = int(_SHARE * work.engine.free) or _HOST_BYTES
         each = 4 * form.floats + 16 * form.units
         self.most = min(len(x), max(GROUP, memory // each // GROUP * GROUP))
-        self._raw = jobs.memory(4 * form.floats * self.most)
-        self._stored = jobs.memory(form.stored_bytes(self.most))
+        self._raw = work.memory(4 * form.floats * self.most)
+        self._stored = work.memory(form.stored_bytes(self.most))
         self._there = -1  # the part that was put there last
 
     def replace(self, x: Array) -> None:
@@ -202,18 +159,18 @@ class Rows:
                     f"row {bad} has NaN, Inf or values whose squares float32 does not hold; leave "
                     "it out, or scale the vectors down"
                 )
-            self.jobs.write(part.raw.place + at * bytes, some)
-        self.form.store(self.jobs, part.raw, part.n, part.stored)
+            self.work.write(part.raw.place + at * bytes, some)
+        self.form.store(self.work, part.raw, part.n, part.stored)
 
 
 class Centroids:
     """k centroids on the device, and which of them are near its rows."""
 
-    def __init__(self, jobs: Jobs, form: Form, k: int, metric: int) -> None:
-        self.jobs, self.form, self.k, self.metric = jobs, form, k, metric
-        self.raw = jobs.memory(4 * form.floats * k)
-        self._stored = jobs.memory(form.stored_bytes(k))
-        self._squares, self._half = jobs.memory(4 * k), jobs.memory(4 * k)
+    def __init__(self, work: Work, form: Form, k: int, metric: int) -> None:
+        self.work, self.form, self.k, self.metric = work, form, k, metric
+        self.raw = work.memory(4 * form.floats * k)
+        self._stored = work.memory(form.stored_bytes(k))
+        self._squares, self._half = work.memory(4 * k), work.memory(4 * k)
         self._calls: dict[int, int] = {}  # of how many are kept, queries at a time
         self._kept: tuple[Any, ...] | None = None
 
@@ -235,17 +192,17 @@ class Centroids:
     def set(self, centroids: Floats) -> None:
         """centroids: (k, d), less what rows are less."""
         rows = self.form.padded(centroids)
-        self.jobs.write(self.raw.place, rows)
-        self.form.store(self.jobs, self.raw, self.k, self._stored)
+        self.work.write(self.raw.place, rows)
+        self.form.store(self.work, self.raw, self.k, self._stored)
         squares = np.einsum("ij,ij->i", rows, rows, dtype=np.float64) * self.l2
-        self.jobs.write(self._squares.place, squares.astype(np.float32))
-        self.jobs.write(self._half.place, (squares / 2).astype(np.float32))
+        self.work.write(self._squares.place, squares.astype(np.float32))
+        self.work.write(self._half.place, (squares / 2).astype(np.float32))
 
     def nearest(self, part: Part, labels: int, distances: int) -> None:
         """Puts the nearest of each row at labels, int64, and what `scaled` takes at distances."""
         if self.form.precision != "float32":
             return self._search(part, 0, part.n, 1, labels, distances)
-        self.jobs.run(
+        self.work.run(
             "assign",
             rows=part.raw,
             n=part.n,
@@ -273,7 +230,9 @@ class Centroids:
         """Of the part's rows [begin, end) the n nearest, and their distances, smaller is nearer."""
         least, best = self.near_there(part, begin, end, n)
         shape = end - begin, n
-        return self.jobs.get(least, shape, np.float32), self.jobs.get(best, shape, np.int64)
+        return self.work.get(least.place, shape, np.float32), self.work.get(
+            best.place, shape, np.int64
+        )
 
     def near_there(self, part: Part, begin: int, end: int, n: int) -> tuple[Any, Any]:
         """As near, in memory of the device.
@@ -287,7 +246,7 @@ class Centroids:
         )
         self._search(part, begin, end, kept, numbers.place, distances.place)
         bytes = 4 * self.form.floats
-        self.jobs.run(
+        self.work.run(
             "rescore",
             kind="l2_f32" if self.l2 else "ip_f32",
             rows=self.raw,
@@ -300,7 +259,7 @@ class Centroids:
             candidates_n=rows * kept,
             distances=distances,
         )
-        self.jobs.run(
+        self.work.run(
             "select",
             distances=distances,
             rows_n=rows,
@@ -316,7 +275,7 @@ class Centroids:
         """For what one call hands to the next, as large as any needed."""
         if self._kept is None or any(m.bytes < b for m, b in zip(self._kept, bytes, strict=True)):
             self._kept = None
-            self._kept = tuple(map(self.jobs.memory, bytes))
+            self._kept = tuple(map(self.work.memory, bytes))
         return self._kept
 
     def _search(
@@ -333,13 +292,18 @@ class Centroids:
         }
         if n not in self._calls:
             few = 128
-            room = self.jobs.engine.scan_many(
-                **job, queries=part.stored, queries_n=few, numbers=numbers, distances=distances
+            room = self.work.room(
+                "scan_many",
+                **job,
+                queries=part.stored,
+                queries_n=few,
+                numbers=numbers,
+                distances=distances,
             )
             most = _ROOM_BYTES * few // room // GROUP * GROUP
             self._calls[n] = max(GROUP, min(_MOST_QUERIES, most))
         for at in range(begin, end, self._calls[n]):
-            self.jobs.run(
+            self.work.run_in_room(
                 "scan_many",
                 **job,
                 queries=part.stored.place + at * self.form.units * 16,
@@ -359,8 +323,8 @@ class Search:
         self, engine: Any, centroids: Floats, metric: int, precision: str = "tfloat32"
     ) -> None:
         check_precision(precision)
-        self._jobs, self._form = Jobs(engine), Form(centroids.shape[1], precision)
-        self._near = Centroids(self._jobs, self._form, len(centroids), metric)
+        self._work, self._form = Work.alone(engine), Form(centroids.shape[1], precision)
+        self._near = Centroids(self._work, self._form, len(centroids), metric)
         self._centre: Floats | float = mean_of(centroids) if self._near.l2 else 0.0
         self._near.set(centroids - self._centre)
         self._rows: Rows | None = None
@@ -371,7 +335,7 @@ class Search:
         What is told of each is exact but for float32; that none is nearer is not proven.
         """
         if self._rows is None:
-            self._rows = Rows(self._jobs, self._form, as_numbers(x), self._centre, None)
+            self._rows = Rows(self._work, self._form, as_numbers(x), self._centre, None)
         else:
             self._rows.replace(as_numbers(x))
         rows = self._rows

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import operator
+import sys
 import threading
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
@@ -144,6 +145,15 @@ class Work:
         self.engine, self.stream = engine, stream
         self._scratch, self._temp_memory = scratch, temp_memory
 
+    @classmethod
+    def alone(cls, engine: Any) -> Work:
+        """On the default stream, with memory of its own that is kept between jobs."""
+        return cls(engine, Stream(0), _Scratch(engine, sys.maxsize), _TEMP_MEMORY)
+
+    def memory(self, bytes: int) -> Any:
+        """Memory that stays while somebody holds it."""
+        return _gpu.Memory(self.engine, bytes)
+
     def take(self, bytes: int) -> int:
         """Memory that is given back when the call, or `passing`, ends."""
         return self._scratch.take(bytes)
@@ -172,8 +182,19 @@ class Work:
     def copy(self, to: int, from_: int, bytes: int) -> None:
         self.engine.copy(to, from_, bytes, self.stream.handle)
 
+    def write(self, place: int, x: npt.NDArray[Any]) -> None:
+        """A copy at a place of an array in C order, which may go at once."""
+        self.copy(place, x.ctypes.data, x.nbytes)
+        self.synchronize()
+
+    def keep(self, x: npt.NDArray[Any]) -> Any:
+        """A copy of an array in C order, in memory that stays while somebody holds it."""
+        out = self.memory(x.nbytes)
+        self.write(out.place, x)
+        return out
+
     def put(self, x: npt.NDArray[Any]) -> int:
-        """A copy on the device of an array in C order."""
+        """A copy on the device of an array in C order, until the call ends."""
         place = self.take(x.nbytes)
         self.copy(place, x.ctypes.data, x.nbytes)
         return place

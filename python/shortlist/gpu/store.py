@@ -10,7 +10,17 @@ import numpy.typing as npt
 from .._core import _gpu
 from .resources import Work
 
-__all__ = ["GROUP", "UNIT", "Growing", "Store", "passing_store", "put_rows", "units_of"]
+__all__ = [
+    "GROUP",
+    "UNIT",
+    "Growing",
+    "Store",
+    "passing_store",
+    "put_rows",
+    "store_bytes",
+    "units_of",
+    "width_of",
+]
 
 GROUP = 32  # rows that lie side by side
 UNIT = 16  # bytes
@@ -24,6 +34,11 @@ def units_of(bytes: int) -> int:
 def width_of(bytes: int, conversion: str) -> int:
     """Bytes of a row that is stored."""
     return bytes // 2 if conversion.endswith("16") else bytes
+
+
+def store_bytes(n: int, units: int) -> int:
+    """Of n rows that are stored."""
+    return -(-n // GROUP) * GROUP * units * UNIT
 
 
 def put_rows(
@@ -55,8 +70,7 @@ def passing_store(
     work: Work, place: int, n: int, stride: int, bytes: int, conversion: str, **measures: Any
 ) -> int:
     """A store in memory of the call."""
-    units = units_of(width_of(bytes, conversion))
-    to = work.take(-(-n // GROUP) * GROUP * units * UNIT)
+    to = work.take(store_bytes(n, units_of(width_of(bytes, conversion))))
     put_rows(work, place, n, stride, bytes, conversion, to, **measures)
     return to
 
@@ -95,7 +109,7 @@ class Store:
         self.bytes, self.conversion = bytes, conversion
         self.width = width_of(bytes, conversion)
         self.units = units_of(self.width)
-        self._groups = Growing(engine, GROUP * self.units * UNIT)
+        self._groups = Growing(engine, store_bytes(GROUP, self.units))
         self.n = 0
 
     @property
