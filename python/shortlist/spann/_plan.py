@@ -199,8 +199,8 @@ def planned(
 
     soar = knobs.get("assignment") == "soar"
     replicas = knobs.get("replicas", _REPLICAS["soar" if soar else "rng"])
-    usual = replicas if soar else min(_MEAN_REPLICAS[codec != "Flat"], 0.9 * replicas)
-    mean_replicas = knobs.get("mean_replicas", usual)
+    usual = min(_MEAN_REPLICAS[codec != "Flat"], 0.9 * replicas)
+    mean_replicas = replicas if soar else knobs.get("mean_replicas", usual)
     if not (isinstance(mean_replicas, (int, float)) and 0 < mean_replicas <= replicas):
         raise _core.ArgumentError(
             f"mean_replicas = {mean_replicas!r}; it must be above 0 and at most {replicas}, which "
