@@ -54,8 +54,9 @@ def make_links(work: Work, x: Floats, M: int, metric: int) -> npt.NDArray[np.uin
     order = np.random.default_rng(_SEED).permutation(n)
     near = Centroids(work, Form(d, "bfloat16"), n, metric)
     near.set((x - mean_of(x) if near.l2 else x)[order])
-    found = work.get(_Links(near, M).make().place, (n, 2 * M), np.uint32)
-    del near
+    made = _Links(near, M).make()
+    found = work.get(made.place, (n, 2 * M), np.uint32)
+    del near, made
     links = np.empty_like(found)
     links[order] = np.where(found < n, order[np.minimum(found, n - 1)], _NO_ROW)
     return links
