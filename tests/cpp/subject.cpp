@@ -142,8 +142,10 @@ const std::vector<Kind>& kinds() {
       {"Refine HNSW",
        {.removes = false, .merges = false},
        [hnsw](size_t d, Metric m) {
-         return std::make_shared<IndexRefine>(hnsw(d, m, DType::u8),
-                                              std::make_shared<IndexFlat>(d, m));
+         auto index = std::make_shared<IndexRefine>(hnsw(d, m, DType::u8),
+                                                    std::make_shared<IndexFlat>(d, m));
+         index->k_factor = 2;  // whole numbers are too coarse for inner products to keep the order
+         return index;
        }},
       {"Refine HNSW SDC",
        {.removes = false, .merges = false},
