@@ -1,6 +1,6 @@
-"""What nvcc makes of the kernels: registers, spills and the instructions that matter, as reviewed.
+"""What nvcc made of the kernels of the plugin that is installed: registers, local memory and the
+instructions that matter, as reviewed.
 
-Compiling takes minutes, so it is done where SHORTLIST_CUDA_COMPILE is set, as .ci/run does.
 `python tests/test_cuda_compile.py` writes the file that they are compared with; its difference is
 for review. Another version of the compiler may choose otherwise, so one version is compared.
 """
@@ -13,30 +13,19 @@ import re
 import shutil
 import subprocess
 import sys
-from collections import defaultdict
+import tempfile
 from importlib.util import find_spec
 from pathlib import Path
+from typing import Any
 
 import pytest
+from shortlist.gpu.plugin import plugin_path
 
-ROOT = Path(__file__).parents[1]
-GOLDEN = ROOT / "tests/golden/cuda/resources.json"
-SOURCES = sorted((ROOT / "cuda/kernels").glob("*.cu"))
-ARCHITECTURES = ("sm_80", "sm_90")
-COMMAND = ["nvcc", "-std=c++20", "-O3", "--fmad=false", "-Xptxas=-v", f"-I{ROOT / 'cuda'}"]
-COMMAND += ["-Xcompiler=-Wall,-Wextra", "-Werror=all-warnings", "--threads=2"]
+GOLDEN = Path(__file__).parent / "golden/cuda/resources.json"
 
 # Tensor cores, what feeds them, counts of bits, products of four bytes, and loads of 16 bytes.
 NOTABLE = re.compile(r"HMMA\.\S+|IMMA\.\S+|LDSM\.\S+|LDGSTS\.\S+|POPC|IDP\.\S+|LDG\.E\.128\S*")
 LOCAL = re.compile(r"LDL|STL")
-
-
-def compiler() -> str | None:
-    """nvcc's release, such as "13.0.88"."""
-    if not shutil.which("nvcc"):
-        return None
-    said = subprocess.run(["nvcc", "--version"], capture_output=True, text=True, check=True).stdout
-    return re.search(r"V([\d.]+)", said)[1]
 
 
 def disassembler() -> str | None:
@@ -50,81 +39,72 @@ def disassembler() -> str | None:
     return None
 
 
-def named(source: Path, mangled: str, arch: str) -> str | None:
+def named(mangled: str, arch: str) -> str | None:
     """A kernel as the file names it; None for a library's."""
     kernel = re.search(r"\d([a-z_]+_kernel)", mangled)
     if kernel is None:
         return None
     kind = re.search(r"(Kind\d+|BF16|F16|F32)E", mangled)
-    return f"{source.stem}: {kernel[1]}{f'<{kind[1]}>' if kind else ''} {arch}"
+    return f"{kernel[1]}{f'<{kind[1]}>' if kind else ''} {arch}"
 
 
-def compiled(source: Path, to: Path) -> dict[str, dict[str, int]]:
-    """Of each kernel and architecture: registers, and bytes of stack and spills."""
-    codes = [f"-gencode=arch=compute_{a[3:]},code={a}" for a in ARCHITECTURES]
-    said = subprocess.run(
-        [*COMMAND, *codes, "-c", str(source), "-o", str(to)], capture_output=True, text=True
-    )
-    assert said.returncode == 0, said.stderr
-    out = {}
-    pattern = (
-        r"entry function '(\w+)' for '(\w+)'\n.*\n\s*(\d+) bytes stack frame, (\d+) bytes spill "
-        r"stores, (\d+) bytes spill loads\n.*Used (\d+) registers"
-    )
-    for mangled, arch, stack, stores, loads, registers in re.findall(pattern, said.stderr):
-        if key := named(source, mangled, arch):
-            out[key] = {
-                "registers": int(registers),
-                "stack": int(stack),
-                "spills": int(stores) + int(loads),
-            }
-    return out
+def examined(plugin: Path, tools: str) -> dict[str, Any]:
+    """The compiler's release, and of each kernel and architecture its registers, bytes of stack and
+    local memory, and the instructions that matter."""
 
+    def told(*arguments: str, cwd: str | None = None) -> str:
+        env = {**os.environ, "PATH": f"{tools}:{os.environ['PATH']}"}
+        command = ["cuobjdump", *arguments, str(plugin)]
+        done = subprocess.run(command, capture_output=True, text=True, check=True, env=env, cwd=cwd)
+        return done.stdout
 
-def instructions(source: Path, made: Path, tools: str) -> dict[str, list[str]]:
-    """Of each kernel and architecture those that matter, and those of local memory."""
-    said = subprocess.run(
-        ["cuobjdump", "-sass", str(made)],
-        capture_output=True,
-        text=True,
-        check=True,
-        env={**os.environ, "PATH": f"{tools}:{os.environ['PATH']}"},
-    ).stdout
-    out: dict[str, set[str]] = defaultdict(set)
+    with tempfile.TemporaryDirectory() as folder:
+        told("-xelf", "all", cwd=folder)
+        versions = {
+            found[1].decode()
+            for path in Path(folder).iterdir()
+            if (found := re.search(rb"Cuda compilation tools[^\0]*, V([\d.]+)", path.read_bytes()))
+        }
+    assert len(versions) == 1, versions
+    kernels: dict[str, dict[str, Any]] = {}
     arch = key = None
-    for line in said.splitlines():
+    for line in told("-res-usage").splitlines():
+        if found := re.search(r"arch = (sm_\d+)", line):
+            arch = found[1]
+        elif found := re.search(r"Function (\w+):", line):
+            key = named(found[1], str(arch))
+        elif key and (found := re.search(r"REG:(\d+) STACK:(\d+) .*LOCAL:(\d+)", line)):
+            assert key not in kernels, f"two kernels are {key}"
+            registers, stack, local = map(int, found.groups())
+            kernels[key] = {"registers": registers, "stack": stack, "local": local}
+    names: set[str] = set()
+    for line in told("-sass").splitlines():
         if found := re.search(r"arch = (sm_\d+)", line):
             arch = found[1]
         elif found := re.search(r"Function : (\w+)", line):
-            key = named(source, found[1], str(arch))
-            if key:
-                out[key] = set()
-        elif key and (found := re.match(r"\s+/\*[0-9a-f]{4,}\*/\s+(?:@\S+ )?([A-Z]\S*)", line)):
+            names = set()
+            if key := named(found[1], str(arch)):
+                kernels[key]["instructions"] = names
+        elif found := re.match(r"\s+/\*[0-9a-f]{4,}\*/\s+(?:@\S+ )?([A-Z]\S*)", line):
             name = found[1].rstrip(";")
             if NOTABLE.fullmatch(name) or LOCAL.match(name):
-                out[key].add(name)
-    return {k: sorted(v) for k, v in out.items()}
+                names.add(name)
+    for kernel in kernels.values():
+        kernel["instructions"] = sorted(kernel["instructions"])
+    return {"nvcc": versions.pop(), "kernels": dict(sorted(kernels.items()))}
 
 
-@pytest.mark.parametrize("source", SOURCES, ids=lambda p: p.stem)
-def test_registers_spills_and_instructions(source, tmp_path):
-    if not os.environ.get("SHORTLIST_CUDA_COMPILE"):
-        pytest.skip("SHORTLIST_CUDA_COMPILE is not set")
-    golden = json.loads(GOLDEN.read_text())
-    if (version := compiler()) != golden["nvcc"]:
-        pytest.skip(f"nvcc {golden['nvcc']} is compared, {version} is here")
-    found = compiled(source, tmp_path / "made.o")
-    assert found
-    assert all(f["stack"] == f["spills"] == 0 for f in found.values())
-    if tools := disassembler():
-        for kernel, names in instructions(source, tmp_path / "made.o", tools).items():
-            assert not [name for name in names if LOCAL.match(name)], kernel
-            found[kernel]["instructions"] = names
-    reviewed = {k: v for k, v in golden["kernels"].items() if k.startswith(f"{source.stem}:")}
-    if not tools:
-        for kernel in reviewed.values():
-            del kernel["instructions"]
-    assert found == reviewed
+def test_registers_local_memory_and_instructions():
+    plugin, tools = plugin_path(), disassembler()
+    if plugin is None or not plugin.is_file() or tools is None:
+        pytest.skip("there is no CUDA plugin, or neither cuobjdump nor nvdisasm")
+    golden, found = json.loads(GOLDEN.read_text()), examined(plugin, tools)
+    if found["nvcc"] != golden["nvcc"]:
+        pytest.skip(f"nvcc {golden['nvcc']} is compared, {found['nvcc']} made the plugin")
+    for name, kernel in found["kernels"].items():
+        assert kernel["stack"] == kernel["local"] == 0, name
+        assert not [one for one in kernel["instructions"] if LOCAL.match(one)], name
+    assert found == golden
 
 
 def test_what_matters_is_there():
@@ -137,7 +117,7 @@ def test_what_matters_is_there():
         assert out
         return out
 
-    many = r"many: nea(r|rest)_kernel<Kind"
+    many = r"nea(r|rest)_kernel<Kind"
     for kinds, instruction in (
         ("0|5", "HMMA.1688.F32.TF32"),
         ("1|6", "HMMA.16816.F32"),
@@ -150,23 +130,16 @@ def test_what_matters_is_there():
             assert instruction in names
             assert any(name.startswith("LDSM.16.M88.4") for name in names)
             assert any(name.startswith("LDGSTS") and ".128" in name for name in names)
-    for names in every(r"scan: scan_kernel<Kind(10|11)>"):
+    for names in every(r"^scan_kernel<Kind(10|11)>"):
         assert "POPC" in names
-    for names in every(r"scan: scan_kernel<Kind(3|4|8|9)>"):
+    for names in every(r"^scan_kernel<Kind(3|4|8|9)>"):
         assert any(name.startswith("IDP.4A") for name in names)
-    for names in every(r"(scan: scan|lists: scan_lists)_kernel"):
+    for names in every(r"^scan(_lists)?_kernel"):
         assert any(name.startswith("LDG.E.128") for name in names)
 
 
 if __name__ == "__main__":
-    version, tools = compiler(), disassembler()
-    if version is None or tools is None:
-        sys.exit("nvcc, or cuobjdump and nvdisasm, are not there")
-    made = Path(sys.argv[1] if len(sys.argv) > 1 else "/tmp/made.o")
-    kernels: dict[str, dict[str, object]] = {}
-    for path in SOURCES:
-        kernels |= compiled(path, made)
-        for kernel, names in instructions(path, made, tools).items():
-            kernels[kernel]["instructions"] = names
-    GOLDEN.parent.mkdir(exist_ok=True)
-    GOLDEN.write_text(json.dumps({"nvcc": version, "kernels": kernels}, indent=1) + "\n")
+    plugin, tools = plugin_path(), disassembler()
+    if plugin is None or tools is None:
+        sys.exit("the CUDA plugin, or cuobjdump and nvdisasm, are not there")
+    GOLDEN.write_text(json.dumps(examined(plugin, tools), indent=1) + "\n")
