@@ -230,9 +230,8 @@ class Centroids:
         """Of the part's rows [begin, end) the n nearest, and their distances, smaller is nearer."""
         least, best = self.near_there(part, begin, end, n)
         shape = end - begin, n
-        return self.work.get(least.place, shape, np.float32), self.work.get(
-            best.place, shape, np.int64
-        )
+        get = self.work.get
+        return get(least.place, shape, np.float32), get(best.place, shape, np.int64)
 
     def near_there(self, part: Part, begin: int, end: int, n: int) -> tuple[Any, Any]:
         """As near, in memory of the device.
